@@ -1,0 +1,236 @@
+//! A kind of object: how it is read from a namespace and how a change of it is said in netlink.
+
+use std::collections::BTreeMap;
+use std::os::fd::RawFd;
+
+use crate::error::{Error, Result};
+use crate::link::TapOptions;
+use crate::name::{LinkName, Netns};
+use crate::netns::Namespace;
+use crate::set::{Change, Object, Observed, Set};
+
+/// The order in which a plan is carried out. Deletions run through it backwards and first.
+///
+/// The order is a security property: a guest's filter and its tunnels' policies are in force before its link
+/// is up, and are taken away after it went down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Phase {
+    /// Namespaces are made.
+    Namespaces,
+    /// nf_tables, by interface name, before the interfaces are there.
+    Filters,
+    /// Links, still down.
+    Links,
+    /// Sysctls, among them those of the new links.
+    Settings,
+    /// IPsec states and policies.
+    Tunnels,
+    /// Links go up.
+    Up,
+    /// Addresses.
+    Addresses,
+    /// Routes.
+    Routes,
+    /// Proxied neighbours: the world may now ask for the guest.
+    Neighbours,
+    /// Files for daemons.
+    Files,
+}
+
+impl Phase {
+    /// All phases, first to last.
+    pub const ALL: [Self; 10] = [
+        Self::Namespaces,
+        Self::Filters,
+        Self::Links,
+        Self::Settings,
+        Self::Tunnels,
+        Self::Up,
+        Self::Addresses,
+        Self::Routes,
+        Self::Neighbours,
+        Self::Files,
+    ];
+}
+
+/// The netlink families that guestnet speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Protocol {
+    /// `NETLINK_ROUTE`: links, addresses, routes, neighbours.
+    Route,
+    /// `NETLINK_XFRM`: IPsec states and policies. Its messages carry keys and are wiped after use.
+    Xfrm,
+    /// `NETLINK_NETFILTER`: what is sent together becomes one nf_tables transaction.
+    Netfilter,
+}
+
+/// One netlink message: header and payload. Sequence number and port are filled in when it is sent.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Message {
+    bytes: Vec<u8>,
+}
+
+/// Length of `struct nlmsghdr`.
+pub(crate) const HEADER: usize = 16;
+
+impl Message {
+    /// A message of `kind` (`RTM_NEWLINK`, …) with `flags`; `NLM_F_REQUEST` is added.
+    pub fn new(kind: u16, flags: u16, payload: &[u8]) -> Self {
+        let length = HEADER + payload.len();
+        let mut bytes = Vec::with_capacity(length.next_multiple_of(4));
+        bytes.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_ne_bytes());
+        bytes.extend_from_slice(&kind.to_ne_bytes());
+        bytes.extend_from_slice(&(flags | libc::NLM_F_REQUEST as u16).to_ne_bytes());
+        bytes.extend_from_slice(&[0; 8]);
+        bytes.extend_from_slice(payload);
+        bytes.resize(length.next_multiple_of(4), 0);
+        Self { bytes }
+    }
+
+    /// A message that another library encoded, header included.
+    ///
+    /// # Errors
+    /// `Malformed` when the length in the header is not the length of `bytes`.
+    pub fn from_bytes(mut bytes: Vec<u8>) -> Result<Self> {
+        let said = bytes.get(..4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_ne_bytes) as usize;
+        if said < HEADER || said > bytes.len() || bytes.len() - said >= 4 {
+            return Err(Error::malformed("netlink message", format!("{} bytes that say {said}", bytes.len())));
+        }
+        bytes.resize(said.next_multiple_of(4), 0);
+        Ok(Self { bytes })
+    }
+
+    /// The message type: `RTM_NEWLINK`, ….
+    pub fn kind(&self) -> u16 {
+        u16::from_ne_bytes([self.bytes[4], self.bytes[5]])
+    }
+
+    /// The flags: `NLM_F_CREATE`, ….
+    pub fn flags(&self) -> u16 {
+        u16::from_ne_bytes([self.bytes[6], self.bytes[7]])
+    }
+
+    /// The whole message.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Overwrites the message with zeros.
+    pub fn wipe(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.bytes[HEADER..]);
+    }
+}
+
+impl std::fmt::Debug for Message {
+    /// Type and length only: the payload may hold keys.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Message({}, {} bytes)", self.kind(), self.bytes.len())
+    }
+}
+
+/// One act of an apply. All but messages are what netlink has no message for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Send a message.
+    Send(Protocol, Message),
+    /// Make a tap (`TUNSETIFF`): netlink cannot.
+    MakeTap(LinkName, TapOptions),
+    /// Write a sysctl, remembering what it was.
+    SetSysctl(crate::sysctl::SysctlKey, String),
+    /// Give a sysctl its former value back.
+    RestoreSysctl(crate::sysctl::SysctlKey),
+}
+
+/// What an encoder may know of the world: only what a name means to the kernel at this moment.
+#[derive(Clone, Debug, Default)]
+pub struct Context {
+    /// The interfaces of the namespace and their indexes.
+    pub links: BTreeMap<LinkName, u32>,
+    /// An open descriptor for each namespace of the host.
+    pub namespaces: BTreeMap<Netns, RawFd>,
+}
+
+impl Context {
+    /// The index of `link`.
+    ///
+    /// # Errors
+    /// `Malformed` when the namespace has no such link.
+    pub fn index(&self, link: &LinkName) -> Result<u32> {
+        self.links.get(link).copied().ok_or_else(|| {
+            Error::malformed(format!("link {link}"), "there is no such interface in this namespace")
+        })
+    }
+
+    /// A descriptor for `netns`.
+    ///
+    /// # Errors
+    /// `Malformed` when the host has no such namespace.
+    pub fn namespace(&self, netns: &Netns) -> Result<RawFd> {
+        self.namespaces
+            .get(netns)
+            .copied()
+            .ok_or_else(|| Error::malformed(format!("namespace {netns}"), "the host has no such namespace"))
+    }
+}
+
+/// Where encoders put their steps. Each step belongs to the change that is being encoded.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    steps: Vec<(usize, Step)>,
+    change: usize,
+}
+
+impl Outbox {
+    /// An empty outbox.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What follows belongs to `change`, a number that the caller understands.
+    pub fn begin(&mut self, change: usize) {
+        self.change = change;
+    }
+
+    /// Adds a message.
+    pub fn send(&mut self, protocol: Protocol, message: Message) {
+        self.act(Step::Send(protocol, message));
+    }
+
+    /// Adds any step.
+    pub fn act(&mut self, step: Step) {
+        self.steps.push((self.change, step));
+    }
+
+    /// The steps with their changes, first to last.
+    pub fn into_steps(self) -> Vec<(usize, Step)> {
+        self.steps
+    }
+}
+
+/// A kind of object that lives in a namespace and is spoken of in netlink (or, for want of it, in a [`Step`]).
+pub trait Kind: Object {
+    /// The phases in which its changes have something to do.
+    const PHASES: &'static [Phase];
+
+    /// Reads the objects that are ours, and those of others that hold a key of `wanted`.
+    ///
+    /// # Errors
+    /// What the kernel refuses, and answers that cannot be understood. An unknown attribute is not an error.
+    fn observe(namespace: &mut Namespace, wanted: &Set<Self>) -> Result<Observed<Self>>;
+
+    /// Says `change` in the kernel's words, as far as it belongs to `phase`. Pure.
+    ///
+    /// # Errors
+    /// When the change names a link or a namespace that is not in `context`.
+    fn encode(change: &Change<Self>, phase: Phase, context: &Context, out: &mut Outbox) -> Result<()>;
+
+    /// Whether `old` can be made into `new` in place. Otherwise it is deleted and made again.
+    fn can_become(_old: &Self, _new: &Self) -> bool {
+        true
+    }
+
+    /// The link that takes this object with it when it is deleted.
+    fn lives_on(&self) -> Option<&LinkName> {
+        None
+    }
+}

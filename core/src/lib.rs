@@ -1,0 +1,32 @@
+//! The ground under guestnet: keyed sets and their difference, netlink sessions, network namespaces, and the
+//! plain objects that live in a namespace (links, addresses, routes, sysctls) or beside it (files).
+//!
+//! Everything on a host is a keyed set. An object is the same type whether it is desired or observed, so a
+//! plan is a subtraction ([`set::diff`]) and a verification is a plan that came out empty.
+
+pub mod address;
+pub mod error;
+pub mod file;
+pub mod kind;
+pub mod link;
+pub mod name;
+pub mod netlink;
+pub mod netns;
+pub mod owner;
+pub mod problem;
+pub mod route;
+pub mod set;
+pub mod sysctl;
+mod sys;
+
+pub use address::Address;
+pub use error::{Error, KernelError, Result};
+pub use file::{File, FilePath};
+pub use kind::{Context, Kind, Message, Outbox, Phase, Protocol, Step};
+pub use link::{Link, LinkKind};
+pub use name::{LinkName, Mac, Netns, NetnsName};
+pub use netns::Namespace;
+pub use problem::{Path, Problem, Problems};
+pub use route::Route;
+pub use set::{Change, Foreign, Object, Observed, Set};
+pub use sysctl::Sysctl;

@@ -1,0 +1,289 @@
+//! One netlink socket: exchange of many messages, and dumps.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use netlink_sys::{Socket, SocketAddr};
+use nix::sys::socket::{setsockopt, sockopt};
+
+use super::reply::{Refusal, Reply, replies};
+use crate::error::{Error, Result};
+use crate::kind::{Message, Protocol};
+
+/// How much of an answer is read at once; the kernel fills dumps up to half of it.
+const READ: usize = 64 * 1024;
+
+/// How many messages are sent at once where the kernel does not demand that all come together. Bounded so that
+/// the errors, should every one of them be refused, fit into the receive buffer (facts of ENOBUFS).
+const CHUNK: usize = 256;
+
+/// What the receive buffer should hold, and the send buffer at most: one nf_tables transaction is one send.
+const RECEIVE: usize = 4 << 20;
+const SEND: usize = 1 << 30;
+
+/// How often an interrupted dump is taken again before the caller is told to try later.
+const DUMP_TRIES: usize = 16;
+
+const NFNL_MSG_BATCH_BEGIN: u16 = 0x10;
+const NFNL_MSG_BATCH_END: u16 = 0x11;
+const NFNL_SUBSYS_NFTABLES: u16 = 10;
+const NLM_F_DUMP_INTR: u16 = 0x10;
+
+/// A netlink socket in the namespace in which it was opened.
+pub struct Session {
+    protocol: Protocol,
+    socket: Socket,
+    sequence: u32,
+    buffer: Vec<u8>,
+}
+
+/// A whole dump. Iterate over [`Dump::replies`].
+#[derive(Debug, Default)]
+pub struct Dump(Vec<u8>);
+
+impl Dump {
+    /// The messages of the dump.
+    pub fn replies(&self) -> impl Iterator<Item = Reply<'_>> {
+        replies(&self.0).filter(|reply| i32::from(reply.kind) >= libc::NLMSG_MIN_TYPE)
+    }
+}
+
+impl Session {
+    /// Opens a socket in the calling thread's namespace.
+    ///
+    /// # Errors
+    /// `Io`, for instance when the kernel lacks the netlink family (`EPROTONOSUPPORT`).
+    pub fn open(protocol: Protocol) -> Result<Self> {
+        let (number, name) = match protocol {
+            Protocol::Route => (libc::NETLINK_ROUTE, "NETLINK_ROUTE"),
+            Protocol::Xfrm => (libc::NETLINK_XFRM, "NETLINK_XFRM"),
+            Protocol::Netfilter => (libc::NETLINK_NETFILTER, "NETLINK_NETFILTER"),
+        };
+        let failed = |e| Error::io(format!("open a {name} socket"), e);
+        let mut socket = Socket::new(number as isize).map_err(failed)?;
+        socket.bind_auto().map_err(failed)?;
+        socket.connect(&SocketAddr::new(0, 0)).map_err(failed)?;
+        // All of these are improvements that an old kernel or an unprivileged user may lack.
+        let _ = socket.set_ext_ack(true);
+        let _ = socket.set_cap_ack(true);
+        let _ = socket.set_netlink_get_strict_chk(true);
+        grow(&socket, RECEIVE, SEND);
+        Ok(Self { protocol, socket, sequence: 1, buffer: Vec::with_capacity(READ) })
+    }
+
+    /// The descriptor of the socket.
+    pub fn as_raw_fd(&self) -> std::os::fd::RawFd {
+        self.socket.as_raw_fd()
+    }
+
+    /// Sends `messages` and returns those that the kernel refused, by their position.
+    ///
+    /// Netfilter messages become one transaction: if one is refused, none has taken effect. Others are carried
+    /// out one by one and independently of each other. XFRM messages are wiped when they are sent.
+    ///
+    /// # Errors
+    /// `Io` when the socket fails; then it is not known how far the kernel came.
+    pub fn exchange(&mut self, messages: &mut [Message]) -> Result<Vec<(usize, Refusal)>> {
+        if self.protocol == Protocol::Netfilter {
+            return self.transaction(messages);
+        }
+        let mut refusals = Vec::new();
+        for (n, chunk) in messages.chunks_mut(CHUNK).enumerate() {
+            let first = self.sequence;
+            let mut bytes = Vec::with_capacity(chunk.iter().map(|m| m.bytes().len()).sum());
+            let last = chunk.len() - 1;
+            for (i, message) in chunk.iter().enumerate() {
+                self.append(&mut bytes, message, i == last);
+            }
+            let refused = self.send_and_hear(&bytes, first, chunk.len(), None);
+            if self.protocol == Protocol::Xfrm {
+                zeroize::Zeroize::zeroize(&mut bytes);
+                chunk.iter_mut().for_each(Message::wipe);
+            }
+            refusals.extend(refused?.into_iter().map(|(i, refusal)| (n * CHUNK + i, refusal)));
+        }
+        Ok(refusals)
+    }
+
+    fn transaction(&mut self, messages: &[Message]) -> Result<Vec<(usize, Refusal)>> {
+        if messages.is_empty() {
+            return Ok(Vec::new());
+        }
+        // struct nfgenmsg: no family, version 0, and for a batch the subsystem in network order.
+        let [high, low] = NFNL_SUBSYS_NFTABLES.to_be_bytes();
+        let frame = [0, 0, high, low];
+        let mut bytes = Vec::with_capacity(messages.iter().map(|m| m.bytes().len()).sum::<usize>() + 40);
+        let begin = self.sequence;
+        self.append(&mut bytes, &Message::new(NFNL_MSG_BATCH_BEGIN, 0, &frame), false);
+        let first = self.sequence;
+        for (i, message) in messages.iter().enumerate() {
+            self.append(&mut bytes, message, i + 1 == messages.len());
+        }
+        self.append(&mut bytes, &Message::new(NFNL_MSG_BATCH_END, 0, &frame), false);
+        self.send_and_hear(&bytes, first, messages.len(), Some(begin))
+    }
+
+    /// Copies `message` to `bytes` under the next sequence number. Only the last of a send asks for an ACK:
+    /// errors come without asking, and ACKs would fill the receive buffer.
+    fn append(&mut self, bytes: &mut Vec<u8>, message: &Message, ack: bool) {
+        let at = bytes.len();
+        let flag = libc::NLM_F_ACK as u16;
+        let flags = if ack { message.flags() | flag } else { message.flags() & !flag };
+        bytes.extend_from_slice(message.bytes());
+        bytes[at + 6..at + 8].copy_from_slice(&flags.to_ne_bytes());
+        bytes[at + 8..at + 12].copy_from_slice(&self.sequence.to_ne_bytes());
+        bytes[at + 12..at + 16].fill(0);
+        self.sequence = self.sequence.checked_add(1).unwrap_or(1);
+    }
+
+    /// Sends `bytes`, `count` messages from sequence number `first` on, and hears until the last is answered or
+    /// the transaction that `begin` opened was refused as a whole.
+    fn send_and_hear(
+        &mut self,
+        bytes: &[u8],
+        first: u32,
+        count: usize,
+        begin: Option<u32>,
+    ) -> Result<Vec<(usize, Refusal)>> {
+        self.send(bytes)?;
+        let mut refusals = Vec::new();
+        loop {
+            self.receive()?;
+            for reply in replies(&self.buffer) {
+                if i32::from(reply.kind) != libc::NLMSG_ERROR {
+                    continue;
+                }
+                if begin == Some(reply.sequence) {
+                    if let Some(refusal) = Refusal::read(&reply, &[]) {
+                        refusals.push((0, refusal));
+                        return Ok(refusals);
+                    }
+                    continue;
+                }
+                let index = reply.sequence.wrapping_sub(first) as usize;
+                if index >= count {
+                    continue;
+                }
+                let request = replies(bytes).find(|r| r.sequence == reply.sequence).map_or(&[][..], |r| r.whole);
+                if let Some(refusal) = Refusal::read(&reply, request) {
+                    refusals.push((index, refusal));
+                }
+                if index + 1 == count {
+                    return Ok(refusals);
+                }
+            }
+        }
+    }
+
+    /// Takes the dump that `request` asks for (`NLM_F_DUMP` is added), again while the kernel says that it
+    /// changed under way.
+    ///
+    /// # Errors
+    /// `Busy` when it kept changing; `Io` and `Malformed` when the kernel refuses.
+    pub fn dump(&mut self, request: &Message) -> Result<Dump> {
+        for _ in 0..DUMP_TRIES {
+            if let Some(dump) = self.dump_once(request)? {
+                return Ok(dump);
+            }
+        }
+        Err(Error::Busy(format!("the kernel's tables changed during each of {DUMP_TRIES} dumps; try again")))
+    }
+
+    /// One try; `None` when the kernel marked the dump as interrupted.
+    fn dump_once(&mut self, request: &Message) -> Result<Option<Dump>> {
+        let sequence = self.sequence;
+        let dump = Message::new(
+            request.kind(),
+            request.flags() | libc::NLM_F_DUMP as u16,
+            &request.bytes()[crate::kind::HEADER..],
+        );
+        let mut bytes = Vec::new();
+        self.append(&mut bytes, &dump, false);
+        self.send(&bytes)?;
+        let mut whole = Vec::new();
+        let mut interrupted = false;
+        loop {
+            self.receive()?;
+            for reply in replies(&self.buffer).filter(|r| r.sequence == sequence) {
+                interrupted |= reply.flags & NLM_F_DUMP_INTR != 0;
+                let ends = matches!(i32::from(reply.kind), libc::NLMSG_ERROR | libc::NLMSG_DONE);
+                if !ends {
+                    continue;
+                }
+                if let Some(refusal) = Refusal::read(&reply, &bytes) {
+                    let what = refusal.words.unwrap_or_else(|| format!("dump of type {}", request.kind()));
+                    return Err(Error::io(what, io::Error::from_raw_os_error(refusal.errno)));
+                }
+                whole.extend_from_slice(&self.buffer);
+                return Ok((!interrupted).then_some(Dump(whole)));
+            }
+            whole.extend_from_slice(&self.buffer);
+        }
+    }
+
+    /// Asks for one object (no dump). `None` when the kernel says that there is none.
+    ///
+    /// # Errors
+    /// `Io` with the kernel's errno for any other refusal.
+    pub fn get(&mut self, request: &Message) -> Result<Option<Dump>> {
+        let sequence = self.sequence;
+        let mut bytes = Vec::new();
+        self.append(&mut bytes, request, true);
+        self.send(&bytes)?;
+        let mut whole = Vec::new();
+        loop {
+            self.receive()?;
+            let end = replies(&self.buffer)
+                .find(|r| r.sequence == sequence && i32::from(r.kind) == libc::NLMSG_ERROR)
+                .map(|reply| Refusal::read(&reply, &bytes));
+            whole.extend_from_slice(&self.buffer);
+            match end {
+                None => {}
+                Some(None) => return Ok(Some(Dump(whole))),
+                Some(Some(r)) if [libc::ENOENT, libc::ENODEV, libc::ESRCH].contains(&r.errno) => return Ok(None),
+                Some(Some(r)) => {
+                    let what = r.words.unwrap_or_else(|| format!("get of type {}", request.kind()));
+                    return Err(Error::io(what, io::Error::from_raw_os_error(r.errno)));
+                }
+            }
+        }
+    }
+
+    fn send(&self, bytes: &[u8]) -> Result<()> {
+        loop {
+            match self.socket.send(bytes, 0) {
+                Ok(_) => return Ok(()),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(Error::io(format!("send {} bytes to the kernel", bytes.len()), e)),
+            }
+        }
+    }
+
+    fn receive(&mut self) -> Result<()> {
+        loop {
+            self.buffer.clear();
+            match self.socket.recv(&mut self.buffer, libc::MSG_TRUNC) {
+                Ok(length) if length <= self.buffer.len() => return Ok(()),
+                Ok(length) => {
+                    let short = format!("{length} bytes where {READ} can be read");
+                    return Err(Error::malformed("the kernel's answer", short));
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(Error::io("read the kernel's answer", e)),
+            }
+        }
+    }
+}
+
+/// Asks for large buffers; without `CAP_NET_ADMIN` in the first user namespace the system's limits hold.
+fn grow(socket: &Socket, receive: usize, send: usize) {
+    #[allow(unsafe_code)]
+    // SAFETY: the socket outlives this borrow of its descriptor, which ends with this function.
+    let fd = unsafe { BorrowedFd::borrow_raw(socket.as_raw_fd()) };
+    if setsockopt(&fd, sockopt::RcvBufForce, &receive).is_err() {
+        let _ = setsockopt(&fd, sockopt::RcvBuf, &receive);
+    }
+    if setsockopt(&fd, sockopt::SndBufForce, &send).is_err() {
+        let _ = setsockopt(&fd, sockopt::SndBuf, &send);
+    }
+}

@@ -1,0 +1,306 @@
+//! Network namespaces: entering one without moving the caller's thread, making and deleting them.
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::path::{Path, PathBuf};
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, setns, unshare};
+
+use crate::error::{Error, KernelError, Result};
+use crate::kind::{Message, Protocol};
+use crate::link;
+use crate::name::{LinkName, Netns, NetnsName};
+use crate::netlink::{Dump, Refusal, Session};
+use crate::owner::Owner;
+use crate::sys;
+
+/// Where `ip netns` keeps its names.
+pub const DIRECTORY: &str = "/run/netns";
+
+/// A network namespace with its netlink sockets.
+///
+/// `Send`, and needs no particular thread: the sockets were made inside and stay there.
+pub struct Namespace {
+    netns: Netns,
+    file: OwnedFd,
+    cookie: u64,
+    owner: Option<Owner>,
+    route: Session,
+    xfrm: Option<Session>,
+    netfilter: Option<Session>,
+    links: BTreeMap<u32, LinkName>,
+}
+
+impl Namespace {
+    /// The namespace of the calling thread.
+    ///
+    /// # Errors
+    /// `Io`, or `Unsupported` on a kernel before 5.14.
+    pub fn current() -> Result<Self> {
+        let path = "/proc/thread-self/ns/net";
+        let file = fs::File::open(path).map_err(|e| Error::io(format!("open {path}"), e))?;
+        Self::from_fd(file.into(), Netns::Host)
+    }
+
+    /// The namespace that `ip netns` calls `name`.
+    ///
+    /// # Errors
+    /// `Io` when there is none, or when the caller may not enter it.
+    pub fn named(name: &NetnsName) -> Result<Self> {
+        Self::from_fd(open(name)?, Netns::Named(name.clone()))
+    }
+
+    /// The namespace behind a descriptor, which plans will call `netns`.
+    ///
+    /// # Errors
+    /// `Io` when the descriptor is no network namespace or the caller may not enter it.
+    pub fn from_fd(file: OwnedFd, netns: Netns) -> Result<Self> {
+        let what = format!("enter the namespace {netns}");
+        let (route, xfrm, netfilter) = enter(&file, &what, || {
+            // The kernel may lack a family that this host never needs; the error comes when it is needed.
+            Ok((
+                Session::open(Protocol::Route)?,
+                Session::open(Protocol::Xfrm).ok(),
+                Session::open(Protocol::Netfilter).ok(),
+            ))
+        })?;
+        let cookie = sys::netns_cookie(route.as_raw_fd())
+            .map_err(|_| Error::Unsupported("guestnet needs Linux 5.14 or later (SO_NETNS_COOKIE)".into()))?;
+        let mut namespace =
+            Self { netns, file, cookie, owner: None, route, xfrm, netfilter, links: BTreeMap::new() };
+        namespace.refresh_links()?;
+        Ok(namespace)
+    }
+
+    /// What plans call it.
+    pub fn netns(&self) -> &Netns {
+        &self.netns
+    }
+
+    /// The kernel's number for it, unique while the kernel runs.
+    pub fn cookie(&self) -> u64 {
+        self.cookie
+    }
+
+    /// Whose mark it carries; `None` for a namespace that guestnet did not make.
+    pub fn owner(&self) -> Option<Owner> {
+        self.owner
+    }
+
+    /// Whether guestnet made it.
+    pub fn is_ours(&self) -> bool {
+        self.owner.is_some()
+    }
+
+    /// Its descriptor.
+    pub fn as_raw_fd(&self) -> RawFd {
+        self.file.as_raw_fd()
+    }
+
+    /// Calls the kernel's `index` by its name, as of the last [`Self::refresh_links`].
+    pub fn link_name(&self, index: u32) -> Option<&LinkName> {
+        self.links.get(&index)
+    }
+
+    /// The interfaces and their indexes, as of the last [`Self::refresh_links`].
+    pub fn link_indexes(&self) -> BTreeMap<LinkName, u32> {
+        self.links.iter().map(|(index, name)| (name.clone(), *index)).collect()
+    }
+
+    /// Reads the names of the interfaces again, and the owner's mark on `lo`.
+    ///
+    /// # Errors
+    /// What a dump of links can fail with.
+    pub fn refresh_links(&mut self) -> Result<()> {
+        let dump = self.dump(Protocol::Route, &link::dump_request())?;
+        let (links, alias) = link::names(&dump);
+        self.links = links;
+        self.owner = alias.as_deref().and_then(Owner::read);
+        Ok(())
+    }
+
+    /// Takes a dump.
+    ///
+    /// # Errors
+    /// See [`Session::dump`].
+    pub fn dump(&mut self, protocol: Protocol, request: &Message) -> Result<Dump> {
+        let netns = self.netns.clone();
+        let dump = self.session(protocol)?.dump(request);
+        dump.map_err(|e| match e {
+            Error::Io { what, source } => Error::Io { what: format!("read namespace {netns}: {what}"), source },
+            other => other,
+        })
+    }
+
+    /// Asks for one object.
+    ///
+    /// # Errors
+    /// See [`Session::get`].
+    pub fn get(&mut self, protocol: Protocol, request: &Message) -> Result<Option<Dump>> {
+        self.session(protocol)?.get(request)
+    }
+
+    /// Sends messages; returns those that were refused.
+    ///
+    /// # Errors
+    /// See [`Session::exchange`].
+    pub fn exchange(&mut self, protocol: Protocol, messages: &mut [Message]) -> Result<Vec<(usize, Refusal)>> {
+        self.session(protocol)?.exchange(messages)
+    }
+
+    /// Sends messages of which none may be refused; `what` says for errors what they ask of the kernel.
+    ///
+    /// # Errors
+    /// The first refusal.
+    pub fn request(&mut self, protocol: Protocol, messages: &mut [Message], what: &str) -> Result<()> {
+        match self.exchange(protocol, messages)?.into_iter().next() {
+            None => Ok(()),
+            Some((_, r)) => {
+                let what = what.to_owned();
+                Err(KernelError { what, errno: r.errno, words: r.words, attribute: r.attribute }.into())
+            }
+        }
+    }
+
+    /// Whether this kernel has the netlink family at all.
+    pub fn speaks(&self, protocol: Protocol) -> bool {
+        match protocol {
+            Protocol::Route => true,
+            Protocol::Xfrm => self.xfrm.is_some(),
+            Protocol::Netfilter => self.netfilter.is_some(),
+        }
+    }
+
+    fn session(&mut self, protocol: Protocol) -> Result<&mut Session> {
+        let session = match protocol {
+            Protocol::Route => Some(&mut self.route),
+            Protocol::Xfrm => self.xfrm.as_mut(),
+            Protocol::Netfilter => self.netfilter.as_mut(),
+        };
+        session.ok_or_else(|| {
+            let part = if protocol == Protocol::Xfrm { "IPsec (CONFIG_XFRM_USER)" } else { "nf_tables" };
+            Error::Unsupported(format!("this kernel has no {part}"))
+        })
+    }
+
+    /// Runs `work` on a thread of its own inside the namespace: for `/proc/sys/net` and for making sockets.
+    ///
+    /// # Errors
+    /// What `work` returns, and `Io` when the namespace cannot be entered.
+    pub fn inside<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        enter(&self.file, &format!("enter the namespace {}", self.netns), work)
+    }
+}
+
+/// Runs `work` on a new thread that has moved to the namespace behind `file`.
+fn enter<T: Send>(file: &OwnedFd, what: &str, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    on_a_thread(what, || {
+        setns(file, CloneFlags::CLONE_NEWNET).map_err(|e| Error::io(what, e))?;
+        work()
+    })
+}
+
+fn on_a_thread<T: Send>(what: &str, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().spawn_scoped(scope, work);
+        match thread.map_err(|e| Error::io(what, e))?.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}
+
+/// The file that stands for the namespace `name`.
+pub fn path(name: &NetnsName) -> PathBuf {
+    Path::new(DIRECTORY).join(name.as_str())
+}
+
+fn open(name: &NetnsName) -> Result<OwnedFd> {
+    let path = path(name);
+    let file = fs::File::open(&path).map_err(|e| Error::io(format!("open the namespace {}", path.display()), e))?;
+    Ok(file.into())
+}
+
+/// The names in `/run/netns` behind which there is a namespace.
+///
+/// # Errors
+/// `Io` when the directory cannot be read; that it does not exist is no error.
+pub fn list() -> Result<Vec<NetnsName>> {
+    let failed = |e| Error::io(format!("list {DIRECTORY}"), e);
+    let entries = match fs::read_dir(DIRECTORY) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(failed)?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(failed)?;
+        let name = entry.file_name().to_str().and_then(|name| name.parse().ok());
+        names.extend(name.filter(is_mounted));
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Whether a namespace is behind the name, and not just the empty file of an interrupted `ip netns add`.
+pub fn is_mounted(name: &NetnsName) -> bool {
+    nix::sys::statfs::statfs(&path(name)).is_ok_and(|fs| fs.filesystem_type() == nix::sys::statfs::NSFS_MAGIC)
+}
+
+/// Makes the namespace `name`, its loopback up, with the mark of `owner` on it before anyone can see it.
+///
+/// Equivalent: `ip netns add NAME; ip -n NAME link set lo up alias 'guestnet owner=…'`.
+///
+/// # Errors
+/// `Io`; `EPERM` without `CAP_SYS_ADMIN`.
+pub fn create(name: &NetnsName, owner: Owner) -> Result<()> {
+    let what = format!("make the namespace {name}");
+    let failed = |e: io::Error| Error::io(what.clone(), e);
+    prepare_directory().map_err(failed)?;
+    let target = path(name);
+    // An empty file that is there already was left by someone who was killed between the two steps.
+    let _ = OpenOptions::new().create(true).truncate(false).write(true).open(&target).map_err(failed)?;
+    on_a_thread(&what, || {
+        unshare(CloneFlags::CLONE_NEWNET).map_err(|e| Error::io(what.clone(), e))?;
+        let mut session = Session::open(Protocol::Route)?;
+        let mut marks = [link::mark_loopback(&owner.mark())];
+        if let Some((_, refusal)) = session.exchange(&mut marks)?.into_iter().next() {
+            return Err(Error::io(what.clone(), io::Error::from_raw_os_error(refusal.errno)));
+        }
+        let source = "/proc/thread-self/ns/net";
+        mount(Some(source), &target, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+            .map_err(|e| Error::io(what.clone(), e))
+    })
+}
+
+/// Makes `/run/netns` as `ip netns` does: a mount point of its own whose mounts every mount namespace sees.
+fn prepare_directory() -> io::Result<()> {
+    fs::create_dir_all(DIRECTORY)?;
+    let shared = MsFlags::MS_SHARED | MsFlags::MS_REC;
+    let none = None::<&str>;
+    if mount(none, DIRECTORY, none, shared, none).is_ok() {
+        return Ok(());
+    }
+    let bind = MsFlags::MS_BIND | MsFlags::MS_REC;
+    mount(Some(DIRECTORY), DIRECTORY, none, bind, none)?;
+    Ok(mount(none, DIRECTORY, none, shared, none)?)
+}
+
+/// Takes the name of the namespace away; the namespace goes when its last process and descriptor are gone.
+///
+/// # Errors
+/// `Io`. That there was no such name is no error.
+pub fn delete(name: &NetnsName) -> Result<()> {
+    let target = path(name);
+    let failed = |e: io::Error| Error::io(format!("delete the namespace {name}"), e);
+    match umount2(&target, MntFlags::MNT_DETACH) {
+        Ok(()) | Err(nix::errno::Errno::EINVAL | nix::errno::Errno::ENOENT) => {}
+        Err(e) => return Err(failed(e.into())),
+    }
+    match fs::remove_file(&target) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed(e)),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,349 @@
+//! The one mechanism: keyed sets, and the difference between what is desired and what is there.
+
+use std::collections::BTreeMap;
+use std::fmt::{Debug, Display};
+
+use serde::de::{Deserialize, Deserializer, Error as _};
+use serde::ser::{Serialize, Serializer};
+
+/// Something that a host can have: a link, a route, a table, a file.
+///
+/// The same type says what is wanted and what was found. Its `Display` is what stands after the sign in a plan
+/// and must not contain secrets.
+pub trait Object: Clone + Debug + Display + PartialEq {
+    /// What identifies the object among its kind in one namespace.
+    type Key: Clone + Debug + Display + Ord;
+
+    /// The word for its kind, as in plans: `route`.
+    const KIND: &'static str;
+
+    /// What identifies this object.
+    fn key(&self) -> Self::Key;
+
+    /// Whether `found`, which has the same key, is already as this object wants it.
+    ///
+    /// The default is equality. A kind in which a wanted object may leave something to the kernel (a link
+    /// without a MAC address) compares only what was asked for.
+    fn accepts(&self, found: &Self) -> bool {
+        self == found
+    }
+
+    /// The difference from `old` in words, for the line of a plan.
+    fn changed_from(&self, old: &Self) -> String {
+        format!("{self}  (was: {old})")
+    }
+}
+
+/// A set of objects by key. In JSON and TOML it is a list; two objects with one key are an error.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Set<T: Object>(BTreeMap<T::Key, T>);
+
+impl<T: Object> Default for Set<T> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<T: Object> Set<T> {
+    /// An empty set.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds `object`. Returns what stood under its key before.
+    pub fn insert(&mut self, object: T) -> Option<T> {
+        self.0.insert(object.key(), object)
+    }
+
+    /// Takes the object with `key` out.
+    pub fn remove(&mut self, key: &T::Key) -> Option<T> {
+        self.0.remove(key)
+    }
+
+    /// The object with `key`.
+    pub fn get(&self, key: &T::Key) -> Option<&T> {
+        self.0.get(key)
+    }
+
+    /// Whether there is an object with `key`.
+    pub fn contains(&self, key: &T::Key) -> bool {
+        self.0.contains_key(key)
+    }
+
+    /// The objects, in the order of their keys.
+    pub fn iter(&self) -> std::collections::btree_map::Values<'_, T::Key, T> {
+        self.0.values()
+    }
+
+    /// Keeps the objects for which `keep` says so.
+    pub fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
+        self.0.retain(|_, object| keep(object));
+    }
+
+    /// How many objects there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<T: Object> FromIterator<T> for Set<T> {
+    fn from_iter<I: IntoIterator<Item = T>>(objects: I) -> Self {
+        Self(objects.into_iter().map(|object| (object.key(), object)).collect())
+    }
+}
+
+impl<T: Object> Extend<T> for Set<T> {
+    fn extend<I: IntoIterator<Item = T>>(&mut self, objects: I) {
+        self.0.extend(objects.into_iter().map(|object| (object.key(), object)));
+    }
+}
+
+impl<T: Object> IntoIterator for Set<T> {
+    type Item = T;
+    type IntoIter = std::collections::btree_map::IntoValues<T::Key, T>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_values()
+    }
+}
+
+impl<'a, T: Object> IntoIterator for &'a Set<T> {
+    type Item = &'a T;
+    type IntoIter = std::collections::btree_map::Values<'a, T::Key, T>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl<T: Object + Serialize> Serialize for Set<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
+    }
+}
+
+impl<'de, T: Object + Deserialize<'de>> Deserialize<'de> for Set<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut set = Self::new();
+        for object in Vec::<T>::deserialize(deserializer)? {
+            let key = object.key();
+            if set.insert(object).is_some() {
+                return Err(D::Error::custom(format!("two {}s are called {key}", T::KIND)));
+            }
+        }
+        Ok(set)
+    }
+}
+
+impl<T: Object + schemars::JsonSchema> schemars::JsonSchema for Set<T> {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        format!("SetOf{}", T::schema_name()).into()
+    }
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        Vec::<T>::json_schema(generator)
+    }
+}
+
+/// What was found on a host of one kind.
+#[derive(Clone, Debug)]
+pub struct Observed<T: Object> {
+    /// The objects that carry guestnet's mark.
+    pub ours: Set<T>,
+    /// The objects of others that hold a wanted key. Others that are in nobody's way are not listed.
+    pub foreign: BTreeMap<T::Key, Foreign>,
+}
+
+/// An object of somebody else's that holds a key we want.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Foreign {
+    /// What it is, for the person who has to decide.
+    pub what: String,
+    /// Whether it already is what we want. Then it is left alone, now and when ours are removed.
+    pub satisfies: bool,
+}
+
+impl<T: Object> Default for Observed<T> {
+    fn default() -> Self {
+        Self { ours: Set::new(), foreign: BTreeMap::new() }
+    }
+}
+
+impl<T: Object> Observed<T> {
+    /// Notes `found`, which is not ours, if it holds a key that `wanted` has.
+    pub fn note_foreign(&mut self, found: &T, wanted: &Set<T>) {
+        if let Some(want) = wanted.get(&found.key()) {
+            let foreign = Foreign { what: found.to_string(), satisfies: want.accepts(found) };
+            self.foreign.insert(found.key(), foreign);
+        }
+    }
+}
+
+/// One step from what is there to what is wanted.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change<T> {
+    /// It is wanted and not there.
+    Create(T),
+    /// It is there, but not as wanted.
+    Replace {
+        /// As it is.
+        old: T,
+        /// As it shall be.
+        new: T,
+    },
+    /// It is ours, and no longer wanted.
+    Delete(T),
+}
+
+impl<T: Object> Change<T> {
+    /// What identifies the object.
+    pub fn key(&self) -> T::Key {
+        match self {
+            Self::Create(o) | Self::Delete(o) | Self::Replace { new: o, .. } => o.key(),
+        }
+    }
+
+    /// `+`, `~` or `-`.
+    pub fn sign(&self) -> char {
+        match self {
+            Self::Create(_) => '+',
+            Self::Replace { .. } => '~',
+            Self::Delete(_) => '-',
+        }
+    }
+
+    /// The change in words, without the sign.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Create(o) | Self::Delete(o) => format!("{} {o}", T::KIND),
+            Self::Replace { old, new } => format!("{} {}", T::KIND, new.changed_from(old)),
+        }
+    }
+
+    /// What the change asks of the kernel, for errors: `add route …`.
+    pub fn request(&self) -> String {
+        let (verb, object) = match self {
+            Self::Create(o) => ("add", o),
+            Self::Replace { new, .. } => ("change", new),
+            Self::Delete(o) => ("delete", o),
+        };
+        format!("{verb} {} {object}", T::KIND)
+    }
+}
+
+/// A wanted object whose place is taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// The kind and what we want.
+    pub wanted: String,
+    /// What stands there.
+    pub found: String,
+}
+
+/// `desired - observed`: the changes that make the one out of the other, and what stands in their way.
+///
+/// Changes come in the order of their keys, so equal inputs give equal plans.
+pub fn diff<T: Object>(desired: &Set<T>, observed: &Observed<T>) -> (Vec<Change<T>>, Vec<Conflict>) {
+    let mut changes = Vec::new();
+    let mut conflicts = Vec::new();
+    for want in desired {
+        let key = want.key();
+        match (observed.ours.get(&key), observed.foreign.get(&key)) {
+            (Some(found), _) if want.accepts(found) => {}
+            (Some(found), _) => changes.push(Change::Replace { old: found.clone(), new: want.clone() }),
+            (None, Some(foreign)) if foreign.satisfies => {}
+            (None, Some(foreign)) => conflicts
+                .push(Conflict { wanted: format!("{} {want}", T::KIND), found: foreign.what.clone() }),
+            (None, None) => changes.push(Change::Create(want.clone())),
+        }
+    }
+    changes.extend(observed.ours.iter().filter(|o| !desired.contains(&o.key())).cloned().map(Change::Delete));
+    (changes, conflicts)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Clone, Debug, PartialEq)]
+    struct Thing(u8, u8);
+
+    impl fmt::Display for Thing {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "{}={}", self.0, self.1)
+        }
+    }
+
+    impl Object for Thing {
+        type Key = u8;
+        const KIND: &'static str = "thing";
+        fn key(&self) -> u8 {
+            self.0
+        }
+    }
+
+    fn things() -> impl Strategy<Value = Set<Thing>> {
+        proptest::collection::vec((0_u8..12, 0_u8..3), 0..12)
+            .prop_map(|v| v.into_iter().map(|(k, v)| Thing(k, v)).collect())
+    }
+
+    /// What the kernel does with changes that it accepts.
+    fn carried_out(mut set: Set<Thing>, changes: Vec<Change<Thing>>) -> Set<Thing> {
+        for change in changes {
+            match change {
+                Change::Create(o) => assert!(set.insert(o).is_none(), "created over an object"),
+                Change::Replace { old, new } => assert_eq!(set.insert(new), Some(old)),
+                Change::Delete(o) => assert_eq!(set.remove(&o.key()), Some(o)),
+            }
+        }
+        set
+    }
+
+    proptest! {
+        #[test]
+        fn a_plan_carried_out_leaves_nothing_to_plan(desired in things(), ours in things()) {
+            let observed = Observed { ours: ours.clone(), foreign: BTreeMap::new() };
+            let (changes, conflicts) = diff(&desired, &observed);
+            prop_assert!(conflicts.is_empty());
+            let now = carried_out(ours, changes);
+            prop_assert_eq!(&now, &desired);
+            let observed = Observed { ours: now, foreign: BTreeMap::new() };
+            prop_assert!(diff(&desired, &observed).0.is_empty());
+        }
+
+        #[test]
+        fn undo_is_the_difference_the_other_way(desired in things(), before in things()) {
+            let observed = Observed { ours: before.clone(), foreign: BTreeMap::new() };
+            let now = carried_out(before.clone(), diff(&desired, &observed).0);
+            let undo = diff(&before, &Observed { ours: now.clone(), foreign: BTreeMap::new() }).0;
+            prop_assert_eq!(carried_out(now, undo), before);
+        }
+
+        #[test]
+        fn a_foreign_object_is_never_changed(desired in things(), others in things()) {
+            let mut observed = Observed::default();
+            for other in &others {
+                observed.note_foreign(other, &desired);
+            }
+            let (changes, conflicts) = diff(&desired, &observed);
+            for change in &changes {
+                prop_assert!(!others.contains(&change.key()));
+            }
+            let unequal = others.iter().filter(|o| desired.get(&o.key()).is_some_and(|d| d != *o)).count();
+            prop_assert_eq!(conflicts.len(), unequal);
+        }
+    }
+
+    #[test]
+    fn lines_read_as_an_operator_reads_them() {
+        let change = Change::Replace { old: Thing(1, 2), new: Thing(1, 3) };
+        assert_eq!(format!("{} {}", change.sign(), change.text()), "~ thing 1=3  (was: 1=2)");
+        assert_eq!(Change::Delete(Thing(1, 2)).request(), "delete thing 1=2");
+    }
+}
