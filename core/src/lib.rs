@@ -16,8 +16,9 @@ pub mod owner;
 pub mod problem;
 pub mod route;
 pub mod set;
-pub mod sysctl;
 mod sys;
+pub mod sysctl;
+pub mod tap;
 
 pub use address::Address;
 pub use error::{Error, KernelError, Result};
