@@ -3,6 +3,9 @@
 use std::process::{Command, Output};
 
 use anyhow::{Context, Result, bail};
+use nix::sys::signal::Signal;
+
+use crate::sys;
 
 /// Runs `command`; its standard output.
 ///
@@ -20,6 +23,16 @@ pub fn output(command: &mut Command) -> Result<String> {
 /// As [`output`].
 pub fn sh(script: &str) -> Result<String> {
     output(Command::new("sh").args(["-ec", script]))
+}
+
+/// Has the program killed when the thread that starts it ends, so that nothing outlives a run that was killed.
+pub fn die_with_parent(command: &mut Command) {
+    sys::before_exec(command, || Ok(nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?));
+}
+
+/// Whether the caller is root, if only in its user namespace.
+pub fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
 }
 
 pub(crate) fn said(what: &str, done: Output) -> Result<String> {

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::signal::Signal;
 
+use crate::command::die_with_parent;
 use crate::need::Skip;
 use crate::sys;
 
@@ -150,7 +150,7 @@ fn start_again(name: &str) -> Result<Option<(ExitStatus, String)>> {
     command.args(["--exact", name, "--nocapture", "--include-ignored"]).env(INSIDE, name);
     command.stdin(std::process::Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
     isolate(&mut command);
-    sys::before_exec(&mut command, || Ok(nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?));
+    die_with_parent(&mut command);
     let mut child = command.spawn()?;
     // The command keeps the writing end open, and the reader would wait for it.
     drop(command);

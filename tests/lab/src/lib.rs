@@ -20,7 +20,7 @@ mod netns;
 mod sys;
 mod wait;
 
-pub use command::{output, sh};
+pub use command::{die_with_parent, is_root, output, sh};
 pub use isolated::{Outcome, enter, isolate, isolated, scratch};
 pub use need::{Capability, has, need, need_program, skip};
 pub use netns::Netns;
