@@ -211,6 +211,41 @@ fn expected(spec: &DnsmasqSpec) -> usize {
 }
 
 lab_test! {
+    fn dnsmasq_accepts_every_number_with_every_value_that_is_accepted_for_it() {
+        need_program("dnsmasq");
+        let text = |text: &str| RawValue::Text(text.parse().unwrap());
+        let values = [
+            RawValue::Nothing,
+            RawValue::U8(200),
+            RawValue::U16(60_000),
+            RawValue::U32(4_000_000_000),
+            RawValue::U32(1),
+            RawValue::Addresses(vec![[192, 0, 2, 1].into(); 2]),
+            RawValue::Addresses6(vec!["2001:db8::1".parse().unwrap(); 2]),
+            text("a.b"),
+            text("12"),
+            text("x"),
+            RawValue::Bytes(vec![7]),
+            RawValue::Bytes(vec![0xab; 255]),
+        ];
+        let options = values.iter().flat_map(|value| {
+            let v4 = (0..=255).map(move |code| OptionValue::Number { code, value: value.clone() });
+            let v6 = (0..=300).map(move |code| OptionValue::Number6 { code, value: value.clone() });
+            v4.chain(v6)
+        });
+        let accepted = options.map(DhcpOption::new).filter(|option| {
+            let mut problems = Problems::new();
+            let spec = DnsmasqSpec::new(["tap0".parse().unwrap()]);
+            DnsmasqSpec { options: vec![option.clone()], ..spec }.check(&Path::root(), &mut problems);
+            problems.is_empty()
+        });
+        let lines: Vec<String> = accepted.map(|option| format!("{option}\n")).collect();
+        assert!(lines.len() > 4000, "only {} are accepted", lines.len());
+        let path = scratch().join("options.conf");
+        fs::write(&path, lines.concat()).unwrap();
+        output(Command::new("dnsmasq").arg("--test").arg("-C").arg(&path)).unwrap();
+    }
+
     fn what_is_accepted_makes_its_lines_and_no_others() {
         need_program("dnsmasq");
         let path = scratch().join("dnsmasq.conf");
