@@ -15,10 +15,8 @@ use crate::value::{Hostname, LeaseTime, Tag};
 pub struct Host {
     /// By which it is known.
     pub mac: Mac,
-    /// Leave the client identifier aside that it may send (`id:*`).
-    ///
-    /// A guest sends another one in its initial RAM disk, in the installed system and after a reinstallation, and
-    /// the address that it holds under one identifier is refused to it under the next until the lease ends.
+    /// Know it by its MAC address alone, whatever client identifier it sends (`id:*`): a guest that boots from its
+    /// initial RAM disk, then its system, then another after a reinstallation is one client with one lease.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ignore_client_id: bool,
     /// The tag that its requests get.
