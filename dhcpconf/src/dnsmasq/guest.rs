@@ -46,10 +46,11 @@ pub enum Addressing {
     /// prefix length, /32 too). No `proxy_arp` is needed, and interfaces may share one router address.
     ///
     /// The router is outside of the guest's subnet, which clients bear in one of two ways. Those that ask for
-    /// option 121 (systemd-networkd, dhclient, cloud-init, dhcpcd, Windows, udhcpc with `-O staticroutes`) get a
-    /// route to the router on the link, then the default route through it, and ignore option 3 (RFC 3442). Those
-    /// that do not, and for them option 3 is there, must know that with a /32 the router is on the link, as
-    /// busybox' and Debian's scripts for udhcpc and dhclient do.
+    /// option 121 get a route to the router on the link, then the default route through it, and ignore option 3
+    /// (RFC 3442): dhclient and systemd-networkd do. Those that do not ask, and for them option 3 is there, must
+    /// know that with a /32 the router is on the link: udhcpc's scripts of busybox and Debian do (`onlink`).
+    ///
+    /// Tried with udhcpc 1.35, dhclient 4.4 and systemd-networkd 252.
     PointToPoint {
         /// The address of the interface.
         router: Ipv4Addr,
