@@ -1,0 +1,58 @@
+//! Comparing with a constant.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Bytes, Register};
+
+/// Matches when the register compares so with `data`. The order is that of the bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Cmp {
+    /// How.
+    #[serde(default, skip_serializing_if = "CmpOp::is_eq")]
+    pub op: CmpOp,
+    /// With what.
+    pub data: Bytes,
+    /// What is compared.
+    #[serde(default, skip_serializing_if = "Register::is_first")]
+    pub register: Register,
+}
+
+/// A comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CmpOp {
+    /// Equal.
+    #[default]
+    Eq,
+    /// Not equal.
+    Ne,
+    /// Less.
+    Lt,
+    /// Less or equal.
+    Le,
+    /// Greater.
+    Gt,
+    /// Greater or equal.
+    Ge,
+}
+
+impl CmpOp {
+    /// All of them, with the kernel's numbers.
+    const NUMBERS: &'static [(Self, u32)] =
+        &[(Self::Eq, 0), (Self::Ne, 1), (Self::Lt, 2), (Self::Le, 3), (Self::Gt, 4), (Self::Ge, 5)];
+
+    /// The kernel's number.
+    pub fn number(self) -> u32 {
+        Self::NUMBERS.iter().find(|(key, _)| *key == self).map_or(u32::MAX, |(_, number)| *number)
+    }
+
+    /// The one with the kernel's number.
+    pub fn from_number(number: u32) -> Option<Self> {
+        Self::NUMBERS.iter().find(|(_, n)| *n == number).map(|(key, _)| *key)
+    }
+
+    fn is_eq(&self) -> bool {
+        *self == Self::Eq
+    }
+}

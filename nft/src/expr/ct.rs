@@ -1,0 +1,119 @@
+//! What conntrack knows about a packet.
+
+use serde::{Deserialize, Serialize};
+
+use super::Register;
+
+/// Loads a value: `ct state`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Ct {
+    /// Which value.
+    pub key: CtKey,
+    /// Of which direction of the connection; only for those keys that have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub direction: Option<CtDirection>,
+    /// Where to.
+    #[serde(default, skip_serializing_if = "Register::is_first")]
+    pub register: Register,
+}
+
+/// Sets a value: `ct mark set …`. The kernel takes `mark`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CtSet {
+    /// Which value.
+    pub key: CtKey,
+    /// Where from.
+    #[serde(default, skip_serializing_if = "Register::is_first")]
+    pub register: Register,
+}
+
+/// What can be asked of conntrack (`enum nft_ct_keys`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CtKey {
+    /// The state: bits for invalid (1), established (2), related (4), new (8), untracked (64); 4 bytes, host order.
+    State,
+    /// Original (0) or reply (1); 1 byte.
+    Direction,
+    /// Bits of `IPS_*`; 4 bytes, host order.
+    Status,
+    /// The connection's mark; 4 bytes, host order.
+    Mark,
+    /// The source address; needs a direction.
+    Saddr,
+    /// The destination address; needs a direction.
+    Daddr,
+    /// The transport protocol; 1 byte.
+    Protocol,
+    /// The source port; 2 bytes; needs a direction.
+    ProtoSrc,
+    /// The destination port; 2 bytes; needs a direction.
+    ProtoDst,
+    /// The zone; 2 bytes, host order.
+    Zone,
+    /// The IPv4 source; 4 bytes; needs a direction.
+    SrcIp,
+    /// The IPv4 destination; 4 bytes; needs a direction.
+    DstIp,
+    /// The IPv6 source; 16 bytes; needs a direction.
+    SrcIp6,
+    /// The IPv6 destination; 16 bytes; needs a direction.
+    DstIp6,
+}
+
+impl CtKey {
+    /// All of them, with the kernel's numbers.
+    const NUMBERS: &'static [(Self, u32)] = &[
+        (Self::State, 0),
+        (Self::Direction, 1),
+        (Self::Status, 2),
+        (Self::Mark, 3),
+        (Self::Saddr, 8),
+        (Self::Daddr, 9),
+        (Self::Protocol, 10),
+        (Self::ProtoSrc, 11),
+        (Self::ProtoDst, 12),
+        (Self::Zone, 17),
+        (Self::SrcIp, 19),
+        (Self::DstIp, 20),
+        (Self::SrcIp6, 21),
+        (Self::DstIp6, 22),
+    ];
+
+    /// The kernel's number.
+    pub fn number(self) -> u32 {
+        Self::NUMBERS.iter().find(|(key, _)| *key == self).map_or(u32::MAX, |(_, number)| *number)
+    }
+
+    /// The one with the kernel's number.
+    pub fn from_number(number: u32) -> Option<Self> {
+        Self::NUMBERS.iter().find(|(_, n)| *n == number).map(|(key, _)| *key)
+    }
+}
+
+/// A direction of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CtDirection {
+    /// As its first packet went.
+    Original,
+    /// The other way.
+    Reply,
+}
+
+impl CtDirection {
+    /// All of them, with the kernel's numbers.
+    const NUMBERS: &'static [(Self, u32)] = &[(Self::Original, 0), (Self::Reply, 1)];
+
+    /// The kernel's number.
+    pub fn number(self) -> u32 {
+        Self::NUMBERS.iter().find(|(key, _)| *key == self).map_or(u32::MAX, |(_, number)| *number)
+    }
+
+    /// The one with the kernel's number.
+    pub fn from_number(number: u32) -> Option<Self> {
+        Self::NUMBERS.iter().find(|(_, n)| *n == number).map(|(key, _)| *key)
+    }
+}

@@ -1,0 +1,60 @@
+//! Extension headers of IPv6, and options of TCP and IPv4.
+
+use serde::{Deserialize, Serialize};
+
+use super::Register;
+
+/// Loads bytes of an extension header or an option, or with `exists` whether it is there (1 or 0, one byte):
+/// `exthdr frag exists`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Exthdr {
+    /// Of what.
+    #[serde(default, skip_serializing_if = "ExthdrKind::is_ipv6")]
+    pub kind: ExthdrKind,
+    /// Its number: of the IPv6 header (hop-by-hop 0, routing 43, fragment 44, destination 60), or of the option.
+    pub header: u8,
+    /// Loads only whether it is there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub exists: bool,
+    /// How many bytes behind its start.
+    #[serde(default)]
+    pub offset: u32,
+    /// How many bytes; 1 with `exists`.
+    pub length: u32,
+    /// Where to.
+    #[serde(default, skip_serializing_if = "Register::is_first")]
+    pub register: Register,
+}
+
+/// What has extensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ExthdrKind {
+    /// Extension headers of IPv6.
+    #[default]
+    Ipv6,
+    /// Options of TCP.
+    Tcp,
+    /// Options of IPv4.
+    Ipv4,
+}
+
+impl ExthdrKind {
+    /// All of them, with the kernel's numbers.
+    const NUMBERS: &'static [(Self, u32)] = &[(Self::Ipv6, 0), (Self::Tcp, 1), (Self::Ipv4, 2)];
+
+    /// The kernel's number.
+    pub fn number(self) -> u32 {
+        Self::NUMBERS.iter().find(|(key, _)| *key == self).map_or(u32::MAX, |(_, number)| *number)
+    }
+
+    /// The one with the kernel's number.
+    pub fn from_number(number: u32) -> Option<Self> {
+        Self::NUMBERS.iter().find(|(_, n)| *n == number).map(|(key, _)| *key)
+    }
+
+    fn is_ipv6(&self) -> bool {
+        *self == Self::Ipv6
+    }
+}

@@ -1,0 +1,50 @@
+//! Bytes of the packet.
+
+use serde::{Deserialize, Serialize};
+
+use super::Register;
+
+/// Loads bytes of the packet into a register: `ip daddr`, or `@nh,128,32`. Does not match where the packet ends earlier.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Payload {
+    /// From where the offset counts.
+    pub base: PayloadBase,
+    /// How many bytes behind it.
+    pub offset: u32,
+    /// How many bytes, 1 to 16.
+    pub length: u32,
+    /// Where to.
+    #[serde(default, skip_serializing_if = "Register::is_first")]
+    pub register: Register,
+}
+
+/// The header from which an offset into a packet counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PayloadBase {
+    /// The link-layer header: `@ll`.
+    Link,
+    /// The network header: `@nh`.
+    Network,
+    /// The header behind IP and its extension headers: `@th`.
+    Transport,
+    /// What the transport header carries: `@ih` (kernel 5.16).
+    Inner,
+}
+
+impl PayloadBase {
+    /// All of them, with the kernel's numbers.
+    const NUMBERS: &'static [(Self, u32)] =
+        &[(Self::Link, 0), (Self::Network, 1), (Self::Transport, 2), (Self::Inner, 3)];
+
+    /// The kernel's number.
+    pub fn number(self) -> u32 {
+        Self::NUMBERS.iter().find(|(key, _)| *key == self).map_or(u32::MAX, |(_, number)| *number)
+    }
+
+    /// The one with the kernel's number.
+    pub fn from_number(number: u32) -> Option<Self> {
+        Self::NUMBERS.iter().find(|(_, n)| *n == number).map(|(key, _)| *key)
+    }
+}
