@@ -1,5 +1,6 @@
 //! Chains, and where they hook into the packet's way.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use guestnet_core::{LinkName, Object};
@@ -38,8 +39,8 @@ pub struct Base {
     #[serde(default, skip_serializing_if = "Policy::is_accept")]
     pub policy: Policy,
     /// The devices of an ingress or egress hook.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub devices: Vec<LinkName>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub devices: BTreeSet<LinkName>,
 }
 
 /// The type of a base chain.
@@ -94,8 +95,13 @@ impl Chain {
 
     /// A chain of type filter with policy accept, which packets enter at `hook`.
     pub fn base(name: Name, hook: Hook, priority: i32) -> Self {
-        let base =
-            Base { kind: ChainType::Filter, hook, priority, policy: Policy::Accept, devices: Vec::new() };
+        let base = Base {
+            kind: ChainType::Filter,
+            hook,
+            priority,
+            policy: Policy::Accept,
+            devices: BTreeSet::new(),
+        };
         Self { name, base: Some(base), rules: Vec::new() }
     }
 

@@ -95,7 +95,7 @@ impl DataType {
     }
 
     /// How many bytes a value has.
-    pub fn len(self) -> usize {
+    pub fn size(self) -> usize {
         match self {
             Self::InetProto | Self::IcmpType | Self::Icmpv6Type => 1,
             Self::EtherType | Self::InetService | Self::ArpOp => 2,
@@ -108,8 +108,8 @@ impl DataType {
     /// How many bytes the values of a key have together. In a concatenation each starts at a 4-byte boundary.
     pub fn total(types: &[Self]) -> usize {
         match types {
-            [one] => one.len(),
-            many => many.iter().map(|t| t.len().next_multiple_of(4)).sum(),
+            [one] => one.size(),
+            many => many.iter().map(|t| t.size().next_multiple_of(4)).sum(),
         }
     }
 

@@ -310,13 +310,13 @@ impl<T: Into<Value>> From<T> for Operand {
 
 fn payload(base: PayloadBase, offset: u32, data: DataType) -> Field {
     let source = Source::Payload { base, offset, checksum: None, pseudo_header: false };
-    Field { source, data: Some(data), length: data.len(), mask: None }
+    Field { source, data: Some(data), length: data.size(), mask: None }
 }
 
 /// An address in an IP header: a change of it changes the transport's checksum, and in IPv4 the header's.
 fn address(offset: u32, data: DataType, checksum: Option<u32>) -> Field {
     let source = Source::Payload { base: PayloadBase::Network, offset, checksum, pseudo_header: true };
-    Field { source, data: Some(data), length: data.len(), mask: None }
+    Field { source, data: Some(data), length: data.size(), mask: None }
 }
 
 /// The IPv4 header.
@@ -506,7 +506,7 @@ impl Field {
     /// Says what the bytes are; the length becomes that of the type.
     #[must_use]
     pub fn typed(self, data: DataType) -> Self {
-        Self { data: Some(data), length: data.len(), ..self }
+        Self { data: Some(data), length: data.size(), ..self }
     }
 
     /// Says where the Internet checksum lies that covers the bytes, `offset` bytes behind the field's base. No effect
@@ -532,7 +532,7 @@ pub mod meta {
     use super::*;
 
     fn meta(key: MetaKey, data: Option<DataType>) -> Field {
-        Field { source: Source::Meta(key), data, length: key.len(), mask: None }
+        Field { source: Source::Meta(key), data, length: key.size(), mask: None }
     }
 
     /// `meta mark`

@@ -7,7 +7,7 @@ use guestnet_core::{Object, Observed, Set as Keyed};
 use serde::{Deserialize, Serialize};
 
 use crate::words::count;
-use crate::{Chain, Family, Set, TableName};
+use crate::{Chain, Family, Set, TableName, interval};
 
 /// A table with everything in it. It is ours by its name.
 ///
@@ -73,6 +73,16 @@ impl Object for Table {
         TableKey(self.family, self.name.clone())
     }
 
+    /// Equal, but for intervals that overlap: those are merged before they are sent.
+    fn accepts(&self, found: &Self) -> bool {
+        self.same_structure(found)
+            && self
+                .sets
+                .iter()
+                .zip(&found.sets)
+                .all(|(want, found)| *interval::merged(want) == found.elements)
+    }
+
     fn changed_from(&self, old: &Self) -> String {
         let mut words: Vec<String> = Vec::new();
         words.extend(old.unknown.iter().map(|what| format!("-{what}")));
@@ -103,7 +113,7 @@ const NAMED: usize = 3;
 
 fn elements_changed(new: &Set, old: &Set) -> Option<String> {
     let observed = Observed { ours: old.elements.clone(), ..Observed::default() };
-    let changes = diff(&new.elements, &observed).0;
+    let changes = diff(&interval::merged(new), &observed).0;
     if changes.is_empty() {
         return None;
     }

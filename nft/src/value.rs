@@ -48,9 +48,9 @@ impl Value {
             Self::Ether(mac) => mac.to_vec(),
             Self::Ifname(name) => name.as_str().as_bytes().to_vec(),
             Self::Number(n) if data.is_host_order() => n.to_ne_bytes().to_vec(),
-            Self::Number(n) => n.to_be_bytes().iter().copied().skip(4 - data.len().min(4)).collect(),
+            Self::Number(n) => n.to_be_bytes().iter().copied().skip(4 - data.size().min(4)).collect(),
         };
-        bytes.resize(data.len(), 0);
+        bytes.resize(data.size(), 0);
         bytes
     }
 }

@@ -1,8 +1,10 @@
 //! Masks.
 
+use nftnl::nftnl_sys as c;
 use serde::{Deserialize, Serialize};
 
-use super::{Bytes, Register};
+use super::{Bytes, Expression, Register};
+use crate::sys::{ExprView, RawExpr};
 
 /// `to = (register & mask) ^ xor`. Two registers cannot be combined before Linux 6.13.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -18,4 +20,32 @@ pub struct Bitwise {
     /// Where to.
     #[serde(default, skip_serializing_if = "Register::is_first")]
     pub to: Register,
+}
+
+/// `NFT_BITWISE_BOOL`; the others shift.
+const MASK_AND_XOR: u32 = 0;
+
+impl Expression for Bitwise {
+    const NAME: &'static str = "bitwise";
+
+    fn write(&self, raw: RawExpr) -> RawExpr {
+        raw.u32(c::NFTNL_EXPR_BITWISE_SREG, self.register.number())
+            .u32(c::NFTNL_EXPR_BITWISE_DREG, self.to.number())
+            .u32(c::NFTNL_EXPR_BITWISE_LEN, self.mask.0.len() as u32)
+            .u32(c::NFTNL_EXPR_BITWISE_OP, MASK_AND_XOR)
+            .value(c::NFTNL_EXPR_BITWISE_MASK, &self.mask.0)
+            .value(c::NFTNL_EXPR_BITWISE_XOR, &self.xor.0)
+    }
+
+    fn read(raw: &ExprView<'_>) -> Option<Self> {
+        if raw.u32(c::NFTNL_EXPR_BITWISE_OP).unwrap_or(MASK_AND_XOR) != MASK_AND_XOR {
+            return None;
+        }
+        Some(Self {
+            mask: raw.get(c::NFTNL_EXPR_BITWISE_MASK)?.into(),
+            xor: raw.get(c::NFTNL_EXPR_BITWISE_XOR)?.into(),
+            register: Register::from_number(raw.u32(c::NFTNL_EXPR_BITWISE_SREG)?)?,
+            to: Register::from_number(raw.u32(c::NFTNL_EXPR_BITWISE_DREG)?)?,
+        })
+    }
 }

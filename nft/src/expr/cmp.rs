@@ -1,8 +1,10 @@
 //! Comparing with a constant.
 
+use nftnl::nftnl_sys as c;
 use serde::{Deserialize, Serialize};
 
-use super::{Bytes, Register};
+use super::{Bytes, Expression, Register};
+use crate::sys::{ExprView, RawExpr};
 
 /// Matches when the register compares so with `data`. The order is that of the bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -54,5 +56,23 @@ impl CmpOp {
 
     fn is_eq(&self) -> bool {
         *self == Self::Eq
+    }
+}
+
+impl Expression for Cmp {
+    const NAME: &'static str = "cmp";
+
+    fn write(&self, raw: RawExpr) -> RawExpr {
+        raw.u32(c::NFTNL_EXPR_CMP_SREG, self.register.number())
+            .u32(c::NFTNL_EXPR_CMP_OP, self.op.number())
+            .value(c::NFTNL_EXPR_CMP_DATA, &self.data.0)
+    }
+
+    fn read(raw: &ExprView<'_>) -> Option<Self> {
+        Some(Self {
+            op: CmpOp::from_number(raw.u32(c::NFTNL_EXPR_CMP_OP)?)?,
+            data: raw.get(c::NFTNL_EXPR_CMP_DATA)?.into(),
+            register: Register::from_number(raw.u32(c::NFTNL_EXPR_CMP_SREG)?)?,
+        })
     }
 }

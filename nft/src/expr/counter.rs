@@ -2,7 +2,21 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Expression;
+use crate::sys::{ExprView, RawExpr};
 /// Counts packets and bytes. What it counted is no part of a rule's identity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Counter {}
+
+impl Expression for Counter {
+    const NAME: &'static str = "counter";
+
+    fn write(&self, raw: RawExpr) -> RawExpr {
+        raw
+    }
+
+    fn read(raw: &ExprView<'_>) -> Option<Self> {
+        (raw.name() == Self::NAME).then_some(Self {})
+    }
+}

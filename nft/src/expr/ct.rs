@@ -1,8 +1,10 @@
 //! What conntrack knows about a packet.
 
+use nftnl::nftnl_sys as c;
 use serde::{Deserialize, Serialize};
 
-use super::Register;
+use super::{Expression, Register};
+use crate::sys::{ExprView, RawExpr};
 
 /// Loads a value: `ct state`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -115,5 +117,41 @@ impl CtDirection {
     /// The one with the kernel's number.
     pub fn from_number(number: u32) -> Option<Self> {
         Self::NUMBERS.iter().find(|(_, n)| *n == number).map(|(key, _)| *key)
+    }
+}
+
+impl Expression for Ct {
+    const NAME: &'static str = "ct";
+
+    fn write(&self, raw: RawExpr) -> RawExpr {
+        let raw = raw
+            .u32(c::NFTNL_EXPR_CT_KEY, self.key.number())
+            .u32(c::NFTNL_EXPR_CT_DREG, self.register.number());
+        match self.direction {
+            Some(direction) => raw.u8(c::NFTNL_EXPR_CT_DIR, direction.number() as u8),
+            None => raw,
+        }
+    }
+
+    fn read(raw: &ExprView<'_>) -> Option<Self> {
+        let direction = match raw.u32(c::NFTNL_EXPR_CT_DIR) {
+            Some(number) => Some(CtDirection::from_number(number)?),
+            None => None,
+        };
+        let key = CtKey::from_number(raw.u32(c::NFTNL_EXPR_CT_KEY)?)?;
+        Some(Self { key, direction, register: Register::from_number(raw.u32(c::NFTNL_EXPR_CT_DREG)?)? })
+    }
+}
+
+impl Expression for CtSet {
+    const NAME: &'static str = "ct";
+
+    fn write(&self, raw: RawExpr) -> RawExpr {
+        raw.u32(c::NFTNL_EXPR_CT_KEY, self.key.number()).u32(c::NFTNL_EXPR_CT_SREG, self.register.number())
+    }
+
+    fn read(raw: &ExprView<'_>) -> Option<Self> {
+        let key = CtKey::from_number(raw.u32(c::NFTNL_EXPR_CT_KEY)?)?;
+        Some(Self { key, register: Register::from_number(raw.u32(c::NFTNL_EXPR_CT_SREG)?)? })
     }
 }

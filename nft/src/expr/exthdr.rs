@@ -1,8 +1,10 @@
 //! Extension headers of IPv6, and options of TCP and IPv4.
 
+use nftnl::nftnl_sys as c;
 use serde::{Deserialize, Serialize};
 
-use super::Register;
+use super::{Expression, Register};
+use crate::sys::{ExprView, RawExpr};
 
 /// Loads bytes of an extension header or an option, or with `exists` whether it is there (1 or 0, one byte):
 /// `exthdr frag exists`.
@@ -56,5 +58,29 @@ impl ExthdrKind {
 
     fn is_ipv6(&self) -> bool {
         *self == Self::Ipv6
+    }
+}
+
+impl Expression for Exthdr {
+    const NAME: &'static str = "exthdr";
+
+    fn write(&self, raw: RawExpr) -> RawExpr {
+        raw.u32(c::NFTNL_EXPR_EXTHDR_DREG, self.register.number())
+            .u8(c::NFTNL_EXPR_EXTHDR_TYPE, self.header)
+            .u32(c::NFTNL_EXPR_EXTHDR_OFFSET, self.offset)
+            .u32(c::NFTNL_EXPR_EXTHDR_LEN, self.length)
+            .u32(c::NFTNL_EXPR_EXTHDR_OP, self.kind.number())
+            .u32(c::NFTNL_EXPR_EXTHDR_FLAGS, self.exists.into())
+    }
+
+    fn read(raw: &ExprView<'_>) -> Option<Self> {
+        Some(Self {
+            kind: ExthdrKind::from_number(raw.u32(c::NFTNL_EXPR_EXTHDR_OP).unwrap_or(0))?,
+            header: raw.u32(c::NFTNL_EXPR_EXTHDR_TYPE)?.try_into().ok()?,
+            exists: raw.u32(c::NFTNL_EXPR_EXTHDR_FLAGS).unwrap_or(0) & 1 != 0,
+            offset: raw.u32(c::NFTNL_EXPR_EXTHDR_OFFSET)?,
+            length: raw.u32(c::NFTNL_EXPR_EXTHDR_LEN)?,
+            register: Register::from_number(raw.u32(c::NFTNL_EXPR_EXTHDR_DREG)?)?,
+        })
     }
 }

@@ -1,8 +1,12 @@
 //! The routing tables.
 
+use std::collections::BTreeSet;
+
+use nftnl::nftnl_sys as c;
 use serde::{Deserialize, Serialize};
 
-use super::Register;
+use super::{Expression, Register};
+use crate::sys::{ExprView, RawExpr};
 
 /// Asks the routing tables about the packet: `fib saddr . iif oif`. With `present`, whether there is an answer
 /// (1 or 0, one byte): `fib saddr . iif oif missing` is `present` compared with 0.
@@ -12,7 +16,7 @@ pub struct Fib {
     /// What is asked.
     pub result: FibResult,
     /// By what.
-    pub flags: Vec<FibFlag>,
+    pub flags: BTreeSet<FibFlag>,
     /// Loads only whether there is an answer.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub present: bool,
@@ -49,7 +53,9 @@ impl FibResult {
 }
 
 /// What the routing tables are asked by (`NFTA_FIB_F_*`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum FibFlag {
     /// The source address.
@@ -77,5 +83,31 @@ impl FibFlag {
     /// The one with the kernel's number.
     pub fn from_number(number: u32) -> Option<Self> {
         Self::NUMBERS.iter().find(|(_, n)| *n == number).map(|(key, _)| *key)
+    }
+}
+
+/// `NFTA_FIB_F_PRESENT`.
+const PRESENT: u32 = 32;
+
+impl Expression for Fib {
+    const NAME: &'static str = "fib";
+
+    fn write(&self, raw: RawExpr) -> RawExpr {
+        let present = if self.present { PRESENT } else { 0 };
+        let flags = self.flags.iter().fold(present, |sum, flag| sum | flag.number());
+        raw.u32(c::NFTNL_EXPR_FIB_DREG, self.register.number())
+            .u32(c::NFTNL_EXPR_FIB_RESULT, self.result.number())
+            .u32(c::NFTNL_EXPR_FIB_FLAGS, flags)
+    }
+
+    fn read(raw: &ExprView<'_>) -> Option<Self> {
+        let bits = raw.u32(c::NFTNL_EXPR_FIB_FLAGS)?;
+        let flags = FibFlag::NUMBERS.iter().filter(|(_, bit)| bits & bit != 0).map(|(flag, _)| *flag);
+        Some(Self {
+            result: FibResult::from_number(raw.u32(c::NFTNL_EXPR_FIB_RESULT)?)?,
+            flags: flags.collect(),
+            present: bits & PRESENT != 0,
+            register: Register::from_number(raw.u32(c::NFTNL_EXPR_FIB_DREG)?)?,
+        })
     }
 }

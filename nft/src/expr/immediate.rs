@@ -1,8 +1,11 @@
-//! Constants.
+//! Constants, and verdicts, which are constants for the register of verdicts.
 
+use nftnl::nftnl_sys as c;
 use serde::{Deserialize, Serialize};
 
-use super::{Bytes, Register};
+use super::{Bytes, Expression, Register};
+use crate::Verdict;
+use crate::sys::{ExprView, RawExpr};
 
 /// Loads a constant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -13,4 +16,42 @@ pub struct Immediate {
     /// Where to.
     #[serde(default, skip_serializing_if = "Register::is_first")]
     pub register: Register,
+}
+
+impl Expression for Immediate {
+    const NAME: &'static str = "immediate";
+
+    fn write(&self, raw: RawExpr) -> RawExpr {
+        raw.u32(c::NFTNL_EXPR_IMM_DREG, self.register.number()).value(c::NFTNL_EXPR_IMM_DATA, &self.data.0)
+    }
+
+    fn read(raw: &ExprView<'_>) -> Option<Self> {
+        let register = Register::from_number(raw.u32(c::NFTNL_EXPR_IMM_DREG)?)?;
+        Some(Self { data: raw.get(c::NFTNL_EXPR_IMM_DATA)?.into(), register })
+    }
+}
+
+/// `NFT_REG_VERDICT`.
+const VERDICT: u32 = 0;
+
+impl Expression for Verdict {
+    const NAME: &'static str = "immediate";
+
+    fn write(&self, raw: RawExpr) -> RawExpr {
+        let raw = raw
+            .u32(c::NFTNL_EXPR_IMM_DREG, VERDICT)
+            .u32(c::NFTNL_EXPR_IMM_VERDICT, self.number().cast_unsigned());
+        match self.chain() {
+            Some(chain) => raw.text(c::NFTNL_EXPR_IMM_CHAIN, chain.as_str()),
+            None => raw,
+        }
+    }
+
+    fn read(raw: &ExprView<'_>) -> Option<Self> {
+        if raw.u32(c::NFTNL_EXPR_IMM_DREG)? != VERDICT {
+            return None;
+        }
+        let number = raw.u32(c::NFTNL_EXPR_IMM_VERDICT)?.cast_signed();
+        Self::from_number(number, raw.text(c::NFTNL_EXPR_IMM_CHAIN))
+    }
 }

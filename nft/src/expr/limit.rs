@@ -1,7 +1,10 @@
 //! `limit`.
 
+use nftnl::nftnl_sys as c;
 use serde::{Deserialize, Serialize};
 
+use super::Expression;
+use crate::sys::{ExprView, RawExpr};
 /// Matches while packets come no faster than a rate: `limit rate 10/second burst 5 packets`. All packets that meet
 /// the rule share it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -55,5 +58,28 @@ impl LimitUnit {
     /// The one with the kernel's number.
     pub fn from_number(number: u32) -> Option<Self> {
         Self::NUMBERS.iter().find(|(_, n)| *n == number).map(|(key, _)| *key)
+    }
+}
+
+impl Expression for Limit {
+    const NAME: &'static str = "limit";
+
+    fn write(&self, raw: RawExpr) -> RawExpr {
+        raw.u64(c::NFTNL_EXPR_LIMIT_RATE, self.rate)
+            .u64(c::NFTNL_EXPR_LIMIT_UNIT, self.unit.number().into())
+            .u32(c::NFTNL_EXPR_LIMIT_BURST, self.burst)
+            .u32(c::NFTNL_EXPR_LIMIT_TYPE, self.bytes.into())
+            .u32(c::NFTNL_EXPR_LIMIT_FLAGS, self.over.into())
+    }
+
+    fn read(raw: &ExprView<'_>) -> Option<Self> {
+        let unit = u32::try_from(raw.number(c::NFTNL_EXPR_LIMIT_UNIT)?).ok()?;
+        Some(Self {
+            rate: raw.number(c::NFTNL_EXPR_LIMIT_RATE)?,
+            unit: LimitUnit::from_number(unit)?,
+            burst: raw.u32(c::NFTNL_EXPR_LIMIT_BURST).unwrap_or(0),
+            over: raw.u32(c::NFTNL_EXPR_LIMIT_FLAGS).unwrap_or(0) & 1 != 0,
+            bytes: raw.u32(c::NFTNL_EXPR_LIMIT_TYPE).unwrap_or(0) != 0,
+        })
     }
 }

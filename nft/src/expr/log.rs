@@ -1,9 +1,12 @@
 //! `log`.
 
+use nftnl::nftnl_sys as c;
 use serde::{Deserialize, Serialize};
 
+use super::Expression;
+use crate::sys::{ExprView, RawExpr};
 /// Writes a line to the kernel's log, or with a group sends the packet to listeners of NFLOG.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Log {
     /// What the line starts with; 127 bytes at most.
@@ -15,7 +18,56 @@ pub struct Log {
     /// How many bytes of the packet go to the group; all when it is not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snaplen: Option<u32>,
-    /// The syslog level of the line, 0 (emergency) to 7 (debug); 4 (warning) when it is not said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub level: Option<u32>,
+    /// The syslog level of the line, 0 (emergency) to 7 (debug); 4 (warning) when it is not said. Not with a group.
+    #[serde(default = "warning", skip_serializing_if = "is_warning")]
+    pub level: u32,
+}
+
+/// `LOGLEVEL_WARNING`.
+const WARNING: u32 = 4;
+
+fn warning() -> u32 {
+    WARNING
+}
+
+fn is_warning(level: &u32) -> bool {
+    *level == WARNING
+}
+
+impl Default for Log {
+    /// A line of the kernel's log, without a prefix, at level warning.
+    fn default() -> Self {
+        Self { prefix: None, group: None, snaplen: None, level: WARNING }
+    }
+}
+
+impl Expression for Log {
+    const NAME: &'static str = "log";
+
+    fn write(&self, raw: RawExpr) -> RawExpr {
+        let mut raw = raw;
+        if let Some(prefix) = &self.prefix {
+            raw = raw.text(c::NFTNL_EXPR_LOG_PREFIX, prefix);
+        }
+        if let Some(group) = self.group {
+            raw = raw.u16(c::NFTNL_EXPR_LOG_GROUP, group);
+        }
+        if let Some(snaplen) = self.snaplen {
+            raw = raw.u32(c::NFTNL_EXPR_LOG_SNAPLEN, snaplen);
+        }
+        if self.group.is_none() { raw.u32(c::NFTNL_EXPR_LOG_LEVEL, self.level) } else { raw }
+    }
+
+    fn read(raw: &ExprView<'_>) -> Option<Self> {
+        let group = raw.u32(c::NFTNL_EXPR_LOG_GROUP).and_then(|n| u16::try_from(n).ok());
+        if raw.u32(c::NFTNL_EXPR_LOG_FLAGS).unwrap_or(0) != 0 {
+            return None;
+        }
+        Some(Self {
+            prefix: raw.text(c::NFTNL_EXPR_LOG_PREFIX).map(str::to_owned),
+            group,
+            snaplen: raw.u32(c::NFTNL_EXPR_LOG_SNAPLEN).filter(|n| *n != 0),
+            level: raw.u32(c::NFTNL_EXPR_LOG_LEVEL).unwrap_or(WARNING),
+        })
+    }
 }

@@ -1,9 +1,11 @@
 //! Sets.
 
+use nftnl::nftnl_sys as c;
 use serde::{Deserialize, Serialize};
 
-use super::Register;
+use super::{Expression, Register};
 use crate::Name;
+use crate::sys::{ExprView, RawExpr};
 
 /// Matches when the register is in a set: `… @inbound`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -17,4 +19,25 @@ pub struct Lookup {
     /// The key.
     #[serde(default, skip_serializing_if = "Register::is_first")]
     pub register: Register,
+}
+
+impl Expression for Lookup {
+    const NAME: &'static str = "lookup";
+
+    fn write(&self, raw: RawExpr) -> RawExpr {
+        raw.u32(c::NFTNL_EXPR_LOOKUP_SREG, self.register.number())
+            .text(c::NFTNL_EXPR_LOOKUP_SET, self.set.as_str())
+            .u32(c::NFTNL_EXPR_LOOKUP_FLAGS, self.invert.into())
+    }
+
+    fn read(raw: &ExprView<'_>) -> Option<Self> {
+        if raw.u32(c::NFTNL_EXPR_LOOKUP_DREG).is_some() {
+            return None;
+        }
+        Some(Self {
+            set: raw.text(c::NFTNL_EXPR_LOOKUP_SET)?.parse().ok()?,
+            invert: raw.u32(c::NFTNL_EXPR_LOOKUP_FLAGS).unwrap_or(0) & 1 != 0,
+            register: Register::from_number(raw.u32(c::NFTNL_EXPR_LOOKUP_SREG)?)?,
+        })
+    }
 }

@@ -1,9 +1,11 @@
 //! Maps.
 
+use nftnl::nftnl_sys as c;
 use serde::{Deserialize, Serialize};
 
-use super::Register;
+use super::{Expression, Register};
 use crate::Name;
+use crate::sys::{ExprView, RawExpr};
 
 /// Loads what a map has for a key: `… map @inbound`. Does not match where the map has nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -17,4 +19,22 @@ pub struct Map {
     /// Where to.
     #[serde(default, skip_serializing_if = "Register::is_first")]
     pub to: Register,
+}
+
+impl Expression for Map {
+    const NAME: &'static str = "lookup";
+
+    fn write(&self, raw: RawExpr) -> RawExpr {
+        raw.u32(c::NFTNL_EXPR_LOOKUP_SREG, self.register.number())
+            .text(c::NFTNL_EXPR_LOOKUP_SET, self.map.as_str())
+            .u32(c::NFTNL_EXPR_LOOKUP_DREG, self.to.number())
+    }
+
+    fn read(raw: &ExprView<'_>) -> Option<Self> {
+        Some(Self {
+            map: raw.text(c::NFTNL_EXPR_LOOKUP_SET)?.parse().ok()?,
+            register: Register::from_number(raw.u32(c::NFTNL_EXPR_LOOKUP_SREG)?)?,
+            to: Register::from_number(raw.u32(c::NFTNL_EXPR_LOOKUP_DREG)?)?,
+        })
+    }
 }

@@ -1,8 +1,10 @@
 //! What the kernel knows about a packet besides its bytes.
 
+use nftnl::nftnl_sys as c;
 use serde::{Deserialize, Serialize};
 
-use super::Register;
+use super::{Expression, Register};
+use crate::sys::{ExprView, RawExpr};
 
 /// Loads a value into a register: `meta mark`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -102,12 +104,40 @@ impl MetaKey {
     }
 
     /// How many bytes the value has.
-    pub fn len(self) -> usize {
+    pub fn size(self) -> usize {
         match self {
             Self::Iifname | Self::Oifname | Self::Ibrname | Self::Obrname => 16,
             Self::Protocol | Self::Iiftype => 2,
             Self::Nftrace | Self::Nfproto | Self::L4proto | Self::Pkttype | Self::Secpath => 1,
             _ => 4,
         }
+    }
+}
+
+impl Expression for Meta {
+    const NAME: &'static str = "meta";
+
+    fn write(&self, raw: RawExpr) -> RawExpr {
+        raw.u32(c::NFTNL_EXPR_META_KEY, self.key.number())
+            .u32(c::NFTNL_EXPR_META_DREG, self.register.number())
+    }
+
+    fn read(raw: &ExprView<'_>) -> Option<Self> {
+        let key = MetaKey::from_number(raw.u32(c::NFTNL_EXPR_META_KEY)?)?;
+        Some(Self { key, register: Register::from_number(raw.u32(c::NFTNL_EXPR_META_DREG)?)? })
+    }
+}
+
+impl Expression for MetaSet {
+    const NAME: &'static str = "meta";
+
+    fn write(&self, raw: RawExpr) -> RawExpr {
+        raw.u32(c::NFTNL_EXPR_META_KEY, self.key.number())
+            .u32(c::NFTNL_EXPR_META_SREG, self.register.number())
+    }
+
+    fn read(raw: &ExprView<'_>) -> Option<Self> {
+        let key = MetaKey::from_number(raw.u32(c::NFTNL_EXPR_META_KEY)?)?;
+        Some(Self { key, register: Register::from_number(raw.u32(c::NFTNL_EXPR_META_SREG)?)? })
     }
 }

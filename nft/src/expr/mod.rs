@@ -47,6 +47,19 @@ pub use reject::Reject;
 pub use verdict_map::VerdictMap;
 
 use crate::Verdict;
+use crate::sys::{ExprView, RawExpr};
+
+/// How an expression is said to the kernel and read back.
+pub(crate) trait Expression: Sized {
+    /// The kernel's name. Several expressions can share one; each then reads only what it is.
+    const NAME: &'static str;
+
+    /// Sets the attributes of an empty `raw`.
+    fn write(&self, raw: RawExpr) -> RawExpr;
+
+    /// Reads `raw`, which has the right name. `None` when it is something that this type cannot say.
+    fn read(raw: &ExprView<'_>) -> Option<Self>;
+}
 
 /// An expression that this crate does not know, as the kernel names it. Never wanted, only found: a rule with
 /// one differs from every wanted rule.
@@ -67,6 +80,27 @@ macro_rules! expressions {
             $($(#[$doc])* $name($type),)*
             /// Found in the kernel, and not known here.
             Unknown(Unknown),
+        }
+
+        impl Expr {
+            /// As libnftnl has it. One that was only found is written as one that does nothing: it is never wanted.
+            pub(crate) fn write(&self) -> RawExpr {
+                match self {
+                    $(Self::$name(expression) => {
+                        expression.write(RawExpr::new(<$type as Expression>::NAME))
+                    })*
+                    Self::Unknown(_) => RawExpr::new(Counter::NAME),
+                }
+            }
+
+            /// What was found in a rule.
+            pub(crate) fn read(raw: &ExprView<'_>) -> Self {
+                let name = raw.name();
+                $(if name == <$type as Expression>::NAME && let Some(expression) = <$type>::read(raw) {
+                    return Self::$name(expression);
+                })*
+                Self::Unknown(Unknown { name: name.to_owned() })
+            }
         }
 
         $(impl From<$type> for Expr {

@@ -2,7 +2,21 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Expression;
+use crate::sys::{ExprView, RawExpr};
 /// Makes conntrack leave the packet alone. Works at a priority before conntrack's (-200).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Notrack {}
+
+impl Expression for Notrack {
+    const NAME: &'static str = "notrack";
+
+    fn write(&self, raw: RawExpr) -> RawExpr {
+        raw
+    }
+
+    fn read(raw: &ExprView<'_>) -> Option<Self> {
+        (raw.name() == Self::NAME).then_some(Self {})
+    }
+}

@@ -1,8 +1,10 @@
 //! Bytes of the packet.
 
+use nftnl::nftnl_sys as c;
 use serde::{Deserialize, Serialize};
 
-use super::Register;
+use super::{Expression, Register};
+use crate::sys::{ExprView, RawExpr};
 
 /// Loads bytes of the packet into a register: `ip daddr`, or `@nh,128,32`. Does not match where the packet ends earlier.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -46,5 +48,25 @@ impl PayloadBase {
     /// The one with the kernel's number.
     pub fn from_number(number: u32) -> Option<Self> {
         Self::NUMBERS.iter().find(|(_, n)| *n == number).map(|(key, _)| *key)
+    }
+}
+
+impl Expression for Payload {
+    const NAME: &'static str = "payload";
+
+    fn write(&self, raw: RawExpr) -> RawExpr {
+        raw.u32(c::NFTNL_EXPR_PAYLOAD_BASE, self.base.number())
+            .u32(c::NFTNL_EXPR_PAYLOAD_OFFSET, self.offset)
+            .u32(c::NFTNL_EXPR_PAYLOAD_LEN, self.length)
+            .u32(c::NFTNL_EXPR_PAYLOAD_DREG, self.register.number())
+    }
+
+    fn read(raw: &ExprView<'_>) -> Option<Self> {
+        Some(Self {
+            base: PayloadBase::from_number(raw.u32(c::NFTNL_EXPR_PAYLOAD_BASE)?)?,
+            offset: raw.u32(c::NFTNL_EXPR_PAYLOAD_OFFSET)?,
+            length: raw.u32(c::NFTNL_EXPR_PAYLOAD_LEN)?,
+            register: Register::from_number(raw.u32(c::NFTNL_EXPR_PAYLOAD_DREG)?)?,
+        })
     }
 }

@@ -1,8 +1,10 @@
 //! Writing bytes of the packet.
 
+use nftnl::nftnl_sys as c;
 use serde::{Deserialize, Serialize};
 
-use super::{PayloadBase, Register};
+use super::{Expression, PayloadBase, Register};
+use crate::sys::{ExprView, RawExpr};
 
 /// Writes bytes of the packet from a register: `ip daddr set …`.
 ///
@@ -27,4 +29,41 @@ pub struct PayloadWrite {
     /// Whether what is written is in the pseudo-header, so that the transport's checksum changes too.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pseudo_header: bool,
+}
+
+/// `NFT_PAYLOAD_CSUM_NONE` and `NFT_PAYLOAD_CSUM_INET`.
+const NO_CHECKSUM: u32 = 0;
+const INTERNET: u32 = 1;
+/// `NFT_PAYLOAD_L4CSUM_PSEUDOHDR`.
+const PSEUDO_HEADER: u32 = 1;
+
+impl Expression for PayloadWrite {
+    const NAME: &'static str = "payload";
+
+    fn write(&self, raw: RawExpr) -> RawExpr {
+        let kind = if self.checksum.is_some() { INTERNET } else { NO_CHECKSUM };
+        raw.u32(c::NFTNL_EXPR_PAYLOAD_BASE, self.base.number())
+            .u32(c::NFTNL_EXPR_PAYLOAD_OFFSET, self.offset)
+            .u32(c::NFTNL_EXPR_PAYLOAD_LEN, self.length)
+            .u32(c::NFTNL_EXPR_PAYLOAD_SREG, self.register.number())
+            .u32(c::NFTNL_EXPR_PAYLOAD_CSUM_TYPE, kind)
+            .u32(c::NFTNL_EXPR_PAYLOAD_CSUM_OFFSET, self.checksum.unwrap_or(0))
+            .u32(c::NFTNL_EXPR_PAYLOAD_FLAGS, if self.pseudo_header { PSEUDO_HEADER } else { 0 })
+    }
+
+    fn read(raw: &ExprView<'_>) -> Option<Self> {
+        let checksum = match raw.u32(c::NFTNL_EXPR_PAYLOAD_CSUM_TYPE).unwrap_or(NO_CHECKSUM) {
+            NO_CHECKSUM => None,
+            INTERNET => Some(raw.u32(c::NFTNL_EXPR_PAYLOAD_CSUM_OFFSET).unwrap_or(0)),
+            _ => return None,
+        };
+        Some(Self {
+            base: PayloadBase::from_number(raw.u32(c::NFTNL_EXPR_PAYLOAD_BASE)?)?,
+            offset: raw.u32(c::NFTNL_EXPR_PAYLOAD_OFFSET)?,
+            length: raw.u32(c::NFTNL_EXPR_PAYLOAD_LEN)?,
+            register: Register::from_number(raw.u32(c::NFTNL_EXPR_PAYLOAD_SREG)?)?,
+            checksum,
+            pseudo_header: raw.u32(c::NFTNL_EXPR_PAYLOAD_FLAGS).unwrap_or(0) & PSEUDO_HEADER != 0,
+        })
+    }
 }

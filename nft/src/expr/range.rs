@@ -1,8 +1,10 @@
 //! Comparing with an interval.
 
+use nftnl::nftnl_sys as c;
 use serde::{Deserialize, Serialize};
 
-use super::{Bytes, Register};
+use super::{Bytes, Expression, Register};
+use crate::sys::{ExprView, RawExpr};
 
 /// Matches when the register lies between two constants, both included. The order is that of the bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -18,4 +20,24 @@ pub struct Range {
     /// What is compared.
     #[serde(default, skip_serializing_if = "Register::is_first")]
     pub register: Register,
+}
+
+impl Expression for Range {
+    const NAME: &'static str = "range";
+
+    fn write(&self, raw: RawExpr) -> RawExpr {
+        raw.u32(c::NFTNL_EXPR_RANGE_SREG, self.register.number())
+            .u32(c::NFTNL_EXPR_RANGE_OP, self.invert.into())
+            .value(c::NFTNL_EXPR_RANGE_FROM_DATA, &self.first.0)
+            .value(c::NFTNL_EXPR_RANGE_TO_DATA, &self.last.0)
+    }
+
+    fn read(raw: &ExprView<'_>) -> Option<Self> {
+        Some(Self {
+            first: raw.get(c::NFTNL_EXPR_RANGE_FROM_DATA)?.into(),
+            last: raw.get(c::NFTNL_EXPR_RANGE_TO_DATA)?.into(),
+            invert: raw.u32(c::NFTNL_EXPR_RANGE_OP)? != 0,
+            register: Register::from_number(raw.u32(c::NFTNL_EXPR_RANGE_SREG)?)?,
+        })
+    }
 }

@@ -1,7 +1,10 @@
 //! `reject`.
 
+use nftnl::nftnl_sys as c;
 use serde::{Deserialize, Serialize};
 
+use super::Expression;
+use crate::sys::{ExprView, RawExpr};
 /// Drops the packet and answers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -19,4 +22,40 @@ pub enum Reject {
     IcmpxNoRoute,
     /// With this code of ICMP or ICMPv6 "destination unreachable". For tables of one family.
     Icmp(u8),
+}
+
+impl Reject {
+    /// `enum nft_reject_types` and the code: of ICMP, or of `enum nft_reject_inet_code`.
+    fn numbers(self) -> (u32, u8) {
+        match self {
+            Self::Icmp(code) => (0, code),
+            Self::TcpReset => (1, 0),
+            Self::IcmpxNoRoute => (2, 0),
+            Self::IcmpxPortUnreachable => (2, 1),
+            Self::IcmpxHostUnreachable => (2, 2),
+            Self::IcmpxAdminProhibited => (2, 3),
+        }
+    }
+}
+
+impl Expression for Reject {
+    const NAME: &'static str = "reject";
+
+    fn write(&self, raw: RawExpr) -> RawExpr {
+        let (kind, code) = self.numbers();
+        raw.u32(c::NFTNL_EXPR_REJECT_TYPE, kind).u8(c::NFTNL_EXPR_REJECT_CODE, code)
+    }
+
+    fn read(raw: &ExprView<'_>) -> Option<Self> {
+        let code = u8::try_from(raw.u32(c::NFTNL_EXPR_REJECT_CODE).unwrap_or(0)).ok()?;
+        match (raw.u32(c::NFTNL_EXPR_REJECT_TYPE)?, code) {
+            (0, code) => Some(Self::Icmp(code)),
+            (1, _) => Some(Self::TcpReset),
+            (2, 0) => Some(Self::IcmpxNoRoute),
+            (2, 1) => Some(Self::IcmpxPortUnreachable),
+            (2, 2) => Some(Self::IcmpxHostUnreachable),
+            (2, 3) => Some(Self::IcmpxAdminProhibited),
+            _ => None,
+        }
+    }
 }

@@ -1,9 +1,11 @@
 //! Verdict maps.
 
+use nftnl::nftnl_sys as c;
 use serde::{Deserialize, Serialize};
 
-use super::Register;
+use super::{Expression, Register};
 use crate::Name;
+use crate::sys::{ExprView, RawExpr};
 
 /// Decides by what a map has for a key: `… vmap @guests`. The next rule decides where it has nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -14,4 +16,25 @@ pub struct VerdictMap {
     /// The key.
     #[serde(default, skip_serializing_if = "Register::is_first")]
     pub register: Register,
+}
+
+/// `NFT_REG_VERDICT`.
+const VERDICT: u32 = 0;
+
+impl Expression for VerdictMap {
+    const NAME: &'static str = "lookup";
+
+    fn write(&self, raw: RawExpr) -> RawExpr {
+        raw.u32(c::NFTNL_EXPR_LOOKUP_SREG, self.register.number())
+            .text(c::NFTNL_EXPR_LOOKUP_SET, self.map.as_str())
+            .u32(c::NFTNL_EXPR_LOOKUP_DREG, VERDICT)
+    }
+
+    fn read(raw: &ExprView<'_>) -> Option<Self> {
+        if raw.u32(c::NFTNL_EXPR_LOOKUP_DREG)? != VERDICT {
+            return None;
+        }
+        let map = raw.text(c::NFTNL_EXPR_LOOKUP_SET)?.parse().ok()?;
+        Some(Self { map, register: Register::from_number(raw.u32(c::NFTNL_EXPR_LOOKUP_SREG)?)? })
+    }
 }
