@@ -1,6 +1,7 @@
 //! nf_tables objects: tables with their chains, rules, sets and maps; one atomic transaction for a change; and
 //! reading back into the same types.
 mod chain;
+mod check;
 mod datatype;
 mod element;
 mod encode;
@@ -11,6 +12,7 @@ mod interval;
 mod json;
 mod name;
 mod observe;
+mod render;
 mod rule;
 mod set;
 pub mod statement;

@@ -4,6 +4,8 @@ use nftnl::nftnl_sys as c;
 use serde::{Deserialize, Serialize};
 
 use super::{Bytes, Expression, Register};
+use crate::check::RuleCheck;
+use crate::render::Text;
 use crate::sys::{ExprView, RawExpr};
 
 /// `to = (register & mask) ^ xor`. Two registers cannot be combined before Linux 6.13.
@@ -47,5 +49,18 @@ impl Expression for Bitwise {
             register: Register::from_number(raw.u32(c::NFTNL_EXPR_BITWISE_SREG)?)?,
             to: Register::from_number(raw.u32(c::NFTNL_EXPR_BITWISE_DREG)?)?,
         })
+    }
+
+    fn check(&self, check: &mut RuleCheck<'_>) {
+        check.constant("mask", &self.mask.0);
+        check.takes(self.register, self.mask.0.len());
+        check.loads(self.to, self.mask.0.len());
+        if self.mask.0.len() != self.xor.0.len() {
+            check.problem("xor", "has not as many bytes as the mask");
+        }
+    }
+
+    fn render(&self, text: &mut Text<'_>) {
+        text.bits(self.register, self.to, &self.mask.0, &self.xor.0);
     }
 }

@@ -4,6 +4,8 @@ use nftnl::nftnl_sys as c;
 use serde::{Deserialize, Serialize};
 
 use super::{Bytes, Expression, Register};
+use crate::check::RuleCheck;
+use crate::render::Text;
 use crate::sys::{ExprView, RawExpr};
 
 /// Matches when the register compares so with `data`. The order is that of the bytes.
@@ -74,5 +76,14 @@ impl Expression for Cmp {
             data: raw.get(c::NFTNL_EXPR_CMP_DATA)?.into(),
             register: Register::from_number(raw.u32(c::NFTNL_EXPR_CMP_SREG)?)?,
         })
+    }
+
+    fn check(&self, check: &mut RuleCheck<'_>) {
+        check.constant("data", &self.data.0);
+        check.takes(self.register, self.data.0.len());
+    }
+
+    fn render(&self, text: &mut Text<'_>) {
+        text.compare(self.register, self.op, &self.data.0);
     }
 }

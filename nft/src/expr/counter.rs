@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::Expression;
+use crate::check::RuleCheck;
+use crate::render::Text;
 use crate::sys::{ExprView, RawExpr};
 /// Counts packets and bytes. What it counted is no part of a rule's identity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -18,5 +20,11 @@ impl Expression for Counter {
 
     fn read(raw: &ExprView<'_>) -> Option<Self> {
         (raw.name() == Self::NAME).then_some(Self {})
+    }
+
+    fn check(&self, _: &mut RuleCheck<'_>) {}
+
+    fn render(&self, text: &mut Text<'_>) {
+        text.say("counter");
     }
 }

@@ -4,6 +4,9 @@ use nftnl::nftnl_sys as c;
 use serde::{Deserialize, Serialize};
 
 use super::{Expression, Register};
+use crate::DataType;
+use crate::check::RuleCheck;
+use crate::render::{Term, Text};
 use crate::sys::{ExprView, RawExpr};
 
 /// Loads a value: `ct state`.
@@ -66,6 +69,58 @@ pub enum CtKey {
 }
 
 impl CtKey {
+    /// nft's word for it.
+    fn text(self) -> &'static str {
+        match self {
+            Self::State => "state",
+            Self::Direction => "direction",
+            Self::Status => "status",
+            Self::Mark => "mark",
+            Self::Saddr | Self::SrcIp | Self::SrcIp6 => "saddr",
+            Self::Daddr | Self::DstIp | Self::DstIp6 => "daddr",
+            Self::Protocol => "protocol",
+            Self::ProtoSrc => "proto-src",
+            Self::ProtoDst => "proto-dst",
+            Self::Zone => "zone",
+        }
+    }
+
+    /// What its bytes are.
+    fn data(self) -> Option<DataType> {
+        match self {
+            Self::State | Self::Status | Self::Mark => Some(DataType::Mark),
+            Self::SrcIp | Self::DstIp => Some(DataType::Ipv4Addr),
+            Self::SrcIp6 | Self::DstIp6 => Some(DataType::Ipv6Addr),
+            Self::Protocol => Some(DataType::InetProto),
+            Self::ProtoSrc | Self::ProtoDst => Some(DataType::InetService),
+            _ => None,
+        }
+    }
+
+    /// How many bytes the value has; of an address of either family, as many as one of IPv6.
+    pub fn size(self) -> usize {
+        match self {
+            Self::Saddr | Self::Daddr | Self::SrcIp6 | Self::DstIp6 => 16,
+            Self::Direction | Self::Protocol => 1,
+            Self::ProtoSrc | Self::ProtoDst | Self::Zone => 2,
+            _ => 4,
+        }
+    }
+
+    fn has_direction(self) -> bool {
+        matches!(
+            self,
+            Self::Saddr
+                | Self::Daddr
+                | Self::ProtoSrc
+                | Self::ProtoDst
+                | Self::SrcIp
+                | Self::DstIp
+                | Self::SrcIp6
+                | Self::DstIp6
+        )
+    }
+
     /// All of them, with the kernel's numbers.
     const NUMBERS: &'static [(Self, u32)] = &[
         (Self::State, 0),
@@ -106,6 +161,14 @@ pub enum CtDirection {
 }
 
 impl CtDirection {
+    /// nft's word for it, with a space behind.
+    fn text(self) -> &'static str {
+        match self {
+            Self::Original => "original ",
+            Self::Reply => "reply ",
+        }
+    }
+
     /// All of them, with the kernel's numbers.
     const NUMBERS: &'static [(Self, u32)] = &[(Self::Original, 0), (Self::Reply, 1)];
 
@@ -141,6 +204,26 @@ impl Expression for Ct {
         let key = CtKey::from_number(raw.u32(c::NFTNL_EXPR_CT_KEY)?)?;
         Some(Self { key, direction, register: Register::from_number(raw.u32(c::NFTNL_EXPR_CT_DREG)?)? })
     }
+
+    fn check(&self, check: &mut RuleCheck<'_>) {
+        check.loads(self.register, self.key.size());
+        if self.key.has_direction() != self.direction.is_some() {
+            let text = if self.direction.is_some() {
+                "this key has no direction"
+            } else {
+                "this key needs a direction"
+            };
+            check.problem("direction", text);
+        }
+    }
+
+    fn render(&self, text: &mut Text<'_>) {
+        let direction = self.direction.map_or("", CtDirection::text);
+        text.load(
+            self.register,
+            Term::new(format!("ct {direction}{}", self.key.text()), self.key.data(), self.key.size()),
+        );
+    }
 }
 
 impl Expression for CtSet {
@@ -153,5 +236,17 @@ impl Expression for CtSet {
     fn read(raw: &ExprView<'_>) -> Option<Self> {
         let key = CtKey::from_number(raw.u32(c::NFTNL_EXPR_CT_KEY)?)?;
         Some(Self { key, register: Register::from_number(raw.u32(c::NFTNL_EXPR_CT_SREG)?)? })
+    }
+
+    fn check(&self, check: &mut RuleCheck<'_>) {
+        check.takes(self.register, self.key.size());
+        if self.key != CtKey::Mark {
+            check.problem("key", "this cannot be set; the mark can");
+        }
+    }
+
+    fn render(&self, text: &mut Text<'_>) {
+        let value = text.take(self.register, self.key.data(), self.key.size());
+        text.say(format!("ct {} set {value}", self.key.text()));
     }
 }

@@ -4,6 +4,8 @@ use nftnl::nftnl_sys as c;
 use serde::{Deserialize, Serialize};
 
 use super::{Expression, Register};
+use crate::check::RuleCheck;
+use crate::render::{Term, Text};
 use crate::sys::{ExprView, RawExpr};
 
 /// Loads bytes of an extension header or an option, or with `exists` whether it is there (1 or 0, one byte):
@@ -82,5 +84,32 @@ impl Expression for Exthdr {
             length: raw.u32(c::NFTNL_EXPR_EXTHDR_LEN)?,
             register: Register::from_number(raw.u32(c::NFTNL_EXPR_EXTHDR_DREG)?)?,
         })
+    }
+
+    fn check(&self, check: &mut RuleCheck<'_>) {
+        check.loads(self.register, self.length as usize);
+        if self.length == 0 || self.length > 16 || (self.exists && self.length != 1) {
+            check.problem("length", "1 to 16 bytes can be loaded, and 1 with exists");
+        }
+    }
+
+    fn render(&self, text: &mut Text<'_>) {
+        let name = match (self.kind, self.header) {
+            (ExthdrKind::Ipv6, 0) => Some("hbh"),
+            (ExthdrKind::Ipv6, 43) => Some("rt"),
+            (ExthdrKind::Ipv6, 44) => Some("frag"),
+            (ExthdrKind::Ipv6, 60) => Some("dst"),
+            (ExthdrKind::Ipv6, 135) => Some("mh"),
+            _ => None,
+        };
+        let term = match name {
+            Some(name) if self.exists => Term::presence(format!("exthdr {name}")),
+            _ => {
+                text.only_netlink();
+                let place = format!("exthdr {} {},{}", self.header, self.offset * 8, self.length * 8);
+                Term::new(place, None, self.length as usize)
+            }
+        };
+        text.load(self.register, term);
     }
 }

@@ -6,10 +6,12 @@ use nftnl::nftnl_sys as c;
 use serde::{Deserialize, Serialize};
 
 use super::{Expression, Register};
+use crate::check::RuleCheck;
+use crate::render::{Term, Text};
 use crate::sys::{ExprView, RawExpr};
 
-/// Asks the routing tables about the packet: `fib saddr . iif oif`. With `present`, whether there is an answer
-/// (1 or 0, one byte): `fib saddr . iif oif missing` is `present` compared with 0.
+/// Asks the routing tables about the packet: `fib saddr . iif oif`. With `present`, whether there is an answer: 4 bytes
+/// that are zero where there is none, so `fib saddr . iif oif missing` is `present` compared with `00000000`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Fib {
@@ -38,6 +40,20 @@ pub enum FibResult {
 }
 
 impl FibResult {
+    /// nft's word for it.
+    fn text(self) -> &'static str {
+        match self {
+            Self::Oif => "oif",
+            Self::Oifname => "oifname",
+            Self::Addrtype => "type",
+        }
+    }
+
+    /// How many bytes the answer has.
+    fn size(self) -> usize {
+        if self == Self::Oifname { 16 } else { 4 }
+    }
+
     /// All of them, with the kernel's numbers.
     const NUMBERS: &'static [(Self, u32)] = &[(Self::Oif, 1), (Self::Oifname, 2), (Self::Addrtype, 3)];
 
@@ -71,6 +87,17 @@ pub enum FibFlag {
 }
 
 impl FibFlag {
+    /// nft's word for it.
+    fn text(self) -> &'static str {
+        match self {
+            Self::Saddr => "saddr",
+            Self::Daddr => "daddr",
+            Self::Mark => "mark",
+            Self::Iif => "iif",
+            Self::Oif => "oif",
+        }
+    }
+
     /// All of them, with the kernel's numbers.
     const NUMBERS: &'static [(Self, u32)] =
         &[(Self::Saddr, 1), (Self::Daddr, 2), (Self::Mark, 4), (Self::Iif, 8), (Self::Oif, 16)];
@@ -109,5 +136,25 @@ impl Expression for Fib {
             present: bits & PRESENT != 0,
             register: Register::from_number(raw.u32(c::NFTNL_EXPR_FIB_DREG)?)?,
         })
+    }
+
+    fn check(&self, check: &mut RuleCheck<'_>) {
+        check.loads(self.register, self.result.size());
+        let has = |flag| self.flags.contains(&flag);
+        if has(FibFlag::Saddr) == has(FibFlag::Daddr) {
+            check.problem("flags", "either saddr or daddr is needed");
+        }
+        if has(FibFlag::Iif) && has(FibFlag::Oif) {
+            check.problem("flags", "iif and oif exclude each other");
+        }
+    }
+
+    fn render(&self, text: &mut Text<'_>) {
+        let by = self.flags.iter().map(|flag| flag.text()).collect::<Vec<_>>().join(" . ");
+        let ask = format!("fib {by} {}", self.result.text());
+        text.load(
+            self.register,
+            if self.present { Term::presence(ask) } else { Term::new(ask, None, self.result.size()) },
+        );
     }
 }

@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Bytes, Expression, Register};
 use crate::Verdict;
+use crate::check::RuleCheck;
+use crate::render::{Term, Text};
 use crate::sys::{ExprView, RawExpr};
 
 /// Loads a constant.
@@ -28,6 +30,15 @@ impl Expression for Immediate {
     fn read(raw: &ExprView<'_>) -> Option<Self> {
         let register = Register::from_number(raw.u32(c::NFTNL_EXPR_IMM_DREG)?)?;
         Some(Self { data: raw.get(c::NFTNL_EXPR_IMM_DATA)?.into(), register })
+    }
+
+    fn check(&self, check: &mut RuleCheck<'_>) {
+        check.constant("data", &self.data.0);
+        check.loads(self.register, self.data.0.len());
+    }
+
+    fn render(&self, text: &mut Text<'_>) {
+        text.load(self.register, Term::constant(&self.data.0));
     }
 }
 
@@ -53,5 +64,13 @@ impl Expression for Verdict {
         }
         let number = raw.u32(c::NFTNL_EXPR_IMM_VERDICT)?.cast_signed();
         Self::from_number(number, raw.text(c::NFTNL_EXPR_IMM_CHAIN))
+    }
+
+    fn check(&self, check: &mut RuleCheck<'_>) {
+        check.verdict(self);
+    }
+
+    fn render(&self, text: &mut Text<'_>) {
+        text.say(self.to_string());
     }
 }

@@ -4,6 +4,8 @@ use nftnl::nftnl_sys as c;
 use serde::{Deserialize, Serialize};
 
 use super::Expression;
+use crate::check::RuleCheck;
+use crate::render::Text;
 use crate::sys::{ExprView, RawExpr};
 /// Matches while packets come no faster than a rate: `limit rate 10/second burst 5 packets`. All packets that meet
 /// the rule share it.
@@ -41,6 +43,17 @@ pub enum LimitUnit {
 }
 
 impl LimitUnit {
+    /// nft's word for it.
+    fn text(self) -> &'static str {
+        match self {
+            Self::Second => "second",
+            Self::Minute => "minute",
+            Self::Hour => "hour",
+            Self::Day => "day",
+            Self::Week => "week",
+        }
+    }
+
     /// All of them, with the kernel's numbers.
     const NUMBERS: &'static [(Self, u32)] = &[
         (Self::Second, 1),
@@ -81,5 +94,22 @@ impl Expression for Limit {
             over: raw.u32(c::NFTNL_EXPR_LIMIT_FLAGS).unwrap_or(0) & 1 != 0,
             bytes: raw.u32(c::NFTNL_EXPR_LIMIT_TYPE).unwrap_or(0) != 0,
         })
+    }
+
+    fn check(&self, check: &mut RuleCheck<'_>) {
+        if self.rate == 0 {
+            check.problem("rate", "matches nothing: 1 is the least");
+        }
+        if self.burst == 0 && !self.bytes {
+            check.problem("burst", "1 is the least for packets");
+        }
+    }
+
+    fn render(&self, text: &mut Text<'_>) {
+        let unit = self.unit.text();
+        let over = if self.over { "over " } else { "" };
+        let bytes = if self.bytes { " bytes" } else { "" };
+        let burst = if self.bytes { "bytes" } else { "packets" };
+        text.say(format!("limit rate {over}{}{bytes}/{unit} burst {} {burst}", self.rate, self.burst));
     }
 }

@@ -4,6 +4,8 @@ use nftnl::nftnl_sys as c;
 use serde::{Deserialize, Serialize};
 
 use super::Expression;
+use crate::check::RuleCheck;
+use crate::render::Text;
 use crate::sys::{ExprView, RawExpr};
 /// Writes a line to the kernel's log, or with a group sends the packet to listeners of NFLOG.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -22,6 +24,12 @@ pub struct Log {
     #[serde(default = "warning", skip_serializing_if = "is_warning")]
     pub level: u32,
 }
+
+/// The longest prefix in bytes (`NF_LOG_PREFIXLEN` less the NUL).
+const LONGEST_PREFIX: usize = 127;
+
+/// nft's words for the levels.
+const LEVELS: [&str; 8] = ["emerg", "alert", "crit", "err", "warn", "notice", "info", "debug"];
 
 /// `LOGLEVEL_WARNING`.
 const WARNING: u32 = 4;
@@ -69,5 +77,45 @@ impl Expression for Log {
             snaplen: raw.u32(c::NFTNL_EXPR_LOG_SNAPLEN).filter(|n| *n != 0),
             level: raw.u32(c::NFTNL_EXPR_LOG_LEVEL).unwrap_or(WARNING),
         })
+    }
+
+    fn check(&self, check: &mut RuleCheck<'_>) {
+        if let Some(prefix) = &self.prefix {
+            if prefix.is_empty() || prefix.len() > LONGEST_PREFIX {
+                check.problem(
+                    "prefix",
+                    format!("has {} bytes; 1 to {LONGEST_PREFIX} are allowed", prefix.len()),
+                );
+            }
+            if prefix.contains(|c: char| c.is_control() || c == '"') {
+                check.problem("prefix", "a quote or a control character cannot stand in it");
+            }
+        }
+        if self.level > 7 {
+            check.problem("level", format!("{} is no level: they are 0 to 7", self.level));
+        }
+        if self.group.is_some() && self.level != WARNING {
+            check.problem("level", "has no meaning with a group");
+        }
+        if self.snaplen.is_some_and(|length| length == 0 || self.group.is_none()) {
+            check.problem("snaplen", "has a meaning only with a group, and from 1 on");
+        }
+    }
+
+    fn render(&self, text: &mut Text<'_>) {
+        let mut words = "log".to_owned();
+        if let Some(prefix) = &self.prefix {
+            words += &format!(" prefix \"{prefix}\"");
+        }
+        if let Some(group) = self.group {
+            words += &format!(" group {group}");
+        }
+        if let Some(snaplen) = self.snaplen {
+            words += &format!(" snaplen {snaplen}");
+        }
+        if let Some(level) = LEVELS.get(self.level as usize).filter(|_| self.level != WARNING) {
+            words += &format!(" level {level}");
+        }
+        text.say(words);
     }
 }

@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Expression, Register};
 use crate::Name;
+use crate::check::RuleCheck;
+use crate::render::Text;
 use crate::sys::{ExprView, RawExpr};
 
 /// Matches when the register is in a set: `… @inbound`.
@@ -39,5 +41,14 @@ impl Expression for Lookup {
             invert: raw.u32(c::NFTNL_EXPR_LOOKUP_FLAGS).unwrap_or(0) & 1 != 0,
             register: Register::from_number(raw.u32(c::NFTNL_EXPR_LOOKUP_SREG)?)?,
         })
+    }
+
+    fn check(&self, check: &mut RuleCheck<'_>) {
+        check.looks_up("set", &self.set, self.register);
+    }
+
+    fn render(&self, text: &mut Text<'_>) {
+        let key = text.key(&self.set, self.register);
+        text.say(format!("{key}{} @{}", if self.invert { " !=" } else { "" }, self.set));
     }
 }

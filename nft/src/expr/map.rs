@@ -4,8 +4,10 @@ use nftnl::nftnl_sys as c;
 use serde::{Deserialize, Serialize};
 
 use super::{Expression, Register};
-use crate::Name;
+use crate::check::RuleCheck;
+use crate::render::{Term, Text};
 use crate::sys::{ExprView, RawExpr};
+use crate::{DataType, MapType, Name};
 
 /// Loads what a map has for a key: `… map @inbound`. Does not match where the map has nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -36,5 +38,20 @@ impl Expression for Map {
             register: Register::from_number(raw.u32(c::NFTNL_EXPR_LOOKUP_SREG)?)?,
             to: Register::from_number(raw.u32(c::NFTNL_EXPR_LOOKUP_DREG)?)?,
         })
+    }
+
+    fn check(&self, check: &mut RuleCheck<'_>) {
+        match check.looks_up("map", &self.map, self.register).map(|set| set.data.clone()) {
+            Some(Some(MapType::Values(types))) => check.loads(self.to, DataType::total(&types)),
+            Some(_) => check.problem("map", format!("{} is no map of values", self.map)),
+            None => {}
+        }
+    }
+
+    fn render(&self, text: &mut Text<'_>) {
+        let key = text.key(&self.map, self.register);
+        let types = text.data(&self.map);
+        let data = if let [one] = types[..] { Some(one) } else { None };
+        text.load(self.to, Term::new(format!("{key} map @{}", self.map), data, DataType::total(&types)));
     }
 }

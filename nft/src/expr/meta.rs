@@ -4,6 +4,9 @@ use nftnl::nftnl_sys as c;
 use serde::{Deserialize, Serialize};
 
 use super::{Expression, Register};
+use crate::DataType;
+use crate::check::RuleCheck;
+use crate::render::{Term, Text};
 use crate::sys::{ExprView, RawExpr};
 
 /// Loads a value into a register: `meta mark`.
@@ -103,6 +106,44 @@ impl MetaKey {
         Self::NUMBERS.iter().find(|(_, n)| *n == number).map(|(key, _)| *key)
     }
 
+    /// nft's word for it.
+    fn text(self) -> &'static str {
+        match self {
+            Self::Length => "meta length",
+            Self::Protocol => "meta protocol",
+            Self::Priority => "meta priority",
+            Self::Mark => "meta mark",
+            Self::Iif => "iif",
+            Self::Oif => "oif",
+            Self::Iifname => "iifname",
+            Self::Oifname => "oifname",
+            Self::Iiftype => "iiftype",
+            Self::Nftrace => "meta nftrace",
+            Self::Nfproto => "meta nfproto",
+            Self::L4proto => "meta l4proto",
+            Self::Ibrname => "meta ibrname",
+            Self::Obrname => "meta obrname",
+            Self::Pkttype => "meta pkttype",
+            Self::Iifgroup => "iifgroup",
+            Self::Oifgroup => "oifgroup",
+            Self::Secpath => "meta secpath",
+        }
+    }
+
+    /// What its bytes are.
+    fn data(self) -> Option<DataType> {
+        match self {
+            Self::Protocol => Some(DataType::EtherType),
+            Self::Mark | Self::Length | Self::Priority | Self::Iifgroup | Self::Oifgroup => {
+                Some(DataType::Mark)
+            }
+            Self::Iif | Self::Oif => Some(DataType::IfaceIndex),
+            Self::Iifname | Self::Oifname | Self::Ibrname | Self::Obrname => Some(DataType::Ifname),
+            Self::L4proto => Some(DataType::InetProto),
+            _ => None,
+        }
+    }
+
     /// How many bytes the value has.
     pub fn size(self) -> usize {
         match self {
@@ -126,6 +167,17 @@ impl Expression for Meta {
         let key = MetaKey::from_number(raw.u32(c::NFTNL_EXPR_META_KEY)?)?;
         Some(Self { key, register: Register::from_number(raw.u32(c::NFTNL_EXPR_META_DREG)?)? })
     }
+
+    fn check(&self, check: &mut RuleCheck<'_>) {
+        check.loads(self.register, self.key.size());
+    }
+
+    fn render(&self, text: &mut Text<'_>) {
+        if self.key == MetaKey::Secpath {
+            return text.load(self.register, Term::presence(self.key.text()));
+        }
+        text.load(self.register, Term::new(self.key.text(), self.key.data(), self.key.size()));
+    }
 }
 
 impl Expression for MetaSet {
@@ -139,5 +191,17 @@ impl Expression for MetaSet {
     fn read(raw: &ExprView<'_>) -> Option<Self> {
         let key = MetaKey::from_number(raw.u32(c::NFTNL_EXPR_META_KEY)?)?;
         Some(Self { key, register: Register::from_number(raw.u32(c::NFTNL_EXPR_META_SREG)?)? })
+    }
+
+    fn check(&self, check: &mut RuleCheck<'_>) {
+        check.takes(self.register, self.key.size());
+        if !matches!(self.key, MetaKey::Mark | MetaKey::Priority | MetaKey::Pkttype | MetaKey::Nftrace) {
+            check.problem("key", "this cannot be set; mark, priority, pkttype and nftrace can");
+        }
+    }
+
+    fn render(&self, text: &mut Text<'_>) {
+        let value = text.take(self.register, self.key.data(), self.key.size());
+        text.say(format!("meta {} set {value}", self.key.text().trim_start_matches("meta ")));
     }
 }

@@ -47,6 +47,8 @@ pub use reject::Reject;
 pub use verdict_map::VerdictMap;
 
 use crate::Verdict;
+use crate::check::RuleCheck;
+use crate::render::Text;
 use crate::sys::{ExprView, RawExpr};
 
 /// How an expression is said to the kernel and read back.
@@ -59,6 +61,12 @@ pub(crate) trait Expression: Sized {
 
     /// Reads `raw`, which has the right name. `None` when it is something that this type cannot say.
     fn read(raw: &ExprView<'_>) -> Option<Self>;
+
+    /// Notes what is wrong with it, and which registers it takes and loads.
+    fn check(&self, check: &mut RuleCheck<'_>);
+
+    /// Says it in nft's words, or remembers what it loads until something is done with it.
+    fn render(&self, text: &mut Text<'_>);
 }
 
 /// An expression that this crate does not know, as the kernel names it. Never wanted, only found: a rule with
@@ -90,6 +98,27 @@ macro_rules! expressions {
                         expression.write(RawExpr::new(<$type as Expression>::NAME))
                     })*
                     Self::Unknown(_) => RawExpr::new(Counter::NAME),
+                }
+            }
+
+            /// See [`Expression::check`].
+            pub(crate) fn check(&self, check: &mut RuleCheck<'_>) {
+                match self {
+                    $(Self::$name(expression) => expression.check(check),)*
+                    Self::Unknown(Unknown { name }) => {
+                        check.problem("unknown", format!("{name} was found, but cannot be asked for"));
+                    }
+                }
+            }
+
+            /// See [`Expression::render`].
+            pub(crate) fn render(&self, text: &mut Text<'_>) {
+                match self {
+                    $(Self::$name(expression) => expression.render(text),)*
+                    Self::Unknown(Unknown { name }) => {
+                        text.only_netlink();
+                        text.say(format!("({name})"));
+                    }
                 }
             }
 

@@ -3,6 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::Expression;
+use crate::Family;
+use crate::check::RuleCheck;
+use crate::render::Text;
 use crate::sys::{ExprView, RawExpr};
 /// Makes conntrack leave the packet alone. Works at a priority before conntrack's (-200).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -18,5 +21,15 @@ impl Expression for Notrack {
 
     fn read(raw: &ExprView<'_>) -> Option<Self> {
         (raw.name() == Self::NAME).then_some(Self {})
+    }
+
+    fn check(&self, check: &mut RuleCheck<'_>) {
+        if !matches!(check.table.family, Family::Ip | Family::Ip6 | Family::Inet) {
+            check.problem("notrack", format!("family {} has no conntrack", check.table.family));
+        }
+    }
+
+    fn render(&self, text: &mut Text<'_>) {
+        text.say("notrack");
     }
 }

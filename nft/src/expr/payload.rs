@@ -4,6 +4,8 @@ use nftnl::nftnl_sys as c;
 use serde::{Deserialize, Serialize};
 
 use super::{Expression, Register};
+use crate::check::RuleCheck;
+use crate::render::{Term, Text};
 use crate::sys::{ExprView, RawExpr};
 
 /// Loads bytes of the packet into a register: `ip daddr`, or `@nh,128,32`. Does not match where the packet ends earlier.
@@ -68,5 +70,22 @@ impl Expression for Payload {
             length: raw.u32(c::NFTNL_EXPR_PAYLOAD_LEN)?,
             register: Register::from_number(raw.u32(c::NFTNL_EXPR_PAYLOAD_DREG)?)?,
         })
+    }
+
+    fn check(&self, check: &mut RuleCheck<'_>) {
+        check_length(check, self.length);
+        check.loads(self.register, self.length as usize);
+    }
+
+    fn render(&self, text: &mut Text<'_>) {
+        let (field, data) = text.field(self.base, self.offset, self.length);
+        text.load(self.register, Term::new(field, data, self.length as usize));
+    }
+}
+
+/// What one expression can load or write at once.
+pub(super) fn check_length(check: &mut RuleCheck<'_>, length: u32) {
+    if !(1..=16).contains(&length) {
+        check.problem("length", format!("{length} bytes; 1 to 16 are possible"));
     }
 }

@@ -3,7 +3,10 @@
 use nftnl::nftnl_sys as c;
 use serde::{Deserialize, Serialize};
 
+use super::payload::check_length;
 use super::{Expression, PayloadBase, Register};
+use crate::check::RuleCheck;
+use crate::render::Text;
 use crate::sys::{ExprView, RawExpr};
 
 /// Writes bytes of the packet from a register: `ip daddr set …`.
@@ -65,5 +68,25 @@ impl Expression for PayloadWrite {
             checksum,
             pseudo_header: raw.u32(c::NFTNL_EXPR_PAYLOAD_FLAGS).unwrap_or(0) & PSEUDO_HEADER != 0,
         })
+    }
+
+    fn check(&self, check: &mut RuleCheck<'_>) {
+        check_length(check, self.length);
+        check.takes(self.register, self.length as usize);
+    }
+
+    fn render(&self, text: &mut Text<'_>) {
+        let (field, data) = text.field(self.base, self.offset, self.length);
+        let value = text.take(self.register, data, self.length as usize);
+        // nft chooses the checksums by the field: those of an address, none for anything else that is written here.
+        let of_nft = match field.as_str() {
+            "ip saddr" | "ip daddr" => self.checksum == Some(10) && self.pseudo_header,
+            "ip6 saddr" | "ip6 daddr" => self.checksum.is_none() && self.pseudo_header,
+            _ => false,
+        };
+        if !of_nft {
+            text.only_netlink();
+        }
+        text.say(format!("{field} set {value}"));
     }
 }

@@ -4,6 +4,8 @@ use nftnl::nftnl_sys as c;
 use serde::{Deserialize, Serialize};
 
 use super::{Bytes, Expression, Register};
+use crate::check::RuleCheck;
+use crate::render::Text;
 use crate::sys::{ExprView, RawExpr};
 
 /// Matches when the register lies between two constants, both included. The order is that of the bytes.
@@ -39,5 +41,19 @@ impl Expression for Range {
             invert: raw.u32(c::NFTNL_EXPR_RANGE_OP)? != 0,
             register: Register::from_number(raw.u32(c::NFTNL_EXPR_RANGE_SREG)?)?,
         })
+    }
+
+    fn check(&self, check: &mut RuleCheck<'_>) {
+        check.constant("first", &self.first.0);
+        check.takes(self.register, self.first.0.len());
+        if self.first.0.len() != self.last.0.len() {
+            check.problem("last", "has not as many bytes as the first");
+        } else if self.last.0 < self.first.0 {
+            check.problem("last", "is lower than the first");
+        }
+    }
+
+    fn render(&self, text: &mut Text<'_>) {
+        text.range(self.register, &self.first.0, &self.last.0, self.invert);
     }
 }

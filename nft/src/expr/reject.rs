@@ -4,6 +4,9 @@ use nftnl::nftnl_sys as c;
 use serde::{Deserialize, Serialize};
 
 use super::Expression;
+use crate::Family;
+use crate::check::RuleCheck;
+use crate::render::Text;
 use crate::sys::{ExprView, RawExpr};
 /// Drops the packet and answers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -57,5 +60,31 @@ impl Expression for Reject {
             (2, 3) => Some(Self::IcmpxAdminProhibited),
             _ => None,
         }
+    }
+
+    fn check(&self, check: &mut RuleCheck<'_>) {
+        let family = check.table.family;
+        let (kind, _) = self.numbers();
+        let fits = match kind {
+            0 => matches!(family, Family::Ip | Family::Ip6),
+            2 => matches!(family, Family::Inet | Family::Bridge | Family::Netdev),
+            _ => family != Family::Arp,
+        };
+        if !fits {
+            check.problem("reject", format!("family {family} cannot answer so"));
+        }
+    }
+
+    fn render(&self, text: &mut Text<'_>) {
+        let how = match self {
+            Self::TcpReset => " with tcp reset".into(),
+            Self::IcmpxPortUnreachable => " with icmpx type port-unreachable".into(),
+            Self::IcmpxAdminProhibited => " with icmpx type admin-prohibited".into(),
+            Self::IcmpxHostUnreachable => " with icmpx type host-unreachable".into(),
+            Self::IcmpxNoRoute => " with icmpx type no-route".into(),
+            Self::Icmp(code) if text.family() == Family::Ip6 => format!(" with icmpv6 type {code}"),
+            Self::Icmp(code) => format!(" with icmp type {code}"),
+        };
+        text.say(format!("reject{how}"));
     }
 }

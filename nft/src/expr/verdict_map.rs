@@ -4,8 +4,10 @@ use nftnl::nftnl_sys as c;
 use serde::{Deserialize, Serialize};
 
 use super::{Expression, Register};
-use crate::Name;
+use crate::check::RuleCheck;
+use crate::render::Text;
 use crate::sys::{ExprView, RawExpr};
+use crate::{MapType, Name};
 
 /// Decides by what a map has for a key: `… vmap @guests`. The next rule decides where it has nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -36,5 +38,19 @@ impl Expression for VerdictMap {
         }
         let map = raw.text(c::NFTNL_EXPR_LOOKUP_SET)?.parse().ok()?;
         Some(Self { map, register: Register::from_number(raw.u32(c::NFTNL_EXPR_LOOKUP_SREG)?)? })
+    }
+
+    fn check(&self, check: &mut RuleCheck<'_>) {
+        if check
+            .looks_up("map", &self.map, self.register)
+            .is_some_and(|set| set.data != Some(MapType::Verdict))
+        {
+            check.problem("map", format!("{} is no map of verdicts", self.map));
+        }
+    }
+
+    fn render(&self, text: &mut Text<'_>) {
+        let key = text.key(&self.map, self.register);
+        text.say(format!("{key} vmap @{}", self.map));
     }
 }

@@ -1,6 +1,8 @@
 //! Fresh namespaces for tests, and carrying changes out in them.
 #![allow(dead_code)]
 
+pub mod corpus;
+
 use std::process::Command;
 
 use guestnet_core::netlink::Refusal;
@@ -36,6 +38,20 @@ pub fn run(program: &str, arguments: &[&str]) -> String {
 /// `nft` with one argument.
 pub fn nft(command: &str) -> String {
     run("nft", &[command])
+}
+
+/// `nft -f -` with `text`.
+pub fn nft_file(text: &str) {
+    use std::io::Write;
+    let mut child = Command::new("nft")
+        .args(["-f", "-"])
+        .stdin(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("nft");
+    child.stdin.take().expect("stdin").write_all(text.as_bytes()).expect("write");
+    let output = child.wait_with_output().expect("wait");
+    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// The messages of `changes`.
