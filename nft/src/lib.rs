@@ -12,6 +12,7 @@ mod interval;
 mod json;
 mod name;
 mod observe;
+mod read;
 mod render;
 mod rule;
 mod set;
