@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Bytes, Expression, Register};
 use crate::check::RuleCheck;
+use crate::read::View;
 use crate::render::Text;
-use crate::sys::{ExprView, RawExpr};
+use crate::sys::RawExpr;
 
 /// `to = (register & mask) ^ xor`. Two registers cannot be combined before Linux 6.13.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -27,6 +28,13 @@ pub struct Bitwise {
 /// `NFT_BITWISE_BOOL`; the others shift.
 const MASK_AND_XOR: u32 = 0;
 
+/// Attributes in the kernel's numbers, for reading.
+const NFTA_BITWISE_SREG: u16 = 1;
+const NFTA_BITWISE_DREG: u16 = 2;
+const NFTA_BITWISE_MASK: u16 = 4;
+const NFTA_BITWISE_XOR: u16 = 5;
+const NFTA_BITWISE_OP: u16 = 6;
+
 impl Expression for Bitwise {
     const NAME: &'static str = "bitwise";
 
@@ -39,15 +47,15 @@ impl Expression for Bitwise {
             .value(c::NFTNL_EXPR_BITWISE_XOR, &self.xor.0)
     }
 
-    fn read(raw: &ExprView<'_>) -> Option<Self> {
-        if raw.u32(c::NFTNL_EXPR_BITWISE_OP).unwrap_or(MASK_AND_XOR) != MASK_AND_XOR {
+    fn read(raw: &View<'_>) -> Option<Self> {
+        if raw.u32(NFTA_BITWISE_OP).unwrap_or(MASK_AND_XOR) != MASK_AND_XOR {
             return None;
         }
         Some(Self {
-            mask: raw.get(c::NFTNL_EXPR_BITWISE_MASK)?.into(),
-            xor: raw.get(c::NFTNL_EXPR_BITWISE_XOR)?.into(),
-            register: Register::from_number(raw.u32(c::NFTNL_EXPR_BITWISE_SREG)?)?,
-            to: Register::from_number(raw.u32(c::NFTNL_EXPR_BITWISE_DREG)?)?,
+            mask: raw.value(NFTA_BITWISE_MASK)?.into(),
+            xor: raw.value(NFTA_BITWISE_XOR)?.into(),
+            register: Register::from_number(raw.u32(NFTA_BITWISE_SREG)?)?,
+            to: Register::from_number(raw.u32(NFTA_BITWISE_DREG)?)?,
         })
     }
 

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Bytes, Expression, Register};
 use crate::check::RuleCheck;
+use crate::read::View;
 use crate::render::Text;
-use crate::sys::{ExprView, RawExpr};
+use crate::sys::RawExpr;
 
 /// Matches when the register compares so with `data`. The order is that of the bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -61,6 +62,11 @@ impl CmpOp {
     }
 }
 
+/// Attributes in the kernel's numbers, for reading.
+const NFTA_CMP_SREG: u16 = 1;
+const NFTA_CMP_OP: u16 = 2;
+const NFTA_CMP_DATA: u16 = 3;
+
 impl Expression for Cmp {
     const NAME: &'static str = "cmp";
 
@@ -70,11 +76,11 @@ impl Expression for Cmp {
             .value(c::NFTNL_EXPR_CMP_DATA, &self.data.0)
     }
 
-    fn read(raw: &ExprView<'_>) -> Option<Self> {
+    fn read(raw: &View<'_>) -> Option<Self> {
         Some(Self {
-            op: CmpOp::from_number(raw.u32(c::NFTNL_EXPR_CMP_OP)?)?,
-            data: raw.get(c::NFTNL_EXPR_CMP_DATA)?.into(),
-            register: Register::from_number(raw.u32(c::NFTNL_EXPR_CMP_SREG)?)?,
+            op: CmpOp::from_number(raw.u32(NFTA_CMP_OP)?)?,
+            data: raw.value(NFTA_CMP_DATA)?.into(),
+            register: Register::from_number(raw.u32(NFTA_CMP_SREG)?)?,
         })
     }
 

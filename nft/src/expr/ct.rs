@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::{Expression, Register};
 use crate::DataType;
 use crate::check::RuleCheck;
+use crate::read::View;
 use crate::render::{Term, Text};
-use crate::sys::{ExprView, RawExpr};
+use crate::sys::RawExpr;
 
 /// Loads a value: `ct state`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -183,6 +184,12 @@ impl CtDirection {
     }
 }
 
+/// Attributes in the kernel's numbers, for reading.
+const NFTA_CT_DREG: u16 = 1;
+const NFTA_CT_KEY: u16 = 2;
+const NFTA_CT_DIRECTION: u16 = 3;
+const NFTA_CT_SREG: u16 = 4;
+
 impl Expression for Ct {
     const NAME: &'static str = "ct";
 
@@ -196,13 +203,13 @@ impl Expression for Ct {
         }
     }
 
-    fn read(raw: &ExprView<'_>) -> Option<Self> {
-        let direction = match raw.u32(c::NFTNL_EXPR_CT_DIR) {
+    fn read(raw: &View<'_>) -> Option<Self> {
+        let direction = match raw.u32(NFTA_CT_DIRECTION) {
             Some(number) => Some(CtDirection::from_number(number)?),
             None => None,
         };
-        let key = CtKey::from_number(raw.u32(c::NFTNL_EXPR_CT_KEY)?)?;
-        Some(Self { key, direction, register: Register::from_number(raw.u32(c::NFTNL_EXPR_CT_DREG)?)? })
+        let key = CtKey::from_number(raw.u32(NFTA_CT_KEY)?)?;
+        Some(Self { key, direction, register: Register::from_number(raw.u32(NFTA_CT_DREG)?)? })
     }
 
     fn check(&self, check: &mut RuleCheck<'_>) {
@@ -233,9 +240,9 @@ impl Expression for CtSet {
         raw.u32(c::NFTNL_EXPR_CT_KEY, self.key.number()).u32(c::NFTNL_EXPR_CT_SREG, self.register.number())
     }
 
-    fn read(raw: &ExprView<'_>) -> Option<Self> {
-        let key = CtKey::from_number(raw.u32(c::NFTNL_EXPR_CT_KEY)?)?;
-        Some(Self { key, register: Register::from_number(raw.u32(c::NFTNL_EXPR_CT_SREG)?)? })
+    fn read(raw: &View<'_>) -> Option<Self> {
+        let key = CtKey::from_number(raw.u32(NFTA_CT_KEY)?)?;
+        Some(Self { key, register: Register::from_number(raw.u32(NFTA_CT_SREG)?)? })
     }
 
     fn check(&self, check: &mut RuleCheck<'_>) {

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Expression, Register};
 use crate::check::RuleCheck;
+use crate::read::View;
 use crate::render::{Term, Text};
-use crate::sys::{ExprView, RawExpr};
+use crate::sys::RawExpr;
 
 /// Loads bytes of an extension header or an option, or with `exists` whether it is there (1 or 0, one byte):
 /// `exthdr frag exists`.
@@ -63,6 +64,14 @@ impl ExthdrKind {
     }
 }
 
+/// Attributes in the kernel's numbers, for reading.
+const NFTA_EXTHDR_DREG: u16 = 1;
+const NFTA_EXTHDR_TYPE: u16 = 2;
+const NFTA_EXTHDR_OFFSET: u16 = 3;
+const NFTA_EXTHDR_LEN: u16 = 4;
+const NFTA_EXTHDR_FLAGS: u16 = 5;
+const NFTA_EXTHDR_OP: u16 = 6;
+
 impl Expression for Exthdr {
     const NAME: &'static str = "exthdr";
 
@@ -75,14 +84,14 @@ impl Expression for Exthdr {
             .u32(c::NFTNL_EXPR_EXTHDR_FLAGS, self.exists.into())
     }
 
-    fn read(raw: &ExprView<'_>) -> Option<Self> {
+    fn read(raw: &View<'_>) -> Option<Self> {
         Some(Self {
-            kind: ExthdrKind::from_number(raw.u32(c::NFTNL_EXPR_EXTHDR_OP).unwrap_or(0))?,
-            header: raw.u32(c::NFTNL_EXPR_EXTHDR_TYPE)?.try_into().ok()?,
-            exists: raw.u32(c::NFTNL_EXPR_EXTHDR_FLAGS).unwrap_or(0) & 1 != 0,
-            offset: raw.u32(c::NFTNL_EXPR_EXTHDR_OFFSET)?,
-            length: raw.u32(c::NFTNL_EXPR_EXTHDR_LEN)?,
-            register: Register::from_number(raw.u32(c::NFTNL_EXPR_EXTHDR_DREG)?)?,
+            kind: ExthdrKind::from_number(raw.u32(NFTA_EXTHDR_OP).unwrap_or(0))?,
+            header: raw.u32(NFTA_EXTHDR_TYPE)?.try_into().ok()?,
+            exists: raw.u32(NFTA_EXTHDR_FLAGS).unwrap_or(0) & 1 != 0,
+            offset: raw.u32(NFTA_EXTHDR_OFFSET)?,
+            length: raw.u32(NFTA_EXTHDR_LEN)?,
+            register: Register::from_number(raw.u32(NFTA_EXTHDR_DREG)?)?,
         })
     }
 

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Expression, Register};
 use crate::check::RuleCheck;
+use crate::read::View;
 use crate::render::{Term, Text};
-use crate::sys::{ExprView, RawExpr};
+use crate::sys::RawExpr;
 
 /// Asks the routing tables about the packet: `fib saddr . iif oif`. With `present`, whether there is an answer: 4 bytes
 /// that are zero where there is none, so `fib saddr . iif oif missing` is `present` compared with `00000000`.
@@ -116,6 +117,11 @@ impl FibFlag {
 /// `NFTA_FIB_F_PRESENT`.
 const PRESENT: u32 = 32;
 
+/// Attributes in the kernel's numbers, for reading.
+const NFTA_FIB_DREG: u16 = 1;
+const NFTA_FIB_RESULT: u16 = 2;
+const NFTA_FIB_FLAGS: u16 = 3;
+
 impl Expression for Fib {
     const NAME: &'static str = "fib";
 
@@ -127,14 +133,14 @@ impl Expression for Fib {
             .u32(c::NFTNL_EXPR_FIB_FLAGS, flags)
     }
 
-    fn read(raw: &ExprView<'_>) -> Option<Self> {
-        let bits = raw.u32(c::NFTNL_EXPR_FIB_FLAGS)?;
+    fn read(raw: &View<'_>) -> Option<Self> {
+        let bits = raw.u32(NFTA_FIB_FLAGS)?;
         let flags = FibFlag::NUMBERS.iter().filter(|(_, bit)| bits & bit != 0).map(|(flag, _)| *flag);
         Some(Self {
-            result: FibResult::from_number(raw.u32(c::NFTNL_EXPR_FIB_RESULT)?)?,
+            result: FibResult::from_number(raw.u32(NFTA_FIB_RESULT)?)?,
             flags: flags.collect(),
             present: bits & PRESENT != 0,
-            register: Register::from_number(raw.u32(c::NFTNL_EXPR_FIB_DREG)?)?,
+            register: Register::from_number(raw.u32(NFTA_FIB_DREG)?)?,
         })
     }
 

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::{Bytes, Expression, Register};
 use crate::Verdict;
 use crate::check::RuleCheck;
+use crate::read::View;
 use crate::render::{Term, Text};
-use crate::sys::{ExprView, RawExpr};
+use crate::sys::RawExpr;
 
 /// Loads a constant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -20,6 +21,10 @@ pub struct Immediate {
     pub register: Register,
 }
 
+/// Attributes in the kernel's numbers, for reading.
+const NFTA_IMMEDIATE_DREG: u16 = 1;
+const NFTA_IMMEDIATE_DATA: u16 = 2;
+
 impl Expression for Immediate {
     const NAME: &'static str = "immediate";
 
@@ -27,9 +32,9 @@ impl Expression for Immediate {
         raw.u32(c::NFTNL_EXPR_IMM_DREG, self.register.number()).value(c::NFTNL_EXPR_IMM_DATA, &self.data.0)
     }
 
-    fn read(raw: &ExprView<'_>) -> Option<Self> {
-        let register = Register::from_number(raw.u32(c::NFTNL_EXPR_IMM_DREG)?)?;
-        Some(Self { data: raw.get(c::NFTNL_EXPR_IMM_DATA)?.into(), register })
+    fn read(raw: &View<'_>) -> Option<Self> {
+        let register = Register::from_number(raw.u32(NFTA_IMMEDIATE_DREG)?)?;
+        Some(Self { data: raw.value(NFTA_IMMEDIATE_DATA)?.into(), register })
     }
 
     fn check(&self, check: &mut RuleCheck<'_>) {
@@ -58,12 +63,11 @@ impl Expression for Verdict {
         }
     }
 
-    fn read(raw: &ExprView<'_>) -> Option<Self> {
-        if raw.u32(c::NFTNL_EXPR_IMM_DREG)? != VERDICT {
+    fn read(raw: &View<'_>) -> Option<Self> {
+        if raw.u32(NFTA_IMMEDIATE_DREG)? != VERDICT {
             return None;
         }
-        let number = raw.u32(c::NFTNL_EXPR_IMM_VERDICT)?.cast_signed();
-        Self::from_number(number, raw.text(c::NFTNL_EXPR_IMM_CHAIN))
+        raw.nested(NFTA_IMMEDIATE_DATA)?.verdict()
     }
 
     fn check(&self, check: &mut RuleCheck<'_>) {

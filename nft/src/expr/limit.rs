@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Expression;
 use crate::check::RuleCheck;
+use crate::read::View;
 use crate::render::Text;
-use crate::sys::{ExprView, RawExpr};
+use crate::sys::RawExpr;
 /// Matches while packets come no faster than a rate: `limit rate 10/second burst 5 packets`. All packets that meet
 /// the rule share it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -74,6 +75,13 @@ impl LimitUnit {
     }
 }
 
+/// Attributes in the kernel's numbers, for reading.
+const NFTA_LIMIT_RATE: u16 = 1;
+const NFTA_LIMIT_UNIT: u16 = 2;
+const NFTA_LIMIT_BURST: u16 = 3;
+const NFTA_LIMIT_TYPE: u16 = 4;
+const NFTA_LIMIT_FLAGS: u16 = 5;
+
 impl Expression for Limit {
     const NAME: &'static str = "limit";
 
@@ -85,14 +93,14 @@ impl Expression for Limit {
             .u32(c::NFTNL_EXPR_LIMIT_FLAGS, self.over.into())
     }
 
-    fn read(raw: &ExprView<'_>) -> Option<Self> {
-        let unit = u32::try_from(raw.number(c::NFTNL_EXPR_LIMIT_UNIT)?).ok()?;
+    fn read(raw: &View<'_>) -> Option<Self> {
+        let unit = u32::try_from(raw.number(NFTA_LIMIT_UNIT)?).ok()?;
         Some(Self {
-            rate: raw.number(c::NFTNL_EXPR_LIMIT_RATE)?,
+            rate: raw.number(NFTA_LIMIT_RATE)?,
             unit: LimitUnit::from_number(unit)?,
-            burst: raw.u32(c::NFTNL_EXPR_LIMIT_BURST).unwrap_or(0),
-            over: raw.u32(c::NFTNL_EXPR_LIMIT_FLAGS).unwrap_or(0) & 1 != 0,
-            bytes: raw.u32(c::NFTNL_EXPR_LIMIT_TYPE).unwrap_or(0) != 0,
+            burst: raw.u32(NFTA_LIMIT_BURST).unwrap_or(0),
+            over: raw.u32(NFTA_LIMIT_FLAGS).unwrap_or(0) & 1 != 0,
+            bytes: raw.u32(NFTA_LIMIT_TYPE).unwrap_or(0) != 0,
         })
     }
 

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Expression;
 use crate::check::RuleCheck;
+use crate::read::View;
 use crate::render::Text;
-use crate::sys::{ExprView, RawExpr};
+use crate::sys::RawExpr;
 /// Writes a line to the kernel's log, or with a group sends the packet to listeners of NFLOG.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -49,6 +50,13 @@ impl Default for Log {
     }
 }
 
+/// Attributes in the kernel's numbers, for reading.
+const NFTA_LOG_GROUP: u16 = 1;
+const NFTA_LOG_PREFIX: u16 = 2;
+const NFTA_LOG_SNAPLEN: u16 = 3;
+const NFTA_LOG_LEVEL: u16 = 5;
+const NFTA_LOG_FLAGS: u16 = 6;
+
 impl Expression for Log {
     const NAME: &'static str = "log";
 
@@ -66,16 +74,16 @@ impl Expression for Log {
         if self.group.is_none() { raw.u32(c::NFTNL_EXPR_LOG_LEVEL, self.level) } else { raw }
     }
 
-    fn read(raw: &ExprView<'_>) -> Option<Self> {
-        let group = raw.u32(c::NFTNL_EXPR_LOG_GROUP).and_then(|n| u16::try_from(n).ok());
-        if raw.u32(c::NFTNL_EXPR_LOG_FLAGS).unwrap_or(0) != 0 {
+    fn read(raw: &View<'_>) -> Option<Self> {
+        let group = raw.u32(NFTA_LOG_GROUP).and_then(|n| u16::try_from(n).ok());
+        if raw.u32(NFTA_LOG_FLAGS).unwrap_or(0) != 0 {
             return None;
         }
         Some(Self {
-            prefix: raw.text(c::NFTNL_EXPR_LOG_PREFIX).map(str::to_owned),
+            prefix: raw.text(NFTA_LOG_PREFIX).map(str::to_owned),
             group,
-            snaplen: raw.u32(c::NFTNL_EXPR_LOG_SNAPLEN).filter(|n| *n != 0),
-            level: raw.u32(c::NFTNL_EXPR_LOG_LEVEL).unwrap_or(WARNING),
+            snaplen: raw.u32(NFTA_LOG_SNAPLEN).filter(|n| *n != 0),
+            level: raw.u32(NFTA_LOG_LEVEL).unwrap_or(WARNING),
         })
     }
 

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::{Expression, Register};
 use crate::Name;
 use crate::check::RuleCheck;
+use crate::read::View;
 use crate::render::Text;
-use crate::sys::{ExprView, RawExpr};
+use crate::sys::RawExpr;
 
 /// Matches when the register is in a set: `… @inbound`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -23,6 +24,12 @@ pub struct Lookup {
     pub register: Register,
 }
 
+/// Attributes in the kernel's numbers, for reading.
+const NFTA_LOOKUP_SET: u16 = 1;
+const NFTA_LOOKUP_SREG: u16 = 2;
+const NFTA_LOOKUP_DREG: u16 = 3;
+const NFTA_LOOKUP_FLAGS: u16 = 5;
+
 impl Expression for Lookup {
     const NAME: &'static str = "lookup";
 
@@ -32,14 +39,14 @@ impl Expression for Lookup {
             .u32(c::NFTNL_EXPR_LOOKUP_FLAGS, self.invert.into())
     }
 
-    fn read(raw: &ExprView<'_>) -> Option<Self> {
-        if raw.u32(c::NFTNL_EXPR_LOOKUP_DREG).is_some() {
+    fn read(raw: &View<'_>) -> Option<Self> {
+        if raw.u32(NFTA_LOOKUP_DREG).is_some() {
             return None;
         }
         Some(Self {
-            set: raw.text(c::NFTNL_EXPR_LOOKUP_SET)?.parse().ok()?,
-            invert: raw.u32(c::NFTNL_EXPR_LOOKUP_FLAGS).unwrap_or(0) & 1 != 0,
-            register: Register::from_number(raw.u32(c::NFTNL_EXPR_LOOKUP_SREG)?)?,
+            set: raw.text(NFTA_LOOKUP_SET)?.parse().ok()?,
+            invert: raw.u32(NFTA_LOOKUP_FLAGS).unwrap_or(0) & 1 != 0,
+            register: Register::from_number(raw.u32(NFTA_LOOKUP_SREG)?)?,
         })
     }
 

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Expression, Register};
 use crate::check::RuleCheck;
+use crate::read::View;
 use crate::render::{Term, Text};
-use crate::sys::{ExprView, RawExpr};
+use crate::sys::RawExpr;
 use crate::{DataType, MapType, Name};
 
 /// Loads what a map has for a key: `… map @inbound`. Does not match where the map has nothing.
@@ -23,6 +24,11 @@ pub struct Map {
     pub to: Register,
 }
 
+/// Attributes in the kernel's numbers, for reading.
+const NFTA_LOOKUP_SET: u16 = 1;
+const NFTA_LOOKUP_SREG: u16 = 2;
+const NFTA_LOOKUP_DREG: u16 = 3;
+
 impl Expression for Map {
     const NAME: &'static str = "lookup";
 
@@ -32,11 +38,11 @@ impl Expression for Map {
             .u32(c::NFTNL_EXPR_LOOKUP_DREG, self.to.number())
     }
 
-    fn read(raw: &ExprView<'_>) -> Option<Self> {
+    fn read(raw: &View<'_>) -> Option<Self> {
         Some(Self {
-            map: raw.text(c::NFTNL_EXPR_LOOKUP_SET)?.parse().ok()?,
-            register: Register::from_number(raw.u32(c::NFTNL_EXPR_LOOKUP_SREG)?)?,
-            to: Register::from_number(raw.u32(c::NFTNL_EXPR_LOOKUP_DREG)?)?,
+            map: raw.text(NFTA_LOOKUP_SET)?.parse().ok()?,
+            register: Register::from_number(raw.u32(NFTA_LOOKUP_SREG)?)?,
+            to: Register::from_number(raw.u32(NFTA_LOOKUP_DREG)?)?,
         })
     }
 

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::{Expression, Register};
 use crate::DataType;
 use crate::check::RuleCheck;
+use crate::read::View;
 use crate::render::{Term, Text};
-use crate::sys::{ExprView, RawExpr};
+use crate::sys::RawExpr;
 
 /// Loads a value into a register: `meta mark`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -155,6 +156,11 @@ impl MetaKey {
     }
 }
 
+/// Attributes in the kernel's numbers, for reading.
+const NFTA_META_DREG: u16 = 1;
+const NFTA_META_KEY: u16 = 2;
+const NFTA_META_SREG: u16 = 3;
+
 impl Expression for Meta {
     const NAME: &'static str = "meta";
 
@@ -163,9 +169,9 @@ impl Expression for Meta {
             .u32(c::NFTNL_EXPR_META_DREG, self.register.number())
     }
 
-    fn read(raw: &ExprView<'_>) -> Option<Self> {
-        let key = MetaKey::from_number(raw.u32(c::NFTNL_EXPR_META_KEY)?)?;
-        Some(Self { key, register: Register::from_number(raw.u32(c::NFTNL_EXPR_META_DREG)?)? })
+    fn read(raw: &View<'_>) -> Option<Self> {
+        let key = MetaKey::from_number(raw.u32(NFTA_META_KEY)?)?;
+        Some(Self { key, register: Register::from_number(raw.u32(NFTA_META_DREG)?)? })
     }
 
     fn check(&self, check: &mut RuleCheck<'_>) {
@@ -188,9 +194,9 @@ impl Expression for MetaSet {
             .u32(c::NFTNL_EXPR_META_SREG, self.register.number())
     }
 
-    fn read(raw: &ExprView<'_>) -> Option<Self> {
-        let key = MetaKey::from_number(raw.u32(c::NFTNL_EXPR_META_KEY)?)?;
-        Some(Self { key, register: Register::from_number(raw.u32(c::NFTNL_EXPR_META_SREG)?)? })
+    fn read(raw: &View<'_>) -> Option<Self> {
+        let key = MetaKey::from_number(raw.u32(NFTA_META_KEY)?)?;
+        Some(Self { key, register: Register::from_number(raw.u32(NFTA_META_SREG)?)? })
     }
 
     fn check(&self, check: &mut RuleCheck<'_>) {

@@ -48,8 +48,9 @@ pub use verdict_map::VerdictMap;
 
 use crate::Verdict;
 use crate::check::RuleCheck;
+use crate::read::View;
 use crate::render::Text;
-use crate::sys::{ExprView, RawExpr};
+use crate::sys::RawExpr;
 
 /// How an expression is said to the kernel and read back.
 pub(crate) trait Expression: Sized {
@@ -59,8 +60,8 @@ pub(crate) trait Expression: Sized {
     /// Sets the attributes of an empty `raw`.
     fn write(&self, raw: RawExpr) -> RawExpr;
 
-    /// Reads `raw`, which has the right name. `None` when it is something that this type cannot say.
-    fn read(raw: &ExprView<'_>) -> Option<Self>;
+    /// Reads the attributes of one that has the right name. `None` when it is something that this type cannot say.
+    fn read(raw: &View<'_>) -> Option<Self>;
 
     /// Notes what is wrong with it, and which registers it takes and loads.
     fn check(&self, check: &mut RuleCheck<'_>);
@@ -123,8 +124,7 @@ macro_rules! expressions {
             }
 
             /// What was found in a rule.
-            pub(crate) fn read(raw: &ExprView<'_>) -> Self {
-                let name = raw.name();
+            pub(crate) fn read(name: &str, raw: &View<'_>) -> Self {
                 $(if name == <$type as Expression>::NAME && let Some(expression) = <$type>::read(raw) {
                     return Self::$name(expression);
                 })*

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::Expression;
 use crate::Family;
 use crate::check::RuleCheck;
+use crate::read::View;
 use crate::render::Text;
-use crate::sys::{ExprView, RawExpr};
+use crate::sys::RawExpr;
 /// Makes conntrack leave the packet alone. Works at a priority before conntrack's (-200).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -19,8 +20,8 @@ impl Expression for Notrack {
         raw
     }
 
-    fn read(raw: &ExprView<'_>) -> Option<Self> {
-        (raw.name() == Self::NAME).then_some(Self {})
+    fn read(_: &View<'_>) -> Option<Self> {
+        Some(Self {})
     }
 
     fn check(&self, check: &mut RuleCheck<'_>) {

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Expression, Register};
 use crate::check::RuleCheck;
+use crate::read::View;
 use crate::render::{Term, Text};
-use crate::sys::{ExprView, RawExpr};
+use crate::sys::RawExpr;
 
 /// Loads bytes of the packet into a register: `ip daddr`, or `@nh,128,32`. Does not match where the packet ends earlier.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -53,6 +54,12 @@ impl PayloadBase {
     }
 }
 
+/// Attributes in the kernel's numbers, for reading.
+const NFTA_PAYLOAD_DREG: u16 = 1;
+const NFTA_PAYLOAD_BASE: u16 = 2;
+const NFTA_PAYLOAD_OFFSET: u16 = 3;
+const NFTA_PAYLOAD_LEN: u16 = 4;
+
 impl Expression for Payload {
     const NAME: &'static str = "payload";
 
@@ -63,12 +70,12 @@ impl Expression for Payload {
             .u32(c::NFTNL_EXPR_PAYLOAD_DREG, self.register.number())
     }
 
-    fn read(raw: &ExprView<'_>) -> Option<Self> {
+    fn read(raw: &View<'_>) -> Option<Self> {
         Some(Self {
-            base: PayloadBase::from_number(raw.u32(c::NFTNL_EXPR_PAYLOAD_BASE)?)?,
-            offset: raw.u32(c::NFTNL_EXPR_PAYLOAD_OFFSET)?,
-            length: raw.u32(c::NFTNL_EXPR_PAYLOAD_LEN)?,
-            register: Register::from_number(raw.u32(c::NFTNL_EXPR_PAYLOAD_DREG)?)?,
+            base: PayloadBase::from_number(raw.u32(NFTA_PAYLOAD_BASE)?)?,
+            offset: raw.u32(NFTA_PAYLOAD_OFFSET)?,
+            length: raw.u32(NFTA_PAYLOAD_LEN)?,
+            register: Register::from_number(raw.u32(NFTA_PAYLOAD_DREG)?)?,
         })
     }
 

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::payload::check_length;
 use super::{Expression, PayloadBase, Register};
 use crate::check::RuleCheck;
+use crate::read::View;
 use crate::render::Text;
-use crate::sys::{ExprView, RawExpr};
+use crate::sys::RawExpr;
 
 /// Writes bytes of the packet from a register: `ip daddr set …`.
 ///
@@ -40,6 +41,15 @@ const INTERNET: u32 = 1;
 /// `NFT_PAYLOAD_L4CSUM_PSEUDOHDR`.
 const PSEUDO_HEADER: u32 = 1;
 
+/// Attributes in the kernel's numbers, for reading.
+const NFTA_PAYLOAD_BASE: u16 = 2;
+const NFTA_PAYLOAD_OFFSET: u16 = 3;
+const NFTA_PAYLOAD_LEN: u16 = 4;
+const NFTA_PAYLOAD_SREG: u16 = 5;
+const NFTA_PAYLOAD_CSUM_TYPE: u16 = 6;
+const NFTA_PAYLOAD_CSUM_OFFSET: u16 = 7;
+const NFTA_PAYLOAD_CSUM_FLAGS: u16 = 8;
+
 impl Expression for PayloadWrite {
     const NAME: &'static str = "payload";
 
@@ -54,19 +64,19 @@ impl Expression for PayloadWrite {
             .u32(c::NFTNL_EXPR_PAYLOAD_FLAGS, if self.pseudo_header { PSEUDO_HEADER } else { 0 })
     }
 
-    fn read(raw: &ExprView<'_>) -> Option<Self> {
-        let checksum = match raw.u32(c::NFTNL_EXPR_PAYLOAD_CSUM_TYPE).unwrap_or(NO_CHECKSUM) {
+    fn read(raw: &View<'_>) -> Option<Self> {
+        let checksum = match raw.u32(NFTA_PAYLOAD_CSUM_TYPE).unwrap_or(NO_CHECKSUM) {
             NO_CHECKSUM => None,
-            INTERNET => Some(raw.u32(c::NFTNL_EXPR_PAYLOAD_CSUM_OFFSET).unwrap_or(0)),
+            INTERNET => Some(raw.u32(NFTA_PAYLOAD_CSUM_OFFSET).unwrap_or(0)),
             _ => return None,
         };
         Some(Self {
-            base: PayloadBase::from_number(raw.u32(c::NFTNL_EXPR_PAYLOAD_BASE)?)?,
-            offset: raw.u32(c::NFTNL_EXPR_PAYLOAD_OFFSET)?,
-            length: raw.u32(c::NFTNL_EXPR_PAYLOAD_LEN)?,
-            register: Register::from_number(raw.u32(c::NFTNL_EXPR_PAYLOAD_SREG)?)?,
+            base: PayloadBase::from_number(raw.u32(NFTA_PAYLOAD_BASE)?)?,
+            offset: raw.u32(NFTA_PAYLOAD_OFFSET)?,
+            length: raw.u32(NFTA_PAYLOAD_LEN)?,
+            register: Register::from_number(raw.u32(NFTA_PAYLOAD_SREG)?)?,
             checksum,
-            pseudo_header: raw.u32(c::NFTNL_EXPR_PAYLOAD_FLAGS).unwrap_or(0) & PSEUDO_HEADER != 0,
+            pseudo_header: raw.u32(NFTA_PAYLOAD_CSUM_FLAGS).unwrap_or(0) & PSEUDO_HEADER != 0,
         })
     }
 

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Bytes, Expression, Register};
 use crate::check::RuleCheck;
+use crate::read::View;
 use crate::render::Text;
-use crate::sys::{ExprView, RawExpr};
+use crate::sys::RawExpr;
 
 /// Matches when the register lies between two constants, both included. The order is that of the bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -24,6 +25,12 @@ pub struct Range {
     pub register: Register,
 }
 
+/// Attributes in the kernel's numbers, for reading.
+const NFTA_RANGE_SREG: u16 = 1;
+const NFTA_RANGE_OP: u16 = 2;
+const NFTA_RANGE_FROM_DATA: u16 = 3;
+const NFTA_RANGE_TO_DATA: u16 = 4;
+
 impl Expression for Range {
     const NAME: &'static str = "range";
 
@@ -34,12 +41,12 @@ impl Expression for Range {
             .value(c::NFTNL_EXPR_RANGE_TO_DATA, &self.last.0)
     }
 
-    fn read(raw: &ExprView<'_>) -> Option<Self> {
+    fn read(raw: &View<'_>) -> Option<Self> {
         Some(Self {
-            first: raw.get(c::NFTNL_EXPR_RANGE_FROM_DATA)?.into(),
-            last: raw.get(c::NFTNL_EXPR_RANGE_TO_DATA)?.into(),
-            invert: raw.u32(c::NFTNL_EXPR_RANGE_OP)? != 0,
-            register: Register::from_number(raw.u32(c::NFTNL_EXPR_RANGE_SREG)?)?,
+            first: raw.value(NFTA_RANGE_FROM_DATA)?.into(),
+            last: raw.value(NFTA_RANGE_TO_DATA)?.into(),
+            invert: raw.u32(NFTA_RANGE_OP)? != 0,
+            register: Register::from_number(raw.u32(NFTA_RANGE_SREG)?)?,
         })
     }
 

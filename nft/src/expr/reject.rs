@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::Expression;
 use crate::Family;
 use crate::check::RuleCheck;
+use crate::read::View;
 use crate::render::Text;
-use crate::sys::{ExprView, RawExpr};
+use crate::sys::RawExpr;
 /// Drops the packet and answers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -41,6 +42,10 @@ impl Reject {
     }
 }
 
+/// Attributes in the kernel's numbers, for reading.
+const NFTA_REJECT_TYPE: u16 = 1;
+const NFTA_REJECT_ICMP_CODE: u16 = 2;
+
 impl Expression for Reject {
     const NAME: &'static str = "reject";
 
@@ -49,9 +54,9 @@ impl Expression for Reject {
         raw.u32(c::NFTNL_EXPR_REJECT_TYPE, kind).u8(c::NFTNL_EXPR_REJECT_CODE, code)
     }
 
-    fn read(raw: &ExprView<'_>) -> Option<Self> {
-        let code = u8::try_from(raw.u32(c::NFTNL_EXPR_REJECT_CODE).unwrap_or(0)).ok()?;
-        match (raw.u32(c::NFTNL_EXPR_REJECT_TYPE)?, code) {
+    fn read(raw: &View<'_>) -> Option<Self> {
+        let code = u8::try_from(raw.u32(NFTA_REJECT_ICMP_CODE).unwrap_or(0)).ok()?;
+        match (raw.u32(NFTA_REJECT_TYPE)?, code) {
             (0, code) => Some(Self::Icmp(code)),
             (1, _) => Some(Self::TcpReset),
             (2, 0) => Some(Self::IcmpxNoRoute),

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Expression, Register};
 use crate::check::RuleCheck;
+use crate::read::View;
 use crate::render::Text;
-use crate::sys::{ExprView, RawExpr};
+use crate::sys::RawExpr;
 use crate::{MapType, Name};
 
 /// Decides by what a map has for a key: `… vmap @guests`. The next rule decides where it has nothing.
@@ -23,6 +24,11 @@ pub struct VerdictMap {
 /// `NFT_REG_VERDICT`.
 const VERDICT: u32 = 0;
 
+/// Attributes in the kernel's numbers, for reading.
+const NFTA_LOOKUP_SET: u16 = 1;
+const NFTA_LOOKUP_SREG: u16 = 2;
+const NFTA_LOOKUP_DREG: u16 = 3;
+
 impl Expression for VerdictMap {
     const NAME: &'static str = "lookup";
 
@@ -32,12 +38,12 @@ impl Expression for VerdictMap {
             .u32(c::NFTNL_EXPR_LOOKUP_DREG, VERDICT)
     }
 
-    fn read(raw: &ExprView<'_>) -> Option<Self> {
-        if raw.u32(c::NFTNL_EXPR_LOOKUP_DREG)? != VERDICT {
+    fn read(raw: &View<'_>) -> Option<Self> {
+        if raw.u32(NFTA_LOOKUP_DREG)? != VERDICT {
             return None;
         }
-        let map = raw.text(c::NFTNL_EXPR_LOOKUP_SET)?.parse().ok()?;
-        Some(Self { map, register: Register::from_number(raw.u32(c::NFTNL_EXPR_LOOKUP_SREG)?)? })
+        let map = raw.text(NFTA_LOOKUP_SET)?.parse().ok()?;
+        Some(Self { map, register: Register::from_number(raw.u32(NFTA_LOOKUP_SREG)?)? })
     }
 
     fn check(&self, check: &mut RuleCheck<'_>) {
