@@ -19,7 +19,7 @@ pub mod selector;
 pub mod source;
 pub mod spi;
 pub mod state;
-//pub mod tunnel;
+pub mod tunnel;
 mod wire;
 
 pub use algorithm::{Algorithm, Icv};
@@ -32,4 +32,4 @@ pub use selector::{Mark, Selector};
 pub use source::{KeySource, SecretSource, Source};
 pub use spi::Spi;
 pub use state::{Mode, State, StateDirection, StateKey};
-//pub use tunnel::{Tunnel, TunnelSpec};
+pub use tunnel::{Tunnel, TunnelSpec};
