@@ -31,5 +31,5 @@ pub use secret::{Fingerprint, PairSecret, SecretError};
 pub use selector::{Mark, Selector};
 pub use source::{KeySource, SecretSource, Source};
 pub use spi::Spi;
-pub use state::{Mode, State, StateDirection, StateKey};
+pub use state::{Mode, Sequence, State, StateDirection, StateKey};
 pub use tunnel::{Tunnel, TunnelSpec};

@@ -63,9 +63,9 @@ pub struct State {
     /// The id of the xfrm interface that it belongs to; left out: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub if_id: Option<std::num::NonZeroU32>,
-    /// How far its packets are counted.
+    /// How far its packets were counted when it was read. Not part of a spec.
     #[serde(skip)]
-    pub(crate) sequence: Sequence,
+    pub sequence: Sequence,
 }
 
 /// What becomes of the inner packet's IP header.
@@ -105,13 +105,15 @@ pub enum StateDirection {
     Out,
 }
 
-/// The sequence numbers that a state had when it was read: of the last packet sent, of the newest received.
+/// The sequence numbers that a state had when it was read.
 ///
 /// A state that is made again under the same key goes on from them, or the other end would take its packets for
 /// replays. They change with every packet, so they never make two states unequal.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Sequence {
+pub struct Sequence {
+    /// Of the last packet sent.
     pub sent: u64,
+    /// Of the newest packet received.
     pub received: u64,
 }
 
