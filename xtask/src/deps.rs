@@ -43,13 +43,21 @@ const ALWAYS: &[Need] = &[
 const SECOND_KERNEL: &[Need] = &[Need {
     package: "qemu-system-x86",
     sign: Sign::Program("qemu-system-x86_64"),
-    why: "this kernel has no ESP; qemu runs a second one that has",
+    why: "runs a second kernel, because the running one lacks something",
 }];
 
 /// Installs what is missing, after saying what and why.
 pub fn install() -> Result<()> {
-    let second: &[Need] = if needs_second_kernel() { SECOND_KERNEL } else { &[] };
-    let missing: Vec<&Need> = ALWAYS.iter().chain(second).filter(|need| !need.sign.is_there()).collect();
+    install_missing(ALWAYS)
+}
+
+/// Installs what runs the second kernel, if it is missing.
+pub fn install_for_second_kernel() -> Result<()> {
+    install_missing(SECOND_KERNEL)
+}
+
+fn install_missing(needs: &[Need]) -> Result<()> {
+    let missing: Vec<&Need> = needs.iter().filter(|need| !need.sign.is_there()).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -66,12 +74,6 @@ pub fn install() -> Result<()> {
         Some(need) => bail!("{} was installed and is still not found", need.package),
         None => Ok(()),
     }
-}
-
-/// Whether the running kernel cannot do what the tests and the demo need of it.
-pub fn needs_second_kernel() -> bool {
-    // Without iproute2 there is no asking yet; it is about to be installed.
-    find("ip").is_none() || !kernel_has_esp()
 }
 
 /// Whether the running kernel takes ESP states.

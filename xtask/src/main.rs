@@ -1,8 +1,11 @@
 //! The developer's commands. `cargo xtask` lists them.
 
+mod architecture;
 mod deps;
 mod place;
 mod run;
+mod second_kernel;
+mod test;
 mod vm;
 
 use std::process::ExitCode;
@@ -11,6 +14,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 const USAGE: &str = "\
+cargo xtask test [--quick]      everything that must hold; --quick leaves out what needs the second kernel
 cargo xtask deps                install what building and testing need on a Debian machine
 cargo xtask vm -- COMMAND...    run COMMAND in the second kernel, here, with this environment
 ";
@@ -33,11 +37,12 @@ fn dispatch(arguments: &[String]) -> Result<u8> {
             print!("{USAGE}");
             Ok(0)
         }
+        ["test"] => test::run(test::Extent::Whole),
+        ["test", "--quick"] => test::run(test::Extent::Quick),
+        // What `test` runs inside the second kernel.
+        ["test-list", list] => second_kernel::run_list(list.as_ref()),
         ["deps"] => deps::install().map(|()| 0),
-        ["vm", "--", _, ..] => {
-            deps::install()?;
-            vm::run(&arguments[2..], Duration::from_secs(3600))
-        }
+        ["vm", "--", _, ..] => vm::run(&arguments[2..], Duration::from_secs(3600)),
         _ => bail!("what is {:?}?\n{USAGE}", arguments.join(" ")),
     }
 }

@@ -1,6 +1,5 @@
 //! A test in namespaces of its own: the test binary starts itself again inside them, for that one test.
 
-use std::any::Any;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::panic::{self, AssertUnwindSafe};
@@ -22,8 +21,12 @@ const INSIDE: &str = "GUESTNET_LAB_INSIDE";
 const REQUIRED: &str = "GUESTNET_LAB_REQUIRED";
 /// How long a test may take before it is taken for hung.
 const DEADLINE: Duration = Duration::from_secs(180);
+/// Names a file for the tests whose kernel lacks something: they are listed there, to be run on another kernel,
+/// and are not counted as skipped. A line is the directory, the test binary and the test, with tabs between.
+const LATER: &str = "GUESTNET_LAB_LATER";
 const DONE: &str = "guestnet-lab: done";
 const SKIPPED: &str = "SKIPPED: ";
+const LACKING: &str = "LACKING: ";
 
 /// Defines tests that run [`isolated`]: `lab_test! { fn name() { … } }`, with or without a `Result`.
 #[macro_export]
@@ -61,6 +64,9 @@ impl<E: std::fmt::Debug> Outcome for Result<(), E> {
 /// The machine's root keeps its user namespace; anyone else gets a new one, so no privilege is needed. `/run` is an
 /// empty tmpfs. Tests may run in parallel and take the same names.
 ///
+/// With `GUESTNET_LAB_LATER=FILE` in the environment, a test whose kernel lacks something is listed in the file, for
+/// another kernel.
+///
 /// # Panics
 /// When the body fails; and when it is skipped although the environment has `GUESTNET_LAB_REQUIRED`.
 pub fn isolated<O: Outcome>(name: &str, body: impl FnOnce() -> O) {
@@ -75,8 +81,12 @@ pub fn isolated<O: Outcome>(name: &str, body: impl FnOnce() -> O) {
         Err(e) => return skipped(name, &format!("this machine allows no namespaces: {e:#}")),
     };
     print!("{said}");
-    if let Some(reason) = said.lines().find_map(|line| line.strip_prefix(SKIPPED)) {
+    let told = |tag| said.lines().find_map(|line| line.strip_prefix(tag));
+    if let Some(reason) = told(SKIPPED) {
         return skipped(name, reason);
+    }
+    if let Some(reason) = told(LACKING) {
+        return lacking(name, reason);
     }
     assert!(status.success(), "{name} failed in its namespaces ({status})");
     assert!(said.contains(DONE), "{name} was not found in its own test binary");
@@ -125,21 +135,32 @@ fn inside<O: Outcome>(body: impl FnOnce() -> O) {
     enter().expect("the namespaces cannot be furnished");
     match panic::catch_unwind(AssertUnwindSafe(|| body().check())) {
         Ok(()) => println!("{DONE}"),
-        Err(payload) => match reason_of(&*payload) {
-            Some(reason) => println!("{SKIPPED}{reason}"),
+        Err(payload) => match payload.downcast_ref::<Skip>() {
+            Some(Skip { reason, of_kernel: false }) => println!("{SKIPPED}{reason}"),
+            Some(Skip { reason, of_kernel: true }) => println!("{LACKING}{reason}"),
             None => panic::resume_unwind(payload),
         },
     }
 }
 
-fn reason_of(payload: &(dyn Any + Send)) -> Option<&str> {
-    payload.downcast_ref::<Skip>().map(|skip| skip.0.as_str())
+fn lacking(name: &str, reason: &str) {
+    let Some(list) = std::env::var_os(LATER) else { return skipped(name, reason) };
+    aloud(&format!("LATER, on another kernel: {name}: {reason}"));
+    let place = std::env::current_dir().expect("the working directory");
+    let program = std::env::current_exe().expect("the test binary");
+    let line = format!("{}\t{}\t{name}\n", place.display(), program.display());
+    let file = fs::OpenOptions::new().append(true).create(true).open(&list);
+    file.and_then(|mut file| file.write_all(line.as_bytes())).expect("the list of tests for another kernel");
 }
 
-/// Said past the test harness, which would keep the words of a passing test to itself.
 fn skipped(name: &str, reason: &str) {
-    let _ = writeln!(io::stderr(), "SKIPPED: {name}: {reason}");
+    aloud(&format!("SKIPPED: {name}: {reason}"));
     assert!(std::env::var_os(REQUIRED).is_none(), "{name} was skipped, and {REQUIRED} is set: {reason}");
+}
+
+/// Past the test harness, which keeps the words of a passing test to itself.
+fn aloud(words: &str) {
+    let _ = writeln!(io::stderr(), "{words}");
 }
 
 /// Its exit status and what it said; `None` when it hung.

@@ -6,7 +6,11 @@ use std::process::Command;
 use crate::Netns;
 
 /// Why a test was skipped, as the payload of the unwinding that ends it.
-pub(crate) struct Skip(pub String);
+pub(crate) struct Skip {
+    pub reason: String,
+    /// Whether another kernel could run it.
+    pub of_kernel: bool,
+}
 
 /// What not every kernel, or not every user, has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +68,7 @@ pub fn has(capability: Capability) -> Result<(), String> {
 /// Skips the test where the kernel does not give it `capability`.
 pub fn need(capability: Capability) {
     if let Err(words) = has(capability) {
-        skip(&format!("this kernel gives us no {capability:?}: {words}"));
+        end(&format!("this kernel gives us no {capability:?}: {words}"), true);
     }
 }
 
@@ -78,7 +82,11 @@ pub fn need_program(program: &str) {
 
 /// Skips the test.
 pub fn skip(reason: &str) -> ! {
+    end(reason, false)
+}
+
+fn end(reason: &str, of_kernel: bool) -> ! {
     // On one line, because the line is how the reason travels.
     let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
-    panic::resume_unwind(Box::new(Skip(reason)))
+    panic::resume_unwind(Box::new(Skip { reason, of_kernel }))
 }

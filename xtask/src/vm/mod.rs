@@ -12,8 +12,11 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use crate::deps;
+
 /// Runs `command` (program and arguments) inside, in the checkout, with this environment; its exit code.
 pub fn run(command: &[String], deadline: Duration) -> Result<u8> {
+    deps::install_for_second_kernel()?;
     let kernel = kernel::fetch()?;
     boot::run(&kernel, command, deadline)
 }
