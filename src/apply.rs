@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use guestnet_core::owner::Owner;
 use guestnet_core::{
-    Context, Error, FilePath, KernelError, Namespace, Netns, Outbox, Phase, Protocol, Result, Step, file, netns, sysctl,
-    tap,
+    Context, Error, FilePath, KernelError, Namespace, Netns, Outbox, Phase, Protocol, Result, Step, file,
+    netns, sysctl, tap,
 };
 
 use crate::observe::Namespaces;
@@ -36,7 +36,8 @@ enum Pass {
 
 /// Carries `plan` out. Stops after the first phase in which something was refused.
 pub(crate) fn carry_out(plan: &Plan, namespaces: &mut Namespaces, owner: Owner, directory: &Path) -> Outcome {
-    let mut run = Run { plan, namespaces, owner, directory, contexts: BTreeMap::new(), outcome: Outcome::default() };
+    let mut run =
+        Run { plan, namespaces, owner, directory, contexts: BTreeMap::new(), outcome: Outcome::default() };
     for pass in [Pass::Remove, Pass::Make] {
         let mut phases = Phase::ALL;
         if pass == Pass::Remove {
@@ -120,7 +121,7 @@ impl Run<'_> {
     fn note(&mut self, change: &PlannedChange, result: Result<()>) {
         match result {
             Ok(()) => self.outcome.done += 1,
-            Err(error) => self.outcome.failures.push((change.name(), error)),
+            Err(error) => self.outcome.failures.push((place(change), error)),
         }
     }
 
@@ -165,7 +166,8 @@ impl Run<'_> {
 
     /// Sends steps, as many together as belong to one protocol. Taps come first: their messages may follow at once.
     fn send(&mut self, netns: &Netns, steps: Vec<(usize, Step)>, pass: Pass) -> Result<()> {
-        let (mut taps, mut settings, mut messages) = (Vec::new(), Vec::new(), BTreeMap::<Protocol, Vec<_>>::new());
+        let (mut taps, mut settings, mut messages) =
+            (Vec::new(), Vec::new(), BTreeMap::<Protocol, Vec<_>>::new());
         for (n, step) in steps {
             match step {
                 Step::Send(protocol, message) => messages.entry(protocol).or_default().push((n, message)),
@@ -178,14 +180,14 @@ impl Run<'_> {
             if let Step::MakeTap(name, options) = &step
                 && let Err(error) = tap::make(self.open(netns)?, name, options)
             {
-                self.outcome.failures.push((plan.changes[n].name(), error));
+                self.outcome.failures.push((place(&plan.changes[n]), error));
             }
         }
         let (of, settings): (Vec<usize>, Vec<Step>) = settings.into_iter().unzip();
         if !settings.is_empty() {
             let results = sysctl::carry_out(self.open(netns)?, &settings)?;
             for (n, error) in of.into_iter().zip(results).filter_map(|(n, result)| Some((n, result.err()?))) {
-                self.outcome.failures.push((plan.changes[n].name(), error));
+                self.outcome.failures.push((place(&plan.changes[n]), error));
             }
         }
         for (protocol, messages) in messages {
@@ -201,7 +203,7 @@ impl Run<'_> {
                     words: refusal.words,
                     attribute: refusal.attribute,
                 };
-                self.outcome.failures.push((change.name(), error.into()));
+                self.outcome.failures.push((place(change), error.into()));
             }
         }
         Ok(())
@@ -211,4 +213,9 @@ impl Run<'_> {
 /// Whether the kernel says that what should be removed is not there: then it went with something else.
 fn is_gone(errno: i32) -> bool {
     [libc::ENOENT, libc::ENODEV, libc::ESRCH, libc::EADDRNOTAVAIL].contains(&errno)
+}
+
+/// What the change is about, on the host as a whole.
+fn place(change: &PlannedChange) -> String {
+    crate::lower::place(&change.netns, &change.name())
 }

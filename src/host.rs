@@ -57,7 +57,10 @@ impl Host {
         let fd: OwnedFd =
             fs::File::open(&file).map_err(|e| CoreError::io(format!("open {}", file.display()), e))?.into();
         drop(namespace);
-        Ok(Self::of(Namespace::from_fd(fd, Netns::Host)?, Path::new(DIRECTORY).join("netns").join(name.as_str())))
+        Ok(Self::of(
+            Namespace::from_fd(fd, Netns::Host)?,
+            Path::new(DIRECTORY).join("netns").join(name.as_str()),
+        ))
     }
 
     /// The host whose network is the namespace behind `fd`.
@@ -148,7 +151,7 @@ impl Host {
         rest.host.subtract(&gone.host);
         rest.namespaces.retain(|name, _| !gone.namespaces.contains_key(name));
         rest.files.retain(|file| !gone.files.contains(&file.path));
-        self.converge(&Lowered { objects: rest, ..Lowered::default() })
+        self.converge(&Lowered::from(rest))
     }
 
     fn read(&mut self, wanted: &Objects) -> Result<Observation, CoreError> {
@@ -224,10 +227,14 @@ impl Host {
         loop {
             match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
                 Ok(lock) => return Ok(lock),
-                Err((again, nix::errno::Errno::EWOULDBLOCK)) if began.elapsed() < self.patience => file = again,
+                Err((again, nix::errno::Errno::EWOULDBLOCK)) if began.elapsed() < self.patience => {
+                    file = again
+                }
                 Err((_, nix::errno::Errno::EWOULDBLOCK)) => {
                     let waited = self.patience.as_secs_f32();
-                    return Err(CoreError::Busy(format!("another apply has held this host for {waited} s; try again")));
+                    return Err(CoreError::Busy(format!(
+                        "another apply has held this host for {waited} s; try again"
+                    )));
                 }
                 Err((_, errno)) => return Err(failed(errno.into())),
             }

@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use guestnet_core::set::{Conflict, diff};
 use guestnet_core::{
-    Address, Change, Context, File, Kind, Link, LinkName, Namespace, Netns, NetnsName, Object, Observed, Outbox, Path,
-    Phase, Problems, Result, Route, Set, Sysctl,
+    Address, Change, Context, File, Kind, Link, LinkName, Namespace, Netns, NetnsName, Object, Observed,
+    Outbox, Path, Phase, Problems, Result, Route, Set, Sysctl,
 };
 use guestnet_ndp::ProxyNeighbour;
 use guestnet_nft::Table;
 use guestnet_xfrm::{Policy, State};
 use serde::{Deserialize, Serialize};
+
+use crate::spec::reqids;
 
 /// All that a host has, or shall have, by namespace; files stand beside the namespaces.
 ///
@@ -43,6 +45,17 @@ impl Objects {
     pub fn iter(&self) -> impl Iterator<Item = (Netns, &NamespaceObjects)> {
         let named = self.namespaces.iter().map(|(name, objects)| (Netns::Named(name.clone()), objects));
         std::iter::once((Netns::Host, &self.host)).chain(named)
+    }
+
+    /// Notes what is wrong with each object.
+    pub(crate) fn check(&self, path: &Path, problems: &mut Problems) {
+        for (netns, objects) in self.iter() {
+            let here = match &netns {
+                Netns::Host => path.field("host"),
+                Netns::Named(name) => path.field("namespaces").field(name.as_str()),
+            };
+            objects.check(&netns, &here, problems);
+        }
     }
 
     /// How many objects there are, files included.
@@ -92,9 +105,9 @@ macro_rules! kinds {
             }
 
             /// Notes what is wrong with each object.
-            pub(crate) fn check(&self, path: &Path, problems: &mut Problems) {
+            fn check(&self, netns: &Netns, path: &Path, problems: &mut Problems) {
                 $(for (n, object) in self.$field.iter().enumerate() {
-                    object.check(&path.field(stringify!($field)).index(n), problems);
+                    object.check_in(netns, &path.field(stringify!($field)).index(n), problems);
                 })*
             }
 
@@ -208,6 +221,33 @@ kinds! {
     neighbours: ProxyNeighbour,
 }
 
+/// What can be wrong with one object by itself, in the namespace that it shall be in.
+trait CheckIn {
+    fn check_in(&self, netns: &Netns, path: &Path, problems: &mut Problems);
+}
+
+macro_rules! check_in {
+    ($($type:ident: |$object:ident, $netns:ident, $path:ident, $problems:ident| $check:expr;)*) => {$(
+        impl CheckIn for $type {
+            fn check_in(&self, $netns: &Netns, $path: &Path, $problems: &mut Problems) {
+                let $object = self;
+                $check;
+            }
+        }
+    )*};
+}
+
+check_in! {
+    Link: |link, _netns, path, problems| link.check(path, problems);
+    Table: |table, _netns, path, problems| table.check(path, problems);
+    Sysctl: |_sysctl, _netns, _path, _problems| ();
+    State: |state, netns, path, problems| state.check(&reqids(netns), path, problems);
+    Policy: |policy, netns, path, problems| policy.check(&reqids(netns), path, problems);
+    Address: |_address, _netns, _path, _problems| ();
+    Route: |route, _netns, path, problems| route.check(path, problems);
+    ProxyNeighbour: |neighbour, _netns, path, problems| neighbour.check(path, problems);
+}
+
 /// The links that will be deleted, if only to be made again: what lives on them goes with them.
 fn doomed(wanted: &Set<Link>, found: &Observed<Link>) -> BTreeSet<LinkName> {
     let goes = |link: &&Link| wanted.get(&link.name).is_none_or(|new| !Link::can_become(link, new));
@@ -226,7 +266,9 @@ fn without<T: Kind>(found: &Observed<T>, doomed: &BTreeSet<LinkName>) -> Observe
 /// A replacement that the kernel cannot make in place is a deletion and a creation.
 fn split<T: Kind>(change: Change<T>) -> Vec<Change<T>> {
     match change {
-        Change::Replace { old, new } if !T::can_become(&old, &new) => vec![Change::Delete(old), Change::Create(new)],
+        Change::Replace { old, new } if !T::can_become(&old, &new) => {
+            vec![Change::Delete(old), Change::Create(new)]
+        }
         other => vec![other],
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use guestnet_core::netns;
 use guestnet_core::link::Peer;
+use guestnet_core::netns;
 use guestnet_core::owner::Owner;
 use guestnet_core::{Foreign, LinkKind, LinkName, Namespace, Netns, NetnsName, Observed, Result, file};
 
@@ -134,8 +134,19 @@ impl Observation {
 
 /// The links that the kernel puts into every namespace once a module is loaded; nobody made them.
 const FALLBACKS: [&str; 13] = [
-    "lo", "tunl0", "gre0", "gretap0", "erspan0", "ip_vti0", "ip6_vti0", "sit0", "ip6tnl0", "ip6gre0", "ip6gretap0",
-    "ip6erspan0", "teql0",
+    "lo",
+    "tunl0",
+    "gre0",
+    "gretap0",
+    "erspan0",
+    "ip_vti0",
+    "ip6_vti0",
+    "sit0",
+    "ip6tnl0",
+    "ip6gre0",
+    "ip6gretap0",
+    "ip6erspan0",
+    "teql0",
 ];
 
 /// The links and tables in a namespace that are not ours.

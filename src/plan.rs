@@ -159,7 +159,8 @@ impl Plan {
             plan.conflicts.extend(conflicts.into_iter().map(|c| (netns.clone(), c)));
         }
         let (changes, conflicts) = set::diff(&wanted.files, &found.files);
-        plan.changes.extend(changes.into_iter().map(|c| PlannedChange { netns: Netns::Host, what: What::File(c) }));
+        plan.changes
+            .extend(changes.into_iter().map(|c| PlannedChange { netns: Netns::Host, what: What::File(c) }));
         plan.conflicts.extend(conflicts.into_iter().map(|c| (Netns::Host, c)));
         plan
     }
@@ -204,7 +205,9 @@ impl Serialize for PlannedChange {
         let (object, was) = match &self.what {
             What::Namespace(change) => (serde_json::json!({ "name": change.key() }), None),
             What::Object(change) => change.to_json().map_err(fail)?,
-            What::File(Change::Create(o) | Change::Delete(o)) => (serde_json::to_value(o).map_err(fail)?, None),
+            What::File(Change::Create(o) | Change::Delete(o)) => {
+                (serde_json::to_value(o).map_err(fail)?, None)
+            }
             What::File(Change::Replace { old, new }) => {
                 (serde_json::to_value(new).map_err(fail)?, Some(serde_json::to_value(old).map_err(fail)?))
             }

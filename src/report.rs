@@ -118,7 +118,11 @@ impl fmt::Display for Failure {
             State::Undone(1) => write!(f, "\n  state: undone, the host is as before (1 change reverted)"),
             State::Undone(n) => write!(f, "\n  state: undone, the host is as before ({n} changes reverted)"),
             State::PartlyUndone(lines) => {
-                write!(f, "\n  state: undoing failed too; compared with before, still to do:\n    {}", lines.join("\n    "))
+                write!(
+                    f,
+                    "\n  state: undoing failed too; compared with before, still to do:\n    {}",
+                    lines.join("\n    ")
+                )
             }
             State::Unstable(lines) => write!(
                 f,

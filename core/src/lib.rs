@@ -28,6 +28,6 @@ pub use link::{Link, LinkKind};
 pub use name::{LinkName, Mac, Netns, NetnsName};
 pub use netns::Namespace;
 pub use problem::{Path, Problem, Problems};
-pub use route::Route;
+pub use route::{Route, RouteKind};
 pub use set::{Change, Foreign, Object, Observed, Set};
 pub use sysctl::Sysctl;

@@ -311,10 +311,12 @@ impl Ledger {
     }
 
     /// Writes the ledger anew where something was forgotten.
-    fn tidy(&self) -> Result<()> {
+    fn tidy(&mut self) -> Result<()> {
         if !self.dirty {
             return Ok(());
         }
+        // Those of interfaces that are gone went with them.
+        self.was.retain(|key, _| key.file().exists());
         let path = Self::path(self.cookie);
         let failed = |e| Error::io(format!("write {}", path.display()), e);
         if self.was.is_empty() {

@@ -39,7 +39,7 @@ pub struct Guest {
     pub nat: Option<Nat>,
     /// Its tunnels to guests on other hosts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub tunnels: Vec<Tunnel>,
+    pub tunnels: Vec<TunnelSpec>,
 }
 
 /// The name of a guest: 1 to 63 characters from `a-z A-Z 0-9 _ -`, starting with a letter or digit.
@@ -105,14 +105,15 @@ pub struct Interface {
     /// Its public IPv4 address, translated to and from the private one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public_ipv4: Option<Ipv4Addr>,
-    /// Its private IPv4 address; as a prefix the network that is on the link, `192.168.0.85/32` being it alone.
+    /// Its private IPv4 address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub private_ipv4: Option<Ipv4Addr>,
+    /// The address of the host's side of the link, the guest's router. As a prefix that holds the private address it
+    /// is the network that the guest takes itself to be in (`192.168.0.1/24`), in which the host answers ARP for all
+    /// others. Left out: 169.254.1.1/32, and the guest is told that nothing but its router is on the link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
-    pub private_ipv4: Option<Ipv4Net>,
-    /// The address of the host's side of the link, the guest's gateway; left out: the first address of the private
-    /// network, or 169.254.1.1 where that is the guest's alone.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub gateway_ipv4: Option<Ipv4Addr>,
+    pub gateway_ipv4: Option<Ipv4Net>,
     /// Its public IPv6 prefix, routed to it as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
@@ -157,15 +158,13 @@ pub struct Serve {
     /// DNS servers of either family.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dns: Vec<IpAddr>,
-    /// How long a lease lasts, in seconds, at least 120; left out: 12 hours.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub lease_seconds: Option<u32>,
 }
 
-/// A tunnel of a guest. The addresses that it leaves out are the guest's.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(transparent)]
-pub struct Tunnel(pub TunnelSpec);
+impl Transit {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
 
 impl Guest {
     /// The namespace that its interfaces are in.

@@ -4,12 +4,13 @@ mod check;
 mod guest;
 mod parse;
 
-use guestnet_core::{Error, LinkName, Problems};
+use guestnet_core::{Error, LinkName, Path, Problems};
 use guestnet_nat::Mode;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-pub use guest::{Guest, GuestName, Interface, InterfaceKind, Placement, Serve, Transit, Tunnel};
+pub(crate) use check::reqids;
+pub use guest::{Guest, GuestName, Interface, InterfaceKind, Placement, Serve, Transit};
 
 use crate::objects::Objects;
 
@@ -69,7 +70,13 @@ impl Nat {
 
 impl Default for HostSpec {
     fn default() -> Self {
-        Self { version: VERSION, uplink: None, nat: Nat::default(), guests: Vec::new(), objects: Objects::default() }
+        Self {
+            version: VERSION,
+            uplink: None,
+            nat: Nat::default(),
+            guests: Vec::new(),
+            objects: Objects::default(),
+        }
     }
 }
 
@@ -93,6 +100,25 @@ impl HostSpec {
     /// [`Error::Spec`] with every problem of the text, each with its path.
     pub fn from_toml(text: &str) -> Result<Self, Error> {
         parse::from_toml(text)
+    }
+
+    /// Reads the secrets that the spec names as files: the one thing that a spec needs from the machine it is on.
+    /// [`Self::from_json`] and [`Self::from_toml`] do so; a spec that was built is given its secrets or calls this.
+    ///
+    /// Returns what could not be read, never with what is in a file.
+    #[must_use]
+    pub fn load_secrets(&mut self) -> Problems {
+        let mut problems = Problems::new();
+        for (n, guest) in self.guests.iter_mut().enumerate() {
+            for (m, tunnel) in guest.tunnels.iter_mut().enumerate() {
+                if let Err(error) = tunnel.load() {
+                    let path = Path::root().field("guests").index(n).field("tunnels").index(m);
+                    let field = if tunnel.states.is_some() { "states" } else { "secret" };
+                    problems.at(&path.field(field), error.to_string());
+                }
+            }
+        }
+        problems
     }
 
     /// What is wrong with the spec; nothing if it can be applied.

@@ -35,18 +35,17 @@ fn syntax(language: &str, message: String) -> Error {
 }
 
 fn read(value: Value) -> Result<HostSpec, Error> {
-    let mut reader = Reader { value, problems: Vec::new(), removed: BTreeMap::new(), poisoned: BTreeSet::new() };
-    let spec = reader.spec();
+    let mut reader =
+        Reader { value, problems: Vec::new(), removed: BTreeMap::new(), poisoned: BTreeSet::new() };
+    let mut spec = reader.spec();
     wipe(&mut reader.value);
-    if let Some(spec) = &spec {
-        let mut found = Problems::new();
-        spec.check(&mut found);
-        for problem in found {
-            let path = reader.original(problem.path.as_str());
-            if !reader.is_poisoned(&path) {
-                reader.problems.push(Problem { path: path.into(), message: problem.message });
-            }
-        }
+    if let Some(spec) = &mut spec {
+        let unread = spec.load_secrets();
+        let (unread, found) = (reader.mine(unread), spec.problems());
+        reader.poisoned.extend(unread.iter().map(|problem| problem.path.as_str().to_owned()));
+        reader.problems.extend(unread);
+        let found = reader.mine(found);
+        reader.problems.extend(found);
     }
     match spec {
         Some(spec) if reader.problems.is_empty() => Ok(spec),
@@ -118,7 +117,9 @@ impl Reader {
     fn with_value(&self, steps: &[Step], message: String) -> String {
         let about_an_address = message.starts_with("invalid IP") || message.contains("address syntax");
         match get(&self.value, steps) {
-            Some(Value::String(text)) if about_an_address && text.len() <= 64 => format!("{text:?}: {message}"),
+            Some(Value::String(text)) if about_an_address && text.len() <= 64 => {
+                format!("{text:?}: {message}")
+            }
             _ => message,
         }
     }
@@ -190,9 +191,19 @@ impl Reader {
         original
     }
 
+    /// Of the problems of the repaired document those that are the writer's, with the writer's paths.
+    fn mine(&self, found: Problems) -> Vec<Problem> {
+        let mine = found.into_iter().map(|problem| Problem {
+            path: self.original(problem.path.as_str()).into(),
+            message: problem.message,
+        });
+        mine.filter(|problem| !self.is_poisoned(problem.path.as_str())).collect()
+    }
+
     fn is_poisoned(&self, path: &str) -> bool {
         self.poisoned.iter().any(|bad| {
-            path.strip_prefix(bad.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+            path.strip_prefix(bad.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
         })
     }
 }

@@ -40,7 +40,11 @@ impl Limits {
     }
 
     fn each(&self) -> [(&'static str, &'static str, Option<NonZeroU64>); 3] {
-        [("bytes", "byte", self.bytes), ("packets", "packet", self.packets), ("seconds", "time", self.seconds)]
+        [
+            ("bytes", "byte", self.bytes),
+            ("packets", "packet", self.packets),
+            ("seconds", "time", self.seconds),
+        ]
     }
 }
 
@@ -82,13 +86,15 @@ mod tests {
 
     #[test]
     fn a_soft_limit_stands_before_the_hard_one() {
-        let json = r#"{"soft": {"bytes": 9, "seconds": 5}, "hard": {"bytes": 8, "packets": 7, "seconds": 5}}"#;
+        let json =
+            r#"{"soft": {"bytes": 9, "seconds": 5}, "hard": {"bytes": 8, "packets": 7, "seconds": 5}}"#;
         let lifetimes: Lifetimes = serde_json::from_str(json).unwrap();
         let mut problems = Problems::new();
         lifetimes.check(&Path::root().field("lifetimes"), &mut problems);
         let said: Vec<_> = problems.iter().map(|p| p.path.as_str()).collect();
         assert_eq!(said, ["lifetimes.soft.bytes"]);
-        let line = " limit byte-soft 9 limit time-soft 5 limit byte-hard 8 limit packet-hard 7 limit time-hard 5";
+        let line =
+            " limit byte-soft 9 limit time-soft 5 limit byte-hard 8 limit packet-hard 7 limit time-hard 5";
         assert_eq!(lifetimes.to_string(), line);
         assert!(serde_json::from_str::<Limits>(r#"{"bytes": 0}"#).is_err(), "nothing could be sent");
     }

@@ -56,7 +56,8 @@ impl Selector {
         check_prefix(&self.src, &path.field("src"), problems);
         check_prefix(&self.dst, &path.field("dst"), problems);
         if is_ipv4(&self.src) != is_ipv4(&self.dst) {
-            problems.at(&path.field("dst"), format!("{} is of another family than src, {}", self.dst, self.src));
+            problems
+                .at(&path.field("dst"), format!("{} is of another family than src, {}", self.dst, self.src));
         }
         let ports = self.sport.is_some() || self.dport.is_some();
         if ports && self.proto.is_none_or(|proto| proto == 0) {

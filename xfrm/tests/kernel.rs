@@ -37,7 +37,9 @@ fn messages<K: Kind>(changes: &[Change<K>]) -> guestnet_core::Result<Vec<Message
         K::encode(change, Phase::Tunnels, &Context::default(), &mut out)?;
     }
     let steps = out.into_steps().into_iter();
-    Ok(steps.map(|(_, step)| if let Step::Send(Protocol::Xfrm, m) = step { m } else { panic!("{step:?}") }).collect())
+    Ok(steps
+        .map(|(_, step)| if let Step::Send(Protocol::Xfrm, m) = step { m } else { panic!("{step:?}") })
+        .collect())
 }
 
 /// Makes the namespace as wanted and looks whether it is; the lines of the plan.
@@ -56,7 +58,8 @@ fn blocks(text: &str) -> Vec<String> {
     let mut blocks: Vec<String> = Vec::new();
     for line in text.lines() {
         let line = line.trim_end().trim_end_matches(" ptype main");
-        let counted = line.split_once("oseq 0x").and_then(|(head, rest)| Some((head, rest.split_once(',')?.1)));
+        let counted =
+            line.split_once("oseq 0x").and_then(|(head, rest)| Some((head, rest.split_once(',')?.1)));
         let line = counted.map_or(line.to_owned(), |(head, tail)| format!("{head}oseq 0x0,{tail}"));
         match blocks.last_mut() {
             Some(block) if line.starts_with('\t') => *block += &format!("\n{line}"),
@@ -101,10 +104,20 @@ fn policies() -> Set<Policy> {
         plain("192.0.2.0/24", Direction::In),
         Policy { mark: Some(Mark { value: 5, mask: 0xff }), ..plain("192.0.2.0/24", Direction::Out) },
         Policy { if_id: std::num::NonZeroU32::new(9), ..plain("192.0.2.0/24", Direction::Out) },
-        Policy { priority: 4000, ..Policy::through(v6.clone(), Direction::Out, Template { spi, ..template(7) }) },
+        Policy {
+            priority: 4000,
+            ..Policy::through(v6.clone(), Direction::Out, Template { spi, ..template(7) })
+        },
         Policy { action: Action::Block, ..Policy::through(ports, Direction::Out, template(7)) },
-        Policy { action: Action::Block, templates: vec![], ..Policy::through(v6.clone(), Direction::In, template(7)) },
-        Policy { templates: vec![template(9), transport], ..Policy::through(v6, Direction::Fwd, template(7)) },
+        Policy {
+            action: Action::Block,
+            templates: vec![],
+            ..Policy::through(v6.clone(), Direction::In, template(7))
+        },
+        Policy {
+            templates: vec![template(9), transport],
+            ..Policy::through(v6, Direction::Fwd, template(7))
+        },
     ]
     .into_iter()
     .collect()
@@ -401,7 +414,8 @@ fn state(spi: u32, length: u8) -> State {
 /// States of every kind that the type can say.
 fn states() -> Set<State> {
     let limit = std::num::NonZeroU64::new;
-    let limits = guestnet_xfrm::Limits { bytes: limit(1 << 40), packets: limit(1000), seconds: limit(86_400) };
+    let limits =
+        guestnet_xfrm::Limits { bytes: limit(1 << 40), packets: limit(1000), seconds: limit(86_400) };
     let (v4_src, v4_dst) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
     let ports = Selector { proto: Some(17), sport: Some(53), dport: None, ..Selector::ipv6() };
     let all = [
@@ -432,10 +446,15 @@ fn joined() -> [Tunnel; 4] {
     let spi = |n| Spi::new(n).unwrap();
     [
         carry("2001:db8::1", "2001:db8::2").secret(secret()),
-        carry("192.0.2.1", "192.0.2.2").secret(secret()).shape(Shape::PerFamily).algorithm(Aes128Gcm, Icv::BITS_96),
-        carry("2001:db8::1", "2001:db8::2").secret(secret()).replay(false, 0).generation(5),
         carry("192.0.2.1", "192.0.2.2")
-            .algorithm(Aes256Gcm, Icv::BITS_64)
-            .states(Inner::Both, (spi(256), key(0, 36)), (spi(256), key(1, 36))),
+            .secret(secret())
+            .shape(Shape::PerFamily)
+            .algorithm(Aes128Gcm, Icv::BITS_96),
+        carry("2001:db8::1", "2001:db8::2").secret(secret()).replay(false, 0).generation(5),
+        carry("192.0.2.1", "192.0.2.2").algorithm(Aes256Gcm, Icv::BITS_64).states(
+            Inner::Both,
+            (spi(256), key(0, 36)),
+            (spi(256), key(1, 36)),
+        ),
     ]
 }
