@@ -5,8 +5,9 @@ mod support;
 use std::net::Ipv4Addr;
 
 use guestnet_core::set::Change;
-use guestnet_core::{Kind, Object, Path, Problems, Set as Keyed};
-use guestnet_nft::{Chain, DataType, Element, Family, Rule, Set, Table, ip};
+use guestnet_core::{Object, Path, Problems, Set as Keyed};
+use guestnet_nft::{Chain, DataType, Element, Family, Hook, Key, Rule, Set, Table, ip, statement};
+use proptest::prelude::*;
 use support::{apply, corpus, in_namespace, messages, name, nft, nft_file, one, plan, send, table_name};
 
 #[test]
@@ -197,9 +198,93 @@ fn elements_that_are_there_already_are_refused_with_their_place() {
 }
 
 #[test]
-fn reading_is_of_one_moment() {
+fn a_change_is_one_generation_of_the_ruleset() {
     in_namespace(|namespace| {
-        let found = Table::observe(namespace, &Keyed::new()).expect("observe");
-        assert!(found.ours.is_empty() && found.foreign.is_empty());
+        apply(namespace, &one(corpus::nat()));
+        let listener = mnl::Socket::open(mnl::Bus::Netfilter).expect("a socket");
+        let group = libc::NFNLGRP_NFTABLES;
+        listener.bind(1 << (group - 1), 0).expect("bind");
+        // Another structure: the old table goes and the new one comes, at once.
+        let other = corpus::nat().chain(Chain::regular(name("another")));
+        let changes = plan(namespace, &one(other));
+        assert!(send(namespace, &changes).is_empty());
+        nft("add table ip behind_it");
+        let (mut buffer, mut kinds) = (vec![0; 1 << 16], Vec::new());
+        let kind = |message: &[u8]| libc::c_int::from(u16::from_ne_bytes([message[4], message[5]]) & 0xff);
+        while kinds.iter().filter(|kind| **kind == libc::NFT_MSG_NEWGEN).count() < 2 {
+            let messages = listener.recv(&mut buffer).expect("notifications");
+            kinds.extend(messages.map(|message| kind(message.expect("a message"))));
+        }
+        let first = kinds.iter().position(|kind| *kind == libc::NFT_MSG_NEWGEN).expect("a generation");
+        let count = |wanted| kinds[..first].iter().filter(|kind| **kind == wanted).count();
+        assert_eq!((count(libc::NFT_MSG_DELTABLE), count(libc::NFT_MSG_NEWTABLE)), (1, 1), "{kinds:?}");
+        assert_eq!(count(libc::NFT_MSG_NEWCHAIN), 4, "{kinds:?}");
     });
+}
+
+#[test]
+fn a_circle_of_jumps_is_refused_as_a_whole() {
+    in_namespace(|namespace| {
+        let jump = |from: &str, to: &str| {
+            Chain::regular(name(from)).rule(Rule::new().with(statement::jump(name(to))))
+        };
+        let start =
+            Chain::base(name("start"), Hook::Input, 0).rule(Rule::new().with(statement::jump(name("a"))));
+        let circle = Table::new(Family::Ip, table_name("guestnet_circle")).chain(start).chain(jump("a", "b"));
+        let refused = send(namespace, &[Change::Create(circle.chain(jump("b", "a")))]);
+        println!("{refused:?}");
+        assert!(matches!(refused[0].1.errno, libc::ELOOP | libc::EMLINK), "{refused:?}");
+        assert_eq!(nft("list ruleset"), "");
+    });
+}
+
+/// Ranges of a small part of the values, so that many touch and overlap.
+fn ranges() -> impl Strategy<Value = Vec<(u8, u8)>> {
+    proptest::collection::vec((0_u8..=30, 0_u8..6), 0..12)
+}
+
+/// Sets of intervals, and a map of them, at the low end, the high end and in the middle.
+fn intervals(ranges: &[(u8, u8)]) -> Table {
+    let v4 = |high: u8, n: u8| {
+        Ipv4Addr::new(high, 255 * (high & 1), 255 * (high & 1), n.saturating_add(220 * (high & 1)))
+    };
+    let range = |high: u8, first: u8, more: u8| {
+        let (first, last) = (v4(high, first), v4(high, first.saturating_add(more)));
+        Key::range(first, last)
+    };
+    let elements =
+        ranges.iter().flat_map(|(first, more)| [0, 10, 255].map(|high| range(high, *first, *more)));
+    let plain = Set::new(name("plain"), DataType::Ipv4Addr).interval().with(elements.map(Element::new));
+    let port = |first: u8, more: u8| Key::range(u16::from(first), u16::from(first) + u16::from(more));
+    let both =
+        ranges.iter().map(|(first, more)| Key::concatenation([range(10, *first, 0), port(*first, *more)]));
+    let both = Set::new(name("both"), vec![DataType::Ipv4Addr, DataType::InetService])
+        .interval()
+        .with(both.map(Element::new));
+    let mut end = 0;
+    let apart = ranges.iter().map(|(gap, more)| {
+        let first = end + u16::from(*gap);
+        end = first + u16::from(*more) + 1;
+        Element::mapping(Key::range(first, end - 1), u32::from(*more))
+    });
+    let map = Set::map(name("windows"), DataType::InetService, DataType::Mark).interval().with(apart);
+    Table::new(Family::Ip, table_name("guestnet_intervals")).set(plain).set(both).set(map)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn intervals_become_others(steps in proptest::collection::vec(ranges(), 1..5)) {
+        in_namespace(|namespace| {
+            for ranges in &steps {
+                let table = intervals(ranges);
+                let mut problems = Problems::new();
+                table.check(&Path::root(), &mut problems);
+                if problems.is_empty() {
+                    apply(namespace, &one(table));
+                }
+            }
+        });
+    }
 }
