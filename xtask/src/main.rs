@@ -1,2 +1,48 @@
-//! (being written)
-fn main() {}
+//! The developer's commands. `cargo xtask` lists them.
+
+mod architecture;
+mod deps;
+mod place;
+mod run;
+mod second_kernel;
+mod test;
+mod vm;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "\
+cargo xtask test [--quick]      everything that must hold; --quick leaves out what needs the second kernel
+cargo xtask deps                install what building and testing need on a Debian machine
+cargo xtask vm -- COMMAND...    run COMMAND in the second kernel, here, with this environment
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match dispatch(&arguments) {
+        Ok(code) => ExitCode::from(code),
+        Err(e) => {
+            eprintln!("error: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(arguments: &[String]) -> Result<u8> {
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        [] | ["help" | "--help" | "-h"] => {
+            print!("{USAGE}");
+            Ok(0)
+        }
+        ["test"] => test::run(test::Extent::Whole),
+        ["test", "--quick"] => test::run(test::Extent::Quick),
+        // What `test` runs inside the second kernel.
+        ["test-list", list] => second_kernel::run_list(list.as_ref()),
+        ["deps"] => deps::install().map(|()| 0),
+        ["vm", "--", _, ..] => vm::run(&arguments[2..], Duration::from_secs(3600)),
+        _ => bail!("what is {:?}?\n{USAGE}", arguments.join(" ")),
+    }
+}

@@ -1,0 +1,27 @@
+//! What lab tests and the demo share: fresh namespaces for each test, guests on taps, probes and real daemons.
+//!
+//! Nothing here is mocked. A test runs in namespaces of its own on the running kernel, needs no root where the
+//! machine allows user namespaces, and leaves nothing behind.
+//!
+//! ```no_run
+//! guestnet_lab::lab_test! {
+//!     fn a_link_comes_up() -> anyhow::Result<()> {
+//!         let host = guestnet_lab::Netns::make("host1")?;
+//!         host.ip("link add veth0 type veth peer name veth1")?;
+//!         Ok(())
+//!     }
+//! }
+//! ```
+
+mod command;
+mod isolated;
+mod need;
+mod netns;
+mod sys;
+mod wait;
+
+pub use command::{die_with_parent, is_root, output, sh};
+pub use isolated::{Outcome, enter, isolate, isolated, scratch};
+pub use need::{Capability, has, need, need_program, skip};
+pub use netns::Netns;
+pub use wait::wait_until;

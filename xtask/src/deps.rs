@@ -1,0 +1,116 @@
+//! What building and testing need of the machine, and installing it.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use guestnet_lab::{Capability, has};
+
+use crate::run::{find, run};
+
+/// How one sees that something is there. The state of the package says less: it may have come another way.
+enum Sign {
+    Program(&'static str),
+    PkgConfig(&'static str),
+}
+
+impl Sign {
+    fn is_there(&self) -> bool {
+        match self {
+            Self::Program(name) => find(name).is_some(),
+            Self::PkgConfig(name) => has_pkg_config(name),
+        }
+    }
+}
+
+struct Need {
+    package: &'static str,
+    sign: Sign,
+    why: &'static str,
+}
+
+const ALWAYS: &[Need] = &[
+    Need { package: "gcc", sign: Sign::Program("cc"), why: "links Rust programs" },
+    Need { package: "pkg-config", sign: Sign::Program("pkg-config"), why: "finds libmnl and libnftnl" },
+    Need { package: "libmnl-dev", sign: Sign::PkgConfig("libmnl"), why: "the nft crate links it" },
+    Need { package: "libnftnl-dev", sign: Sign::PkgConfig("libnftnl"), why: "the nft crate links it" },
+    Need { package: "iproute2", sign: Sign::Program("ip"), why: "tests compare with what ip shows" },
+    Need { package: "nftables", sign: Sign::Program("nft"), why: "tests compare with what nft shows" },
+    Need { package: "dnsmasq-base", sign: Sign::Program("dnsmasq"), why: "serves DHCP to guests in the lab" },
+    Need { package: "udhcpc", sign: Sign::Program("udhcpc"), why: "is the guests' DHCP client in the lab" },
+];
+
+const SECOND_KERNEL: &[Need] = &[Need {
+    package: "qemu-system-x86",
+    sign: Sign::Program("qemu-system-x86_64"),
+    why: "runs a second kernel, because the running one lacks something",
+}];
+
+/// Installs what is missing, after saying what and why.
+pub fn install() -> Result<()> {
+    install_missing(ALWAYS)
+}
+
+/// Installs what runs the second kernel, if it is missing.
+pub fn install_for_second_kernel() -> Result<()> {
+    install_missing(SECOND_KERNEL)
+}
+
+fn install_missing(needs: &[Need]) -> Result<()> {
+    let missing: Vec<&Need> = needs.iter().filter(|need| !need.sign.is_there()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    println!("installing from Debian:");
+    for need in &missing {
+        println!("  {:16} {}", need.package, need.why);
+    }
+    let packages: Vec<&str> = missing.iter().map(|need| need.package).collect();
+    if !has_lists() || apt_get_install(&packages).is_err() {
+        run(apt_get()?.arg("update"))?;
+        apt_get_install(&packages)?;
+    }
+    match missing.iter().find(|need| !need.sign.is_there()) {
+        Some(need) => bail!("{} was installed and is still not found", need.package),
+        None => Ok(()),
+    }
+}
+
+/// Whether the running kernel takes ESP states.
+pub fn kernel_has_esp() -> bool {
+    guestnet_lab::Netns::anonymous().is_ok() && has(Capability::Esp).is_ok()
+}
+
+/// Whether `apt-get` knows which packages there are.
+pub fn has_lists() -> bool {
+    let lists = std::fs::read_dir("/var/lib/apt/lists").into_iter().flatten().flatten();
+    lists.into_iter().any(|entry| entry.file_name().to_string_lossy().contains("_Packages"))
+}
+
+/// `apt-get`, with the rights to install.
+pub fn apt_get() -> Result<Command> {
+    find("apt-get").context("this is no Debian machine: install what is missing by hand")?;
+    if guestnet_lab::is_root() {
+        let mut command = Command::new("apt-get");
+        command.env("DEBIAN_FRONTEND", "noninteractive");
+        return Ok(command);
+    }
+    find("sudo").context("not root, and there is no sudo: run `cargo xtask deps` as root")?;
+    let mut command = Command::new("sudo");
+    command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]);
+    Ok(command)
+}
+
+fn apt_get_install(packages: &[&str]) -> Result<()> {
+    run(apt_get()?.args(["install", "-qq", "--yes", "--no-install-recommends"]).args(packages))
+}
+
+fn has_pkg_config(name: &str) -> bool {
+    let file = format!("{name}.pc");
+    let triplets = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    let mut places = triplets.map(|entry| entry.path().join("pkgconfig")).collect::<Vec<_>>();
+    places.extend(["/usr/lib/pkgconfig", "/usr/share/pkgconfig"].map(|place| Path::new(place).to_owned()));
+    let path = std::env::var_os("PKG_CONFIG_PATH").unwrap_or_default();
+    places.extend(std::env::split_paths(&path));
+    places.iter().any(|place| place.join(&file).is_file())
+}
