@@ -1,5 +1,27 @@
 //! nf_tables objects: tables with their chains, rules, sets and maps; one atomic transaction for a change; and
 //! reading back into the same types.
+//!
+//! A [`Table`] is what is wanted and what was found. Its rules are made of the kernel's own expressions ([`expr`]),
+//! which [`Field`]s and [`statement`]s build in nft's words. Its sets and maps are where guests go: a change of
+//! [`Element`]s sends elements only, however large the table, while any other change makes the table anew. Either is
+//! one transaction.
+//!
+//! ```
+//! use guestnet_nft::{Chain, DataType, Element, Family, Hook, Rule, Set, Table, ip};
+//! # fn main() -> Result<(), String> {
+//! let inbound = Set::map("inbound".parse()?, DataType::Ipv4Addr, DataType::Ipv4Addr)
+//!     .with([Element::mapping(std::net::Ipv4Addr::new(203, 0, 113, 7), std::net::Ipv4Addr::new(10, 0, 0, 7))]);
+//! let rule = Rule::new().with(ip::daddr().set(ip::daddr().map("inbound".parse()?)));
+//! let table = Table::new(Family::Ip, "guestnet_nat".parse()?)
+//!     .set(inbound)
+//!     .chain(Chain::base("pre".parse()?, Hook::Prerouting, -300).rule(rule));
+//! assert!(table.to_nft().contains("ip daddr set ip daddr map @inbound"));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! libnftnl (GPL-2.0-or-later) writes the messages; reading them is this crate's own.
+
 mod chain;
 mod check;
 mod datatype;
@@ -8,6 +30,7 @@ mod encode;
 pub mod expr;
 mod family;
 mod field;
+mod fields;
 mod foreign;
 mod interval;
 mod json;
@@ -30,7 +53,8 @@ pub use datatype::DataType;
 pub use element::{Data, Element, Key};
 pub use expr::Expr;
 pub use family::Family;
-pub use field::{Field, Load, Operand, arp, ct, ether, icmp, icmpv6, ip, ip6, meta, raw, th};
+pub use field::{Field, Load, Operand};
+pub use fields::{arp, ct, ether, icmp, icmpv6, ip, ip6, meta, raw, th};
 pub use foreign::foreign_tables;
 pub use name::{Name, TableName};
 pub use rule::{Rule, Statement};

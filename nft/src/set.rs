@@ -15,7 +15,7 @@ use crate::{DataType, Element, Name};
 ///
 /// What it costs (measured with 100,000 elements): a set of values is a hash, 3 µs to add or delete an element.
 /// With `interval` it is a tree, 12 ms; intervals in a concatenation cost 5 ms to add and 300 ms to delete. For
-/// prefixes of one length, a set of values looked up with a masked key ([`crate::Load::masked`]) is a hash again.
+/// prefixes of one length, a set of values looked up with a masked key ([`crate::Field::prefix`]) is a hash again.
 ///
 /// In JSON the elements are values as text, by the types of the set:
 /// `{"name": "inbound", "key": "ipv4_addr", "data": "ipv4_addr",

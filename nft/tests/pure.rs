@@ -4,7 +4,7 @@ mod support;
 
 use guestnet_core::set::Change;
 use guestnet_core::{Path, Problems};
-use guestnet_nft::expr::{Cmp, CmpOp, Lookup, Map, Register, Unknown};
+use guestnet_nft::expr::{Cmp, CmpOp, Exthdr, ExthdrKind, Lookup, Map, Register, Unknown};
 use guestnet_nft::{
     Chain, DataType, Element, Expr, Family, Hook, Key, Rule, Set, Table, Verdict, ip, meta, statement,
 };
@@ -139,6 +139,22 @@ fn every_mistake_is_told() {
 }
 
 #[test]
+fn offsets_that_no_packet_has_can_be_rendered() {
+    let kind = ExthdrKind::Ipv6;
+    let far = Exthdr {
+        kind,
+        header: 1,
+        exists: false,
+        offset: u32::MAX,
+        length: u32::MAX,
+        register: Register::default(),
+    };
+    let chain = Chain::regular(name("far")).rule(Rule::new().with([far.into()]).with(ip::saddr().eq(1_u8)));
+    let text = Table::new(Family::Ip, table_name("guestnet_far")).chain(chain).to_nft();
+    assert!(text.contains("# netlink only: ip saddr"), "{text}");
+}
+
+#[test]
 fn a_spec_with_an_unknown_field_is_refused() {
     let bad = serde_json::json!({ "family": "ip", "name": "guestnet_x", "chians": [] });
     assert!(serde_json::from_value::<Table>(bad).unwrap_err().to_string().contains("chians"));
@@ -174,6 +190,7 @@ proptest! {
         }
         for table in &Table::read(messages.iter().map(Vec::as_slice)) {
             let _ = (table.to_nft(), table.to_string(), serde_json::to_string(table));
+            table.check(&Path::root(), &mut Problems::new());
         }
     }
 

@@ -115,7 +115,12 @@ impl Expression for Exthdr {
             Some(name) if self.exists => Term::presence(format!("exthdr {name}")),
             _ => {
                 text.only_netlink();
-                let place = format!("exthdr {} {},{}", self.header, self.offset * 8, self.length * 8);
+                let place = format!(
+                    "exthdr {} {},{}",
+                    self.header,
+                    u64::from(self.offset) * 8,
+                    u64::from(self.length) * 8
+                );
                 Term::new(place, None, self.length as usize)
             }
         };

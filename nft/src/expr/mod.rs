@@ -1,6 +1,6 @@
 //! Expressions: the instructions of the kernel's nf_tables machine, one a file.
 //!
-//! A new expression is a file here and a line in [`expressions!`] below.
+//! A new expression is a file here and a line in `expressions!` below.
 
 use serde::{Deserialize, Serialize};
 
