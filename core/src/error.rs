@@ -13,11 +13,11 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[non_exhaustive]
 pub enum Error {
     /// The spec is wrong; nothing was touched. Holds every problem, not the first.
-    #[error("the spec has {} problem{}:\n{0}", .0.len(), if .0.len() == 1 { "" } else { "s" })]
+    #[error("the spec has {count}:\n{0}", count = counted(.0.len(), "problem"))]
     Spec(Problems),
 
     /// Objects of others stand where ours should; nothing was touched.
-    #[error("{} foreign object{} in the way, nothing was changed:\n{}", .0.len(), if .0.len() == 1 { " is" } else { "s are" }, .0.join("\n"))]
+    #[error("{count} in the way, nothing was changed:\n{list}", count = counted(.0.len(), "foreign object"), list = .0.join("\n"))]
     Foreign(Vec<String>),
 
     /// The kernel refused a request.
@@ -51,6 +51,11 @@ pub enum Error {
     Unsupported(String),
 }
 
+/// `1 problem`, `2 problems`.
+fn counted(n: usize, thing: &str) -> String {
+    format!("{n} {thing}{}", if n == 1 { "" } else { "s" })
+}
+
 impl Error {
     /// An I/O error with what was tried.
     pub fn io(what: impl Into<String>, source: impl Into<io::Error>) -> Self {
@@ -78,7 +83,8 @@ impl Error {
 
     /// Whether the same call may succeed later.
     pub fn can_retry(&self) -> bool {
-        matches!(self, Self::Busy(_)) || matches!(self.errno(), Some(libc::EBUSY | libc::EINTR | libc::EAGAIN))
+        matches!(self, Self::Busy(_))
+            || matches!(self.errno(), Some(libc::EBUSY | libc::EINTR | libc::EAGAIN))
     }
 }
 

@@ -94,7 +94,10 @@ impl Message {
     pub fn from_bytes(mut bytes: Vec<u8>) -> Result<Self> {
         let said = bytes.get(..4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_ne_bytes) as usize;
         if said < HEADER || said > bytes.len() || bytes.len() - said >= 4 {
-            return Err(Error::malformed("netlink message", format!("{} bytes that say {said}", bytes.len())));
+            return Err(Error::malformed(
+                "netlink message",
+                format!("{} bytes that say {said}", bytes.len()),
+            ));
         }
         bytes.resize(said.next_multiple_of(4), 0);
         Ok(Self { bytes })
@@ -144,6 +147,8 @@ pub enum Step {
 /// What an encoder may know of the world: only what a name means to the kernel at this moment.
 #[derive(Clone, Debug, Default)]
 pub struct Context {
+    /// The namespace that is spoken to.
+    pub netns: Netns,
     /// The interfaces of the namespace and their indexes.
     pub links: BTreeMap<LinkName, u32>,
     /// An open descriptor for each namespace of the host.

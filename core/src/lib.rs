@@ -16,8 +16,9 @@ pub mod owner;
 pub mod problem;
 pub mod route;
 pub mod set;
-pub mod sysctl;
 mod sys;
+pub mod sysctl;
+pub mod tap;
 
 pub use address::Address;
 pub use error::{Error, KernelError, Result};
@@ -27,6 +28,6 @@ pub use link::{Link, LinkKind};
 pub use name::{LinkName, Mac, Netns, NetnsName};
 pub use netns::Namespace;
 pub use problem::{Path, Problem, Problems};
-pub use route::Route;
+pub use route::{Route, RouteKind};
 pub use set::{Change, Foreign, Object, Observed, Set};
 pub use sysctl::Sysctl;

@@ -81,8 +81,11 @@ impl FromStr for Mac {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let refuse =
-            || NameError(format!("{text:?} is not a MAC address: six pairs of hex digits, as in 02:00:5e:00:53:01"));
+        let refuse = || {
+            NameError(format!(
+                "{text:?} is not a MAC address: six pairs of hex digits, as in 02:00:5e:00:53:01"
+            ))
+        };
         let mut bytes = [0; 6];
         let mut parts = text.split(':');
         for byte in &mut bytes {
@@ -94,7 +97,9 @@ impl FromStr for Mac {
         }
         let mac = Self(bytes);
         if mac.0[0] & 1 == 1 || mac.0 == [0; 6] {
-            return Err(NameError(format!("{text} is not the address of one interface: it is multicast or all zero")));
+            return Err(NameError(format!(
+                "{text} is not the address of one interface: it is multicast or all zero"
+            )));
         }
         Ok(mac)
     }

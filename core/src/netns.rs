@@ -31,7 +31,7 @@ pub struct Namespace {
     route: Session,
     xfrm: Option<Session>,
     netfilter: Option<Session>,
-    links: BTreeMap<u32, LinkName>,
+    names: link::Names,
 }
 
 impl Namespace {
@@ -70,7 +70,7 @@ impl Namespace {
         let cookie = sys::netns_cookie(route.as_raw_fd())
             .map_err(|_| Error::Unsupported("guestnet needs Linux 5.14 or later (SO_NETNS_COOKIE)".into()))?;
         let mut namespace =
-            Self { netns, file, cookie, owner: None, route, xfrm, netfilter, links: BTreeMap::new() };
+            Self { netns, file, cookie, owner: None, route, xfrm, netfilter, names: link::Names::default() };
         namespace.refresh_links()?;
         Ok(namespace)
     }
@@ -102,12 +102,12 @@ impl Namespace {
 
     /// Calls the kernel's `index` by its name, as of the last [`Self::refresh_links`].
     pub fn link_name(&self, index: u32) -> Option<&LinkName> {
-        self.links.get(&index)
+        self.names.by_index.get(&index)
     }
 
     /// The interfaces and their indexes, as of the last [`Self::refresh_links`].
     pub fn link_indexes(&self) -> BTreeMap<LinkName, u32> {
-        self.links.iter().map(|(index, name)| (name.clone(), *index)).collect()
+        self.names.by_index.iter().map(|(index, name)| (name.clone(), *index)).collect()
     }
 
     /// Reads the names of the interfaces again, and the owner's mark on `lo`.
@@ -116,10 +116,19 @@ impl Namespace {
     /// What a dump of links can fail with.
     pub fn refresh_links(&mut self) -> Result<()> {
         let dump = self.dump(Protocol::Route, &link::dump_request())?;
-        let (links, alias) = link::names(&dump);
-        self.links = links;
-        self.owner = alias.as_deref().and_then(Owner::read);
+        self.learn_links(&dump);
         Ok(())
+    }
+
+    /// Takes the names from a dump of links.
+    pub(crate) fn learn_links(&mut self, dump: &Dump) {
+        self.names = link::names(dump);
+        self.owner = self.names.alias.as_deref().and_then(Owner::read);
+    }
+
+    /// The ends of veth pairs in it, as of the last time that links were read.
+    pub fn veths(&self) -> &BTreeMap<LinkName, link::VethEnd> {
+        &self.names.veths
     }
 
     /// Takes a dump.
@@ -130,7 +139,9 @@ impl Namespace {
         let netns = self.netns.clone();
         let dump = self.session(protocol)?.dump(request);
         dump.map_err(|e| match e {
-            Error::Io { what, source } => Error::Io { what: format!("read namespace {netns}: {what}"), source },
+            Error::Io { what, source } => {
+                Error::Io { what: format!("read namespace {netns}: {what}"), source }
+            }
             other => other,
         })
     }
@@ -147,7 +158,11 @@ impl Namespace {
     ///
     /// # Errors
     /// See [`Session::exchange`].
-    pub fn exchange(&mut self, protocol: Protocol, messages: &mut [Message]) -> Result<Vec<(usize, Refusal)>> {
+    pub fn exchange(
+        &mut self,
+        protocol: Protocol,
+        messages: &mut [Message],
+    ) -> Result<Vec<(usize, Refusal)>> {
         self.session(protocol)?.exchange(messages)
     }
 
@@ -220,7 +235,8 @@ pub fn path(name: &NetnsName) -> PathBuf {
 
 fn open(name: &NetnsName) -> Result<OwnedFd> {
     let path = path(name);
-    let file = fs::File::open(&path).map_err(|e| Error::io(format!("open the namespace {}", path.display()), e))?;
+    let file =
+        fs::File::open(&path).map_err(|e| Error::io(format!("open the namespace {}", path.display()), e))?;
     Ok(file.into())
 }
 

@@ -3,7 +3,9 @@
 
 use std::io;
 use std::mem::size_of;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+
+use nix::sys::socket::{setsockopt, sockopt};
 
 /// `SO_NETNS_COOKIE` (kernel 5.14): the number of the namespace that a socket belongs to.
 const SO_NETNS_COOKIE: libc::c_int = 71;
@@ -57,4 +59,16 @@ fn tun_set(tun: &OwnedFd, request: libc::Ioctl, value: libc::c_ulong) -> io::Res
     // SAFETY: these three requests take their argument by value; the kernel dereferences nothing.
     let answer = unsafe { libc::ioctl(tun.as_raw_fd(), request, value) };
     if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Asks for large socket buffers; without `CAP_NET_ADMIN` in the first user namespace the system's limits hold.
+pub fn grow_buffers(socket: RawFd, receive: usize, send: usize) {
+    // SAFETY: the caller's socket is open, and the borrow ends with this function.
+    let socket = unsafe { BorrowedFd::borrow_raw(socket) };
+    if setsockopt(&socket, sockopt::RcvBufForce, &receive).is_err() {
+        let _ = setsockopt(&socket, sockopt::RcvBuf, &receive);
+    }
+    if setsockopt(&socket, sockopt::SndBufForce, &send).is_err() {
+        let _ = setsockopt(&socket, sockopt::SndBuf, &send);
+    }
 }

@@ -1,1 +1,35 @@
-//! (being written)
+//! IPsec tunnels between hosts: the kernel's XFRM states and policies (ip-xfrm(8)), and tunnels that yield both.
+//!
+//! - [`State`] and [`Policy`] are the kernel's own words. They are wanted and found as the same types, so a plan
+//!   is a difference, and what is found can be applied again without its secrets (see [`source`]).
+//! - [`TunnelSpec`] is one end's description of a tunnel; [`Tunnel`] builds both ends from one. Keys and SPIs are
+//!   derived from one secret per pair of hosts (see [`derive`]) or given.
+//! - [`inner_mtu`] is what is left of a packet inside the tunnel.
+//!
+//! Only ESP (RFC 4303) with AES-GCM (RFC 4106): the one algorithm that every kernel with IPsec does fast.
+
+pub mod algorithm;
+pub mod derive;
+pub mod key;
+pub mod lifetime;
+pub mod mtu;
+pub mod policy;
+pub mod secret;
+pub mod selector;
+pub mod source;
+pub mod spi;
+pub mod state;
+pub mod tunnel;
+mod wire;
+
+pub use algorithm::{Algorithm, Icv};
+pub use key::Key;
+pub use lifetime::{Lifetimes, Limits};
+pub use mtu::inner_mtu;
+pub use policy::{Action, Direction, Level, Policy, PolicyKey, Template};
+pub use secret::{Fingerprint, PairSecret, SecretError};
+pub use selector::{Mark, Selector};
+pub use source::{KeySource, SecretSource, Source};
+pub use spi::Spi;
+pub use state::{Mode, Sequence, State, StateDirection, StateKey};
+pub use tunnel::{Tunnel, TunnelSpec};

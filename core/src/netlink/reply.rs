@@ -119,9 +119,8 @@ impl Refusal {
             };
             let said = Attributes::after(reply.payload, 4_usize.saturating_add(quoted));
             refusal.words = said.get_str(NLMSGERR_ATTR_MSG).map(str::to_owned);
-            refusal.attribute = said
-                .get_u32(NLMSGERR_ATTR_OFFS)
-                .and_then(|offset| attribute_at(request, offset as usize));
+            refusal.attribute =
+                said.get_u32(NLMSGERR_ATTR_OFFS).and_then(|offset| attribute_at(request, offset as usize));
         }
         Some(refusal)
     }

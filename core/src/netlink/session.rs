@@ -1,14 +1,14 @@
 //! One netlink socket: exchange of many messages, and dumps.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::AsRawFd;
 
 use netlink_sys::{Socket, SocketAddr};
-use nix::sys::socket::{setsockopt, sockopt};
 
 use super::reply::{Refusal, Reply, replies};
 use crate::error::{Error, Result};
 use crate::kind::{Message, Protocol};
+use crate::sys;
 
 /// How much of an answer is read at once; the kernel fills dumps up to half of it.
 const READ: usize = 64 * 1024;
@@ -67,7 +67,7 @@ impl Session {
         let _ = socket.set_ext_ack(true);
         let _ = socket.set_cap_ack(true);
         let _ = socket.set_netlink_get_strict_chk(true);
-        grow(&socket, RECEIVE, SEND);
+        sys::grow_buffers(socket.as_raw_fd(), RECEIVE, SEND);
         Ok(Self { protocol, socket, sequence: 1, buffer: Vec::with_capacity(READ) })
     }
 
@@ -164,7 +164,8 @@ impl Session {
                 if index >= count {
                     continue;
                 }
-                let request = replies(bytes).find(|r| r.sequence == reply.sequence).map_or(&[][..], |r| r.whole);
+                let request =
+                    replies(bytes).find(|r| r.sequence == reply.sequence).map_or(&[][..], |r| r.whole);
                 if let Some(refusal) = Refusal::read(&reply, request) {
                     refusals.push((index, refusal));
                 }
@@ -240,7 +241,9 @@ impl Session {
             match end {
                 None => {}
                 Some(None) => return Ok(Some(Dump(whole))),
-                Some(Some(r)) if [libc::ENOENT, libc::ENODEV, libc::ESRCH].contains(&r.errno) => return Ok(None),
+                Some(Some(r)) if [libc::ENOENT, libc::ENODEV, libc::ESRCH].contains(&r.errno) => {
+                    return Ok(None);
+                }
                 Some(Some(r)) => {
                     let what = r.words.unwrap_or_else(|| format!("get of type {}", request.kind()));
                     return Err(Error::io(what, io::Error::from_raw_os_error(r.errno)));
@@ -272,18 +275,5 @@ impl Session {
                 Err(e) => return Err(Error::io("read the kernel's answer", e)),
             }
         }
-    }
-}
-
-/// Asks for large buffers; without `CAP_NET_ADMIN` in the first user namespace the system's limits hold.
-fn grow(socket: &Socket, receive: usize, send: usize) {
-    #[allow(unsafe_code)]
-    // SAFETY: the socket outlives this borrow of its descriptor, which ends with this function.
-    let fd = unsafe { BorrowedFd::borrow_raw(socket.as_raw_fd()) };
-    if setsockopt(&fd, sockopt::RcvBufForce, &receive).is_err() {
-        let _ = setsockopt(&fd, sockopt::RcvBuf, &receive);
-    }
-    if setsockopt(&fd, sockopt::SndBufForce, &send).is_err() {
-        let _ = setsockopt(&fd, sockopt::SndBuf, &send);
     }
 }

@@ -1,0 +1,365 @@
+//! Routes.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use netlink_packet_core::Emitable;
+use netlink_packet_route::AddressFamily;
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteMetric, RouteProtocol,
+    RouteScope, RouteType, RouteVia,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::address::ip;
+use crate::error::Result;
+use crate::kind::{Context, Kind, Message, Outbox, Phase, Protocol};
+use crate::name::LinkName;
+use crate::netlink::Attributes;
+use crate::netns::Namespace;
+use crate::owner::PROTOCOL;
+use crate::problem::{Path, Problems};
+use crate::set::{Change, Object, Observed, Set};
+
+/// A route: `ip route add TO via VIA dev DEV src SOURCE metric METRIC table TABLE`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// The destinations. For the default route of a family `0.0.0.0/0` or `::/0`.
+    #[schemars(with = "String")]
+    pub to: IpNet,
+    /// What happens to packets for them.
+    #[serde(default, skip_serializing_if = "RouteKind::is_unicast")]
+    pub kind: RouteKind,
+    /// The gateway. An IPv6 gateway for IPv4 destinations is RFC 8950 (kernel 5.2).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<IpAddr>,
+    /// The interface. Required for unicast routes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dev: Option<LinkName>,
+    /// The gateway is on the link although no address of the interface says so (`onlink`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub onlink: bool,
+    /// The address that the host itself prefers as source (`src`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<IpAddr>,
+    /// The metric, lower preferred; left out: the kernel's, 0 for IPv4 and 1024 for IPv6.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metric: Option<u32>,
+    /// The table; left out: main (254).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<u32>,
+    /// The MTU of the path (`mtu`), in bytes; left out: that of the interface.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u32>,
+}
+
+/// What happens to packets that take a route.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum RouteKind {
+    /// They are sent on.
+    #[default]
+    Unicast,
+    /// They are dropped silently.
+    Blackhole,
+    /// They are answered with ICMP destination unreachable.
+    Unreachable,
+    /// They are answered with ICMP administratively prohibited.
+    Prohibit,
+}
+
+impl RouteKind {
+    fn is_unicast(&self) -> bool {
+        *self == Self::Unicast
+    }
+}
+
+/// A route is identified by its destination, metric and table.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RouteKey {
+    table: u32,
+    to: IpNet,
+    metric: u32,
+}
+
+const MAIN: u32 = RouteHeader::RT_TABLE_MAIN as u32;
+
+impl Route {
+    /// A route to what is directly on `dev`.
+    pub fn on_link(to: IpNet, dev: LinkName) -> Self {
+        Self {
+            to: to.trunc(),
+            kind: RouteKind::Unicast,
+            via: None,
+            dev: Some(dev),
+            onlink: false,
+            source: None,
+            metric: None,
+            table: None,
+            mtu: None,
+        }
+    }
+
+    /// A route through the gateway `via` on `dev`.
+    pub fn via(to: IpNet, via: IpAddr, dev: LinkName) -> Self {
+        Self { via: Some(via), ..Self::on_link(to, dev) }
+    }
+
+    fn metric(&self) -> u32 {
+        self.metric.unwrap_or(if is_ipv4(&self.to) { 0 } else { 1024 })
+    }
+
+    fn table(&self) -> u32 {
+        self.table.unwrap_or(MAIN)
+    }
+
+    /// Notes what is wrong with the route itself.
+    pub fn check(&self, path: &Path, problems: &mut Problems) {
+        if self.to != self.to.trunc() {
+            problems.at(
+                &path.field("to"),
+                format!("{} has bits behind its prefix; {} is meant?", self.to, self.to.trunc()),
+            );
+        }
+        if self.kind == RouteKind::Unicast && self.dev.is_none() {
+            problems.at(&path.field("dev"), "a unicast route needs an interface");
+        }
+        if self.kind != RouteKind::Unicast && (self.via.is_some() || self.dev.is_some()) {
+            problems.at(&path.field("kind"), "a route that sends nothing has no gateway and no interface");
+        }
+        if let (Some(IpAddr::V4(via)), false) = (self.via, is_ipv4(&self.to)) {
+            problems.at(&path.field("via"), format!("{via} cannot be the gateway of an IPv6 route"));
+        }
+        if self.onlink && self.via.is_none() {
+            problems.at(&path.field("via"), "an onlink route has a gateway");
+        }
+        if self.source.is_some_and(|source| source.is_ipv4() != is_ipv4(&self.to)) {
+            problems.at(&path.field("source"), "the source is of another family than the destination");
+        }
+        if self.table.is_some_and(|table| table == 0 || table == 255) {
+            problems.at(&path.field("table"), "tables 0 and 255 are the kernel's");
+        }
+    }
+}
+
+fn is_ipv4(net: &IpNet) -> bool {
+    matches!(net, IpNet::V4(_))
+}
+
+impl Object for Route {
+    type Key = RouteKey;
+    const KIND: &'static str = "route";
+
+    fn key(&self) -> RouteKey {
+        RouteKey { table: self.table(), to: self.to.trunc(), metric: self.metric() }
+    }
+
+    /// Equal but for how the kernel's defaults are written.
+    fn accepts(&self, found: &Self) -> bool {
+        let full = |route: &Self| Self {
+            metric: Some(route.metric()),
+            table: Some(route.table()),
+            to: route.to.trunc(),
+            ..route.clone()
+        };
+        full(self) == full(found)
+    }
+}
+
+impl fmt::Display for RouteKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} metric {} table {}", self.to, self.metric, self.table)
+    }
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            RouteKind::Unicast => {}
+            RouteKind::Blackhole => f.write_str("blackhole ")?,
+            RouteKind::Unreachable => f.write_str("unreachable ")?,
+            RouteKind::Prohibit => f.write_str("prohibit ")?,
+        }
+        write!(f, "{}", self.to)?;
+        match self.via {
+            Some(via) if via.is_ipv6() && is_ipv4(&self.to) => write!(f, " via inet6 {via}")?,
+            Some(via) => write!(f, " via {via}")?,
+            None => {}
+        }
+        if let Some(dev) = &self.dev {
+            write!(f, " dev {dev}")?;
+        }
+        f.write_str(if self.onlink { " onlink" } else { "" })?;
+        if let Some(source) = self.source {
+            write!(f, " src {source}")?;
+        }
+        if let Some(metric) = self.metric {
+            write!(f, " metric {metric}")?;
+        }
+        if let Some(table) = self.table {
+            write!(f, " table {table}")?;
+        }
+        if let Some(mtu) = self.mtu {
+            write!(f, " mtu {mtu}")?;
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for RouteKind {
+    type Err = String;
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        match text {
+            "unicast" => Ok(Self::Unicast),
+            "blackhole" => Ok(Self::Blackhole),
+            "unreachable" => Ok(Self::Unreachable),
+            "prohibit" => Ok(Self::Prohibit),
+            other => Err(format!("{other:?} is no kind of route")),
+        }
+    }
+}
+
+impl Kind for Route {
+    const PHASES: &'static [Phase] = &[Phase::Routes];
+
+    fn observe(namespace: &mut Namespace, wanted: &Set<Self>) -> Result<Observed<Self>> {
+        let mut observed = Observed::default();
+        let ours = namespace.dump(Protocol::Route, &dump_request(PROTOCOL))?;
+        for (route, protocol) in ours.replies().filter_map(|reply| read(reply.payload, namespace)) {
+            // A kernel that does not filter sends all of them.
+            if protocol == PROTOCOL {
+                observed.ours.insert(route);
+            }
+        }
+        // Others' routes can be a million; they matter only where a wanted route is not there yet.
+        if wanted.iter().any(|want| !observed.ours.contains(&want.key())) {
+            let all = namespace.dump(Protocol::Route, &dump_request(0))?;
+            for (route, protocol) in all.replies().filter_map(|reply| read(reply.payload, namespace)) {
+                if protocol != PROTOCOL {
+                    observed.note_foreign(&route, wanted);
+                }
+            }
+        }
+        Ok(observed)
+    }
+
+    fn encode(change: &Change<Self>, _: Phase, context: &Context, out: &mut Outbox) -> Result<()> {
+        let (kind, flags, route) = match change {
+            Change::Create(new) => (libc::RTM_NEWROUTE, libc::NLM_F_CREATE | libc::NLM_F_EXCL, new),
+            Change::Replace { new, .. } => {
+                (libc::RTM_NEWROUTE, libc::NLM_F_CREATE | libc::NLM_F_REPLACE, new)
+            }
+            Change::Delete(old) => (libc::RTM_DELROUTE, 0, old),
+        };
+        let message = message(route, context)?;
+        let mut payload = vec![0; message.buffer_len()];
+        message.emit(&mut payload);
+        out.send(Protocol::Route, Message::new(kind, flags as u16, &payload));
+        Ok(())
+    }
+
+    fn lives_on(&self) -> Option<&LinkName> {
+        self.dev.as_ref()
+    }
+}
+
+fn message(route: &Route, context: &Context) -> Result<RouteMessage> {
+    let v4 = is_ipv4(&route.to);
+    let mut message = RouteMessage::default();
+    message.header.address_family = if v4 { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    message.header.destination_prefix_length = route.to.prefix_len();
+    message.header.protocol = RouteProtocol::Other(PROTOCOL);
+    message.header.table = u8::try_from(route.table()).unwrap_or(RouteHeader::RT_TABLE_UNSPEC);
+    message.header.kind = match route.kind {
+        RouteKind::Unicast => RouteType::Unicast,
+        RouteKind::Blackhole => RouteType::BlackHole,
+        RouteKind::Unreachable => RouteType::Unreachable,
+        RouteKind::Prohibit => RouteType::Prohibit,
+    };
+    // An IPv4 route without a gateway reaches only what is on the link (ip-route(8), scope).
+    let on_link = v4 && route.via.is_none() && route.kind == RouteKind::Unicast;
+    message.header.scope = if on_link { RouteScope::Link } else { RouteScope::Universe };
+    message.header.flags = if route.onlink { RouteFlags::Onlink } else { RouteFlags::empty() };
+    let attributes = &mut message.attributes;
+    if route.to.prefix_len() > 0 {
+        attributes.push(RouteAttribute::Destination(route.to.network().into()));
+    }
+    match route.via {
+        Some(IpAddr::V6(via)) if v4 => attributes.push(RouteAttribute::Via(RouteVia::Inet6(via))),
+        Some(via) => attributes.push(RouteAttribute::Gateway(via.into())),
+        None => {}
+    }
+    if let Some(dev) = &route.dev {
+        attributes.push(RouteAttribute::Oif(context.index(dev)?));
+    }
+    if let Some(source) = route.source {
+        attributes.push(RouteAttribute::PrefSource(RouteAddress::from(source)));
+    }
+    attributes.push(RouteAttribute::Priority(route.metric()));
+    attributes.push(RouteAttribute::Table(route.table()));
+    if let Some(mtu) = route.mtu {
+        attributes.push(RouteAttribute::Metrics(vec![RouteMetric::Mtu(mtu)]));
+    }
+    Ok(message)
+}
+
+const RTMSG: usize = 12;
+const RTM_F_CLONED: u32 = 0x200;
+const RTNH_F_ONLINK: u32 = 4;
+const RTAX_MTU: u16 = 2;
+
+/// Asks for the routes with `protocol`, or all of them (0), in every table.
+fn dump_request(protocol: u8) -> Message {
+    let mut header = [0; RTMSG];
+    header[5] = protocol;
+    Message::new(libc::RTM_GETROUTE, 0, &header)
+}
+
+/// A route and its protocol. Those that this type cannot say (multicast, local, several next hops) are nobody's
+/// rival for a key but in the kernel's eyes, and come out with what can be said of them.
+fn read(payload: &[u8], namespace: &Namespace) -> Option<(Route, u8)> {
+    let [family, length, _, _, table, protocol, _, kind] = *payload.first_chunk::<8>()?;
+    let flags = u32::from_ne_bytes(payload.get(8..12)?.try_into().ok()?);
+    if flags & RTM_F_CLONED != 0 {
+        return None;
+    }
+    let attributes = Attributes::after(payload, RTMSG);
+    let destination = attributes.get(libc::RTA_DST).and_then(ip);
+    let to = match (i32::from(family), destination) {
+        (libc::AF_INET, None) => Ipv4Net::new(Ipv4Addr::UNSPECIFIED, length).ok()?.into(),
+        (libc::AF_INET6, None) => Ipv6Net::new(Ipv6Addr::UNSPECIFIED, length).ok()?.into(),
+        (libc::AF_INET | libc::AF_INET6, Some(ip)) => IpNet::new(ip, length).ok()?,
+        _ => return None,
+    };
+    let kind = match kind {
+        libc::RTN_UNICAST => RouteKind::Unicast,
+        libc::RTN_BLACKHOLE => RouteKind::Blackhole,
+        libc::RTN_UNREACHABLE => RouteKind::Unreachable,
+        libc::RTN_PROHIBIT => RouteKind::Prohibit,
+        _ => return None,
+    };
+    // RTA_VIA is a family (2 bytes) and an address of it.
+    let via = attributes.get(libc::RTA_VIA).and_then(|via| via.get(2..));
+    let metrics = Attributes::after(attributes.get(libc::RTA_METRICS).unwrap_or_default(), 0);
+    let unicast = kind == RouteKind::Unicast;
+    let index = attributes.get_u32(libc::RTA_OIF).filter(|_| unicast);
+    let metric = attributes.get_u32(libc::RTA_PRIORITY).unwrap_or(0);
+    let table = attributes.get_u32(libc::RTA_TABLE).unwrap_or(u32::from(table));
+    let route = Route {
+        to,
+        kind,
+        via: attributes.get(libc::RTA_GATEWAY).or(via).and_then(ip),
+        dev: index.and_then(|index| namespace.link_name(index)).cloned(),
+        onlink: flags & RTNH_F_ONLINK != 0,
+        source: attributes.get(libc::RTA_PREFSRC).and_then(ip),
+        metric: Some(metric).filter(|m| *m != if is_ipv4(&to) { 0 } else { 1024 }),
+        table: Some(table).filter(|table| *table != MAIN),
+        mtu: metrics.get_u32(RTAX_MTU),
+    };
+    Some((route, protocol))
+}

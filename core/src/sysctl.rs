@@ -1,0 +1,362 @@
+//! Sysctls of the network: `/proc/sys/net`, which every namespace has its own of.
+//!
+//! The kernel has no mark for a sysctl. What ours were before is kept in a ledger, one file for each namespace,
+//! written before the sysctl is: so a removal restores them, also after a kill. A sysctl that already has the
+//! wanted value is left to whoever set it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::kind::{Context, Kind, Outbox, Phase, Step};
+use crate::name::LinkName;
+use crate::netns::Namespace;
+use crate::set::{Change, Foreign, Object, Observed, Set};
+
+/// Where ledgers and locks are kept; goes with the boot, as the kernel's objects do.
+pub const STATE: &str = "/run/guestnet/.host";
+
+/// A sysctl and its value: `sysctl -w net/ipv4/ip_forward=1`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Sysctl {
+    /// Which: `net/ipv4/conf/tap0/proxy_arp`, or with dots where no part contains one.
+    pub key: SysctlKey,
+    /// Its value as the kernel prints it, without the line end.
+    pub value: SysctlValue,
+}
+
+/// The path of a sysctl below `/proc/sys`, starting with `net/`.
+///
+/// Ordered so that what sets others comes first: plain ones, then `conf/all`, `conf/default`, then interfaces.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct SysctlKey {
+    rank: u8,
+    path: String,
+    link: Option<LinkName>,
+}
+
+/// The value of a sysctl: 1 to 64 printable characters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct SysctlValue(String);
+
+/// Why a text names no sysctl or is no value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct SysctlError(String);
+
+impl FromStr for SysctlKey {
+    type Err = SysctlError;
+
+    fn from_str(text: &str) -> std::result::Result<Self, SysctlError> {
+        let path = if text.contains('/') { text.to_owned() } else { text.replace('.', "/") };
+        let refuse = |why: &str| Err(SysctlError(format!("{text:?} is no sysctl of the network: {why}")));
+        let parts: Vec<&str> = path.split('/').collect();
+        if parts[0] != "net" || parts.len() < 3 {
+            return refuse("it starts with net/ and names at least a group and a value");
+        }
+        if parts.iter().any(|part| part.is_empty() || part.starts_with("..") || *part == ".") {
+            return refuse("a part of it is empty or dots");
+        }
+        if let Some(c) = path.chars().find(|c| !c.is_ascii_graphic()) {
+            return refuse(&format!("{c:?} cannot stand in it"));
+        }
+        let (rank, link) = match parts[..] {
+            [_, "ipv4" | "ipv6", "conf" | "neigh", "all", _] => (1, None),
+            [_, "ipv4" | "ipv6", "conf" | "neigh", "default", _] => (2, None),
+            [_, "ipv4" | "ipv6", "conf" | "neigh", link, _] => {
+                (3, Some(link.parse().map_err(|e: crate::name::NameError| SysctlError(e.to_string()))?))
+            }
+            _ => (0, None),
+        };
+        Ok(Self { rank, path, link })
+    }
+}
+
+impl FromStr for SysctlValue {
+    type Err = SysctlError;
+
+    fn from_str(text: &str) -> std::result::Result<Self, SysctlError> {
+        if text.is_empty()
+            || text.len() > 64
+            || text.chars().any(|c| !c.is_ascii_graphic() && c != ' ' && c != '\t')
+        {
+            return Err(SysctlError(format!(
+                "{text:?} is no value of a sysctl: 1 to 64 printable characters"
+            )));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+macro_rules! text {
+    ($($type:ident)*) => {$(
+        impl TryFrom<String> for $type {
+            type Error = SysctlError;
+            fn try_from(text: String) -> std::result::Result<Self, SysctlError> {
+                text.parse()
+            }
+        }
+        impl From<$type> for String {
+            fn from(value: $type) -> String {
+                value.to_string()
+            }
+        }
+        impl schemars::JsonSchema for $type {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($type).into()
+            }
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({ "type": "string" })
+            }
+        }
+    )*};
+}
+
+text!(SysctlKey SysctlValue);
+
+impl fmt::Display for SysctlKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.path)
+    }
+}
+
+impl fmt::Display for SysctlValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for Sysctl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.key, self.value)
+    }
+}
+
+impl SysctlKey {
+    fn file(&self) -> PathBuf {
+        Path::new("/proc/sys").join(&self.path)
+    }
+}
+
+impl Sysctl {
+    /// `parameter` of the interface `link`, for instance `ipv4`, `proxy_arp`: `net/ipv4/conf/LINK/proxy_arp`.
+    ///
+    /// # Errors
+    /// When the parts do not make a key or a value.
+    pub fn of_link(
+        family: &str,
+        link: &LinkName,
+        parameter: &str,
+        value: &str,
+    ) -> std::result::Result<Self, SysctlError> {
+        Ok(Self { key: format!("net/{family}/conf/{link}/{parameter}").parse()?, value: value.parse()? })
+    }
+
+    /// The sysctl `key` with `value`.
+    ///
+    /// # Errors
+    /// When they are no key or no value.
+    pub fn new(key: &str, value: &str) -> std::result::Result<Self, SysctlError> {
+        Ok(Self { key: key.parse()?, value: value.parse()? })
+    }
+}
+
+impl Object for Sysctl {
+    type Key = SysctlKey;
+    const KIND: &'static str = "sysctl";
+
+    fn key(&self) -> SysctlKey {
+        self.key.clone()
+    }
+}
+
+impl Kind for Sysctl {
+    const PHASES: &'static [Phase] = &[Phase::Settings];
+
+    fn observe(namespace: &mut Namespace, wanted: &Set<Self>) -> Result<Observed<Self>> {
+        let ledger = Ledger::read(namespace.cookie())?;
+        let keys: Vec<SysctlKey> = wanted
+            .iter()
+            .map(Object::key)
+            .chain(ledger.was.keys().filter(|k| !wanted.contains(k)).cloned())
+            .collect();
+        if keys.is_empty() {
+            return Ok(Observed::default());
+        }
+        let found = namespace.inside(|| Ok(keys.into_iter().filter_map(read).collect::<Vec<_>>()))?;
+        let mut observed = Observed::default();
+        for sysctl in found {
+            if ledger.was.contains_key(&sysctl.key) {
+                observed.ours.insert(sysctl);
+            } else if wanted.get(&sysctl.key).is_some_and(|want| want.accepts(&sysctl)) {
+                let foreign = Foreign { what: sysctl.to_string(), satisfies: true };
+                observed.foreign.insert(sysctl.key, foreign);
+            }
+        }
+        Ok(observed)
+    }
+
+    fn encode(change: &Change<Self>, _: Phase, _: &Context, out: &mut Outbox) -> Result<()> {
+        out.act(match change {
+            Change::Create(new) | Change::Replace { new, .. } => {
+                Step::SetSysctl(new.key.clone(), new.value.to_string())
+            }
+            Change::Delete(old) => Step::RestoreSysctl(old.key.clone()),
+        });
+        Ok(())
+    }
+
+    fn lives_on(&self) -> Option<&LinkName> {
+        self.key.link.as_ref()
+    }
+}
+
+/// The present value, `None` where the sysctl does not exist (its interface may be yet to come) or is not one.
+fn read(key: SysctlKey) -> Option<Sysctl> {
+    let text = fs::read_to_string(key.file()).ok()?;
+    let value = text.trim_end_matches('\n').parse().ok()?;
+    Some(Sysctl { key, value })
+}
+
+/// Carries out `SetSysctl` and `RestoreSysctl` steps in `namespace`, in order; one result for each.
+///
+/// # Errors
+/// When the namespace cannot be entered or its ledger cannot be read; then nothing was done.
+pub fn carry_out(namespace: &Namespace, steps: &[Step]) -> Result<Vec<Result<()>>> {
+    let mut ledger = Ledger::read(namespace.cookie())?;
+    namespace.inside(move || {
+        let results = steps
+            .iter()
+            .map(|step| match step {
+                Step::SetSysctl(key, value) => {
+                    let was = read(key.clone()).map(|sysctl| sysctl.value);
+                    ledger.note(key, was)?;
+                    write(key, value)
+                }
+                Step::RestoreSysctl(key) => {
+                    if let Some(was) = ledger.was.get(key).filter(|_| key.file().exists()) {
+                        write(key, &was.0)?;
+                    }
+                    ledger.forget(key);
+                    Ok(())
+                }
+                _ => Ok(()),
+            })
+            .collect();
+        ledger.tidy()?;
+        Ok(results)
+    })
+}
+
+fn write(key: &SysctlKey, value: &str) -> Result<()> {
+    fs::write(key.file(), value).map_err(|e| Error::io(format!("set sysctl {key} to {value}"), e))
+}
+
+/// Forgets what the sysctls of a namespace were, because it is gone.
+pub fn forget(cookie: u64) {
+    let _ = fs::remove_file(Ledger::path(cookie));
+}
+
+/// What the sysctls that are ours were before: one line `KEY = VALUE` each, in the order of writing.
+struct Ledger {
+    cookie: u64,
+    was: BTreeMap<SysctlKey, SysctlValue>,
+    dirty: bool,
+}
+
+impl Ledger {
+    fn path(cookie: u64) -> PathBuf {
+        Path::new(STATE).join(format!("{cookie}.sysctl"))
+    }
+
+    fn read(cookie: u64) -> Result<Self> {
+        let path = Self::path(cookie);
+        let text = match fs::read_to_string(&path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => String::new(),
+            other => other.map_err(|e| Error::io(format!("read {}", path.display()), e))?,
+        };
+        let mut was = BTreeMap::new();
+        for (key, value) in text.lines().filter_map(|line| line.split_once(" = ")) {
+            if let (Ok(key), Ok(value)) = (key.parse::<SysctlKey>(), value.parse::<SysctlValue>()) {
+                // The first is the original; a second was written by someone who could not see the first.
+                was.entry(key).or_insert(value);
+            }
+        }
+        Ok(Self { cookie, was, dirty: false })
+    }
+
+    /// Notes the original value of `key`, on the disk before the sysctl is changed.
+    fn note(&mut self, key: &SysctlKey, was: Option<SysctlValue>) -> Result<()> {
+        let Some(was) = was.filter(|_| !self.was.contains_key(key)) else { return Ok(()) };
+        let path = Self::path(self.cookie);
+        let failed = |e| Error::io(format!("write {}", path.display()), e);
+        fs::create_dir_all(STATE).map_err(failed)?;
+        let mut file = fs::OpenOptions::new().create(true).append(true).open(&path).map_err(failed)?;
+        file.write_all(format!("{key} = {was}\n").as_bytes()).map_err(failed)?;
+        self.was.insert(key.clone(), was);
+        Ok(())
+    }
+
+    fn forget(&mut self, key: &SysctlKey) {
+        self.dirty |= self.was.remove(key).is_some();
+    }
+
+    /// Writes the ledger anew where something was forgotten.
+    fn tidy(&mut self) -> Result<()> {
+        if !self.dirty {
+            return Ok(());
+        }
+        // Those of interfaces that are gone went with them.
+        self.was.retain(|key, _| key.file().exists());
+        let path = Self::path(self.cookie);
+        let failed = |e| Error::io(format!("write {}", path.display()), e);
+        if self.was.is_empty() {
+            return fs::remove_file(&path).map_err(failed);
+        }
+        let text: String = self.was.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
+        let fresh = path.with_extension("sysctl.new");
+        fs::write(&fresh, text).and_then(|()| fs::rename(&fresh, &path)).map_err(failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_ordered_so_that_all_comes_before_its_interfaces() {
+        let mut keys: Vec<SysctlKey> =
+            ["net.ipv4.conf.aaa.proxy_arp", "net/ipv4/conf/default/x", "net/ipv4/conf/all/x"]
+                .iter()
+                .chain(&["net.ipv4.ip_forward"])
+                .map(|k| k.parse().unwrap())
+                .collect();
+        keys.sort();
+        let paths: Vec<String> = keys.iter().map(ToString::to_string).collect();
+        let wanted = [
+            "net/ipv4/ip_forward",
+            "net/ipv4/conf/all/x",
+            "net/ipv4/conf/default/x",
+            "net/ipv4/conf/aaa/proxy_arp",
+        ];
+        assert_eq!(paths, wanted);
+    }
+
+    #[test]
+    fn nothing_outside_of_the_network_is_a_key() {
+        for bad in ["kernel/panic", "net/../kernel/panic", "net/ipv4//x", "net", "net/ipv4", "net/a/b\n"] {
+            assert!(bad.parse::<SysctlKey>().is_err(), "{bad:?}");
+        }
+        let dotted: SysctlKey = "net/ipv4/conf/eth0.100/proxy_arp".parse().unwrap();
+        assert_eq!(dotted.link.unwrap().as_str(), "eth0.100");
+    }
+}

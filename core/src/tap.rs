@@ -1,0 +1,44 @@
+//! Making taps: the one link that netlink cannot make.
+
+use std::fs::OpenOptions;
+use std::os::fd::OwnedFd;
+
+use crate::error::{Error, Result};
+use crate::kind::Protocol;
+use crate::link::{TapOptions, mark};
+use crate::name::LinkName;
+use crate::netlink::Session;
+use crate::netns::Namespace;
+use crate::sys;
+
+/// Makes the tap `name` in `namespace`.
+///
+/// It gets guestnet's mark before it becomes persistent: if we are killed in between, the kernel takes the tap
+/// away with our descriptor, so there is never one without the mark.
+///
+/// # Errors
+/// `Io`; `EBUSY` when an interface with that name exists.
+pub fn make(namespace: &Namespace, name: &LinkName, options: &TapOptions) -> Result<()> {
+    let what = format!("make the tap {name} in namespace {}", namespace.netns());
+    namespace.inside(|| {
+        let failed = |e| Error::io(what.clone(), e);
+        let tun: OwnedFd =
+            OpenOptions::new().read(true).write(true).open("/dev/net/tun").map_err(failed)?.into();
+        // IFF_TUN_EXCL: without it the kernel would hand us somebody else's interface of the same name.
+        let mut flags = libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_TUN_EXCL;
+        flags |= if options.multi_queue { libc::IFF_MULTI_QUEUE } else { 0 };
+        flags |= if options.vnet_hdr { libc::IFF_VNET_HDR } else { 0 };
+        sys::tun_set_iff(&tun, name.as_str(), flags).map_err(failed)?;
+        if let Some(owner) = options.owner {
+            sys::tun_set_owner(&tun, owner).map_err(failed)?;
+        }
+        if let Some(group) = options.group {
+            sys::tun_set_group(&tun, group).map_err(failed)?;
+        }
+        let refused = Session::open(Protocol::Route)?.exchange(&mut [mark(name)])?;
+        if let Some((_, refusal)) = refused.into_iter().next() {
+            return Err(failed(std::io::Error::from_raw_os_error(refusal.errno)));
+        }
+        sys::tun_set_persist(&tun).map_err(failed)
+    })
+}

@@ -1,0 +1,248 @@
+//! The elements of sets and maps.
+
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use guestnet_core::{LinkName, Mac, Object};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use crate::{DataType, Value, Verdict};
+
+/// An element of a set, or of a map. What it is depends on the set: see [`crate::Set`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Element {
+    /// What a packet is compared with.
+    pub key: Key,
+    /// What a map answers.
+    pub data: Option<Data>,
+    /// Words for the person who reads `nft list`; 127 bytes at most.
+    pub comment: Option<String>,
+}
+
+/// The key of an element: one value, or several in a concatenation; an interval where `last` is there.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    first: Vec<Value>,
+    last: Option<Vec<Value>>,
+}
+
+/// What a map answers.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Data {
+    /// A value, or several in a concatenation.
+    Values(Vec<Value>),
+    /// What becomes of the packet.
+    Verdict(Verdict),
+}
+
+impl Element {
+    /// An element of a set.
+    pub fn new(key: impl Into<Key>) -> Self {
+        Self { key: key.into(), data: None, comment: None }
+    }
+
+    /// An element of a map.
+    pub fn mapping(key: impl Into<Key>, data: impl Into<Data>) -> Self {
+        Self { key: key.into(), data: Some(data.into()), comment: None }
+    }
+
+    /// The element with a comment.
+    #[must_use]
+    pub fn comment(mut self, comment: impl Into<String>) -> Self {
+        self.comment = Some(comment.into());
+        self
+    }
+}
+
+impl Object for Element {
+    type Key = Key;
+    const KIND: &'static str = "element";
+
+    fn key(&self) -> Key {
+        self.key.clone()
+    }
+}
+
+impl Key {
+    /// The interval from `first` to `last`, both inside.
+    pub fn range(first: impl Into<Value>, last: impl Into<Value>) -> Self {
+        Self::between(vec![first.into()], vec![last.into()])
+    }
+
+    /// The interval between two concatenations, field by field, both inside.
+    pub fn between(first: Vec<Value>, last: Vec<Value>) -> Self {
+        let last = (last != first).then_some(last);
+        Self { first, last }
+    }
+
+    /// The concatenation of `fields`: each a value, a prefix or a range.
+    pub fn concatenation(fields: impl IntoIterator<Item = Key>) -> Self {
+        let (mut first, mut last) = (Vec::new(), Vec::new());
+        for field in fields {
+            last.extend_from_slice(field.last());
+            first.extend(field.first);
+        }
+        Self::between(first, last)
+    }
+
+    /// The values, and for an interval the lowest of them.
+    pub fn first(&self) -> &[Value] {
+        &self.first
+    }
+
+    /// The highest values of an interval; otherwise the same as [`Self::first`].
+    pub fn last(&self) -> &[Value] {
+        self.last.as_deref().unwrap_or(&self.first)
+    }
+
+    /// Whether it is more than one value.
+    pub fn is_interval(&self) -> bool {
+        self.last.is_some()
+    }
+
+    /// Its fields, each as text: a value, a prefix, or a range.
+    pub fn texts(&self) -> impl Iterator<Item = String> {
+        self.first.iter().zip(self.last()).map(|(first, last)| span(first, last))
+    }
+}
+
+/// The text of an interval: a prefix where it is one.
+fn span(first: &Value, last: &Value) -> String {
+    if first == last {
+        return first.to_string();
+    }
+    let prefix = match (first, last) {
+        (Value::Ipv4(a), Value::Ipv4(b)) => {
+            let length = (a.to_bits() ^ b.to_bits()).leading_zeros();
+            let net = Ipv4Net::new(*a, length as u8).ok().map(IpNet::V4);
+            net.filter(|n| n.network() == *a && n.broadcast() == *b)
+        }
+        (Value::Ipv6(a), Value::Ipv6(b)) => {
+            let length = (a.to_bits() ^ b.to_bits()).leading_zeros();
+            let net = Ipv6Net::new(*a, length as u8).ok().map(IpNet::V6);
+            net.filter(|n| n.network() == *a && n.broadcast() == *b)
+        }
+        _ => None,
+    };
+    prefix.map_or_else(|| format!("{first}-{last}"), |net| net.to_string())
+}
+
+/// Reads a value, a prefix or a range of `data`.
+pub(crate) fn parse_span(data: DataType, text: &str) -> Result<Key, String> {
+    if matches!(data, DataType::Ipv4Addr | DataType::Ipv6Addr) && text.contains('/') {
+        let refuse = || format!("{text:?} is not a prefix of {data}");
+        let net: IpNet = text.parse().map_err(|_| refuse())?;
+        if net.trunc() != net {
+            return Err(format!("{text:?} has bits behind its prefix: {} is meant?", net.trunc()));
+        }
+        return Some(Key::from(net)).filter(|k| k.first.iter().all(|v| v.fits(data))).ok_or_else(refuse);
+    }
+    match text.split_once('-').filter(|_| data.has_order()) {
+        Some((first, last)) => {
+            let (first, last) = (data.parse(first.trim())?, data.parse(last.trim())?);
+            if last < first {
+                return Err(format!("{text:?} ends before it starts"));
+            }
+            Ok(Key::range(first, last))
+        }
+        None => data.parse(text).map(Key::from),
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.texts().collect::<Vec<_>>().join(" . "))
+    }
+}
+
+impl fmt::Display for Data {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Values(values) => {
+                f.write_str(&values.iter().map(Value::to_string).collect::<Vec<_>>().join(" . "))
+            }
+            Self::Verdict(verdict) => verdict.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Element {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.key.fmt(f)?;
+        match &self.data {
+            Some(data) => write!(f, " : {data}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl From<Value> for Key {
+    fn from(value: Value) -> Self {
+        Self { first: vec![value], last: None }
+    }
+}
+
+impl From<Vec<Value>> for Key {
+    fn from(first: Vec<Value>) -> Self {
+        Self { first, last: None }
+    }
+}
+
+impl<const N: usize> From<[Value; N]> for Key {
+    fn from(first: [Value; N]) -> Self {
+        Self { first: first.into(), last: None }
+    }
+}
+
+impl From<IpNet> for Key {
+    fn from(net: IpNet) -> Self {
+        Self::range(net.network(), net.broadcast())
+    }
+}
+
+impl From<Ipv4Net> for Key {
+    fn from(net: Ipv4Net) -> Self {
+        IpNet::from(net).into()
+    }
+}
+
+impl From<Ipv6Net> for Key {
+    fn from(net: Ipv6Net) -> Self {
+        IpNet::from(net).into()
+    }
+}
+
+impl From<Value> for Data {
+    fn from(value: Value) -> Self {
+        Self::Values(vec![value])
+    }
+}
+
+impl From<Vec<Value>> for Data {
+    fn from(values: Vec<Value>) -> Self {
+        Self::Values(values)
+    }
+}
+
+impl From<Verdict> for Data {
+    fn from(verdict: Verdict) -> Self {
+        Self::Verdict(verdict)
+    }
+}
+
+macro_rules! from_value {
+    ($($type:ty)*) => {$(
+        impl From<$type> for Key {
+            fn from(value: $type) -> Self {
+                Value::from(value).into()
+            }
+        }
+        impl From<$type> for Data {
+            fn from(value: $type) -> Self {
+                Value::from(value).into()
+            }
+        }
+    )*};
+}
+
+from_value!(Ipv4Addr Ipv6Addr std::net::IpAddr Mac LinkName u32 u16 u8);

@@ -1,0 +1,301 @@
+//! Changes of tables in the kernel's words.
+
+use guestnet_core::set::{Change, diff};
+use guestnet_core::{
+    Context, Kind, Message, Namespace, Observed, Outbox, Phase, Protocol, Result, Set as Keyed,
+};
+use nftnl::nftnl_sys as c;
+use nftnl::{MsgType, ProtoFamily};
+
+use crate::sys::{self, RawChain, RawElement, RawSet};
+use crate::{
+    Chain, Data, DataType, Element, Family, MapType, Policy, Rule, Set, Table, Value, interval, userdata,
+};
+
+/// `NFT_SET_*`.
+pub(crate) const INTERVAL: u32 = 4;
+pub(crate) const MAP: u32 = 8;
+pub(crate) const CONCAT: u32 = 128;
+
+/// `NFT_DATA_VERDICT`.
+pub(crate) const VERDICT: u32 = 0xffff_ff00;
+
+/// `NFT_SET_ELEM_INTERVAL_END`.
+pub(crate) const INTERVAL_END: u32 = 1;
+
+const CREATE: u16 = (libc::NLM_F_CREATE | libc::NLM_F_EXCL) as u16;
+const APPEND: u16 = (libc::NLM_F_CREATE | libc::NLM_F_APPEND) as u16;
+
+/// How many elements libnftnl lays out at once: enough to fill a message, few enough to stay in the cache.
+const CHUNK: usize = 1024;
+
+impl Kind for Table {
+    const PHASES: &'static [Phase] = &[Phase::Filters];
+
+    fn observe(namespace: &mut Namespace, wanted: &Keyed<Self>) -> Result<Observed<Self>> {
+        crate::observe::tables(namespace, wanted)
+    }
+
+    /// All messages of a change belong into one transaction.
+    fn encode(change: &Change<Self>, _: Phase, _: &Context, out: &mut Outbox) -> Result<()> {
+        let mut messages = Messages { family: Family::Ip, out };
+        match change {
+            Change::Create(table) => messages.create(table),
+            Change::Delete(table) => messages.delete(table),
+            Change::Replace { old, new } if new.same_structure(old) => messages.change_elements(old, new),
+            Change::Replace { old, new } => messages.delete(old).and_then(|()| messages.create(new)),
+        }
+    }
+}
+
+/// Where the messages of one table go.
+struct Messages<'a> {
+    family: Family,
+    out: &'a mut Outbox,
+}
+
+impl Messages<'_> {
+    fn send(&mut self, bytes: Vec<u8>) -> Result<()> {
+        self.out.send(Protocol::Netfilter, Message::from_bytes(bytes)?);
+        Ok(())
+    }
+
+    fn delete(&mut self, table: &Table) -> Result<()> {
+        self.send(with_flags(sys::write(&raw_table(table), MsgType::Del), 0))
+    }
+
+    /// Elements come before rules: adding to a map that no rule uses yet needs no validation of jumps.
+    fn create(&mut self, table: &Table) -> Result<()> {
+        self.family = table.family;
+        let raw = raw_table(table);
+        self.send(with_flags(sys::write(&raw, MsgType::Add), CREATE))?;
+        for (id, set) in table.sets.iter().enumerate() {
+            let message = raw_set(table, set, id as u32 + 1).message(
+                c_kind(libc::NFT_MSG_NEWSET),
+                self.number(),
+                CREATE,
+            );
+            self.send(message)?;
+        }
+        for chain in &table.chains {
+            let message =
+                raw_chain(table, chain).message(c_kind(libc::NFT_MSG_NEWCHAIN), self.number(), CREATE);
+            self.send(message)?;
+        }
+        for set in &table.sets {
+            self.elements(table, set, interval::merged(set).iter(), true)?;
+        }
+        for chain in &table.chains {
+            let raw_chain = nftnl::Chain::new(sys::c_string(chain.name.as_str()), &raw);
+            for rule in &chain.rules {
+                self.send(with_flags(sys::write(&raw_rule(&raw_chain, rule), MsgType::Add), APPEND))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What is gone is deleted first, so that an interval can take the place of another.
+    fn change_elements(&mut self, old: &Table, new: &Table) -> Result<()> {
+        self.family = new.family;
+        let mut added = Vec::new();
+        for (set, was) in new.sets.iter().zip(&old.sets) {
+            let observed = Observed { ours: was.elements.clone(), ..Observed::default() };
+            let (mut gone, mut come) = (Vec::new(), Vec::new());
+            for change in diff(&interval::merged(set), &observed).0 {
+                match change {
+                    Change::Create(new) => come.push(new),
+                    Change::Delete(old) => gone.push(old),
+                    Change::Replace { old, new } => {
+                        gone.push(old);
+                        come.push(new);
+                    }
+                }
+            }
+            self.elements(new, set, gone.iter(), false)?;
+            added.push((set, come));
+        }
+        added.into_iter().try_for_each(|(set, come)| self.elements(new, set, come.iter(), true))
+    }
+
+    fn elements<'e>(
+        &mut self,
+        table: &Table,
+        set: &Set,
+        elements: impl Iterator<Item = &'e Element>,
+        add: bool,
+    ) -> Result<()> {
+        let (kind, flags) =
+            if add { (libc::NFT_MSG_NEWSETELEM, CREATE) } else { (libc::NFT_MSG_DELSETELEM, 0) };
+        let mut elements = elements.peekable();
+        while elements.peek().is_some() {
+            let mut raw = RawSet::new();
+            raw.set_str(c::NFTNL_SET_TABLE, table.name.as_str());
+            raw.set_str(c::NFTNL_SET_NAME, set.name.as_str());
+            elements.by_ref().take(CHUNK).for_each(|element| raw_elements(&mut raw, set, element));
+            for message in raw.element_messages(c_kind(kind), self.number(), flags) {
+                self.send(message)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn number(&self) -> u8 {
+        self.family.number()
+    }
+}
+
+fn c_kind(kind: libc::c_int) -> u16 {
+    kind as u16
+}
+
+/// The safe crate chooses flags of its own: it never insists that what it makes is new.
+fn with_flags(mut message: Vec<u8>, flags: u16) -> Vec<u8> {
+    let flags = flags | libc::NLM_F_REQUEST as u16;
+    if let Some(place) = message.get_mut(6..8) {
+        place.copy_from_slice(&flags.to_ne_bytes());
+    }
+    message
+}
+
+fn raw_table(table: &Table) -> nftnl::Table {
+    let family = match table.family {
+        Family::Ip => ProtoFamily::Ipv4,
+        Family::Ip6 => ProtoFamily::Ipv6,
+        Family::Inet => ProtoFamily::Inet,
+        Family::Bridge => ProtoFamily::Bridge,
+        Family::Netdev => ProtoFamily::NetDev,
+        Family::Arp => ProtoFamily::Arp,
+    };
+    nftnl::Table::new(sys::c_string(table.name.as_str()), family)
+}
+
+/// The safe crate knows neither several devices nor hooks whose numbers depend on the family.
+fn raw_chain(table: &Table, chain: &Chain) -> RawChain {
+    let mut raw = RawChain::new();
+    raw.set_str(c::NFTNL_CHAIN_TABLE, table.name.as_str());
+    raw.set_str(c::NFTNL_CHAIN_NAME, chain.name.as_str());
+    if let Some(base) = &chain.base {
+        raw.set_str(c::NFTNL_CHAIN_TYPE, &base.kind.to_string());
+        raw.set_u32(c::NFTNL_CHAIN_HOOKNUM, base.hook.number(table.family).unwrap_or(u32::MAX));
+        raw.set_u32(c::NFTNL_CHAIN_PRIO, base.priority.cast_unsigned());
+        raw.set_u32(c::NFTNL_CHAIN_POLICY, if base.policy == Policy::Drop { 0 } else { 1 });
+        let mut devices = base.devices.iter().map(|device| device.as_str());
+        match base.devices.len() {
+            0 => {}
+            1 => devices.for_each(|device| raw.set_str(c::NFTNL_CHAIN_DEV, device)),
+            _ => raw.set_devices(&mut devices),
+        }
+    }
+    raw
+}
+
+fn raw_rule<'a>(chain: &'a nftnl::Chain<'_>, rule: &Rule) -> nftnl::Rule<'a> {
+    let mut raw = nftnl::Rule::new(chain);
+    rule.expressions.iter().for_each(|expression| raw.add_expr(expression));
+    if let Some(comment) = &rule.comment {
+        // One that is too long is reported by the check; here it would be left out.
+        let _ = raw.set_comment(sys::c_string(comment));
+    }
+    raw
+}
+
+fn raw_set(table: &Table, set: &Set, id: u32) -> RawSet {
+    let mut raw = RawSet::new();
+    raw.set_str(c::NFTNL_SET_TABLE, table.name.as_str());
+    raw.set_str(c::NFTNL_SET_NAME, set.name.as_str());
+    raw.set_u32(c::NFTNL_SET_ID, id);
+    raw.set_u32(c::NFTNL_SET_FLAGS, flags(set));
+    raw.set_u32(c::NFTNL_SET_KEY_TYPE, DataType::numbers(&set.key));
+    raw.set_u32(c::NFTNL_SET_KEY_LEN, DataType::total(&set.key) as u32);
+    if set.interval && set.key.len() > 1 {
+        let lengths: Vec<u8> = set.key.iter().map(|data| data.size() as u8).collect();
+        raw.set_data(c::NFTNL_SET_DESC_CONCAT, &lengths);
+    }
+    match &set.data {
+        None => {}
+        Some(MapType::Verdict) => {
+            raw.set_u32(c::NFTNL_SET_DATA_TYPE, VERDICT);
+            raw.set_u32(c::NFTNL_SET_DATA_LEN, 16);
+        }
+        Some(MapType::Values(types)) => {
+            raw.set_u32(c::NFTNL_SET_DATA_TYPE, DataType::numbers(types));
+            raw.set_u32(c::NFTNL_SET_DATA_LEN, DataType::total(types) as u32);
+        }
+    }
+    if let Some(size) = set.size {
+        raw.set_u32(c::NFTNL_SET_DESC_SIZE, size);
+    }
+    raw.set_data(c::NFTNL_SET_USERDATA, &userdata::of_set(set));
+    raw
+}
+
+/// The flags of a set (`NFT_SET_*`).
+pub(crate) fn flags(set: &Set) -> u32 {
+    let interval = if set.interval { INTERVAL } else { 0 };
+    let concatenated = if set.interval && set.key.len() > 1 { CONCAT } else { 0 };
+    interval | concatenated | if set.is_map() { MAP } else { 0 }
+}
+
+/// Adds `element` to `raw`; an interval of one type is two elements, its start and what comes behind its end.
+fn raw_elements(raw: &mut RawSet, set: &Set, element: &Element) {
+    let first = bytes(&set.key, element.key.first());
+    let last = bytes(&set.key, element.key.last());
+    let mut start = RawElement::new();
+    start.set_value(c::NFTNL_SET_ELEM_KEY, &first);
+    if set.interval && set.key.len() > 1 {
+        start.set_value(c::NFTNL_SET_ELEM_KEY_END, &last);
+    }
+    match (&element.data, &set.data) {
+        (Some(Data::Verdict(verdict)), _) => {
+            start.set_u32(c::NFTNL_SET_ELEM_VERDICT, verdict.number().cast_unsigned());
+            if let Some(chain) = verdict.chain() {
+                start.set_str(c::NFTNL_SET_ELEM_CHAIN, chain.as_str());
+            }
+        }
+        (Some(Data::Values(values)), Some(MapType::Values(types))) => {
+            start.set_value(c::NFTNL_SET_ELEM_DATA, &bytes(types, values));
+        }
+        _ => {}
+    }
+    if let Some(comment) = &element.comment {
+        start.set_userdata(&userdata::comment(comment));
+    }
+    raw.push(start);
+    if set.interval
+        && set.key.len() == 1
+        && let Some(end) = interval::after(&last)
+    {
+        let mut behind = RawElement::new();
+        behind.set_value(c::NFTNL_SET_ELEM_KEY, &end);
+        behind.set_u32(c::NFTNL_SET_ELEM_FLAGS, INTERVAL_END);
+        raw.push(behind);
+    }
+}
+
+/// The bytes of a key or datum. In a concatenation each value fills whole registers.
+pub(crate) fn bytes(types: &[DataType], values: &[Value]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(DataType::total(types));
+    for (data, value) in types.iter().zip(values) {
+        bytes.extend(value.bytes(*data));
+        if types.len() > 1 {
+            bytes.resize(bytes.len().next_multiple_of(4), 0);
+        }
+    }
+    bytes
+}
+
+/// What [`bytes`] says. `None` when it is no value of these types.
+pub(crate) fn values(types: &[DataType], bytes: &[u8]) -> Option<Vec<Value>> {
+    if bytes.len() != DataType::total(types) {
+        return None;
+    }
+    let mut rest = bytes;
+    types
+        .iter()
+        .map(|data| {
+            let value = data.read(rest.get(..data.size())?);
+            rest = rest.get(data.size().next_multiple_of(4)..).unwrap_or_default();
+            value
+        })
+        .collect()
+}

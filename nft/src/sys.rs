@@ -1,0 +1,288 @@
+//! libnftnl, as far as the safe `nftnl` crate does not go: any expression, chains with several devices, sets and maps
+//! with data. All the `unsafe` of this crate is here.
+//!
+//! Everything is set by attribute number, so that an expression's own file says in safe code what it is in netlink.
+//!
+//! Reading back is done without libnftnl (`read.rs`): on an answer that it does not expect it ends the process
+//! ("nf_tables kernel ABI is broken"), or reads through NULL where an expression has no name.
+#![allow(unsafe_code)]
+
+use std::ffi::{CString, c_char, c_int, c_void};
+use std::ptr::NonNull;
+
+use nftnl::nftnl_sys as c;
+use nftnl::{MsgType, NlMsg};
+
+use crate::Expr;
+
+/// The most bytes that a register, a key or a datum has (`NFT_DATA_VALUE_MAXLEN`). Older versions of libnftnl copy
+/// without checking, so it is checked here.
+const LONGEST_VALUE: usize = 64;
+
+/// The most bytes of user data (`NFT_USERDATA_MAXLEN`).
+const LONGEST_USERDATA: usize = 256;
+
+/// What libnftnl gave out, or the end: it gives nothing only when memory is used up.
+fn allocated<T>(pointer: *mut T) -> NonNull<T> {
+    NonNull::new(pointer).unwrap_or_else(|| std::alloc::handle_alloc_error(std::alloc::Layout::new::<u64>()))
+}
+
+/// As a C string, up to the first NUL.
+pub fn c_string(text: &str) -> CString {
+    let bytes: Vec<u8> = text.bytes().take_while(|b| *b != 0).collect();
+    CString::new(bytes).unwrap_or_default()
+}
+
+/// A message buffer of the size that libnftnl may need.
+fn buffer() -> Vec<u64> {
+    vec![0; (nftnl::nft_nlmsg_maxsize() as usize).div_ceil(8)]
+}
+
+/// The message at the start of `buffer`.
+fn message(buffer: &[u64]) -> Vec<u8> {
+    let bytes: Vec<u8> = buffer.iter().flat_map(|word| word.to_ne_bytes()).take(4).collect();
+    let length = bytes.try_into().map_or(0, u32::from_ne_bytes) as usize;
+    let words = buffer.get(..length.div_ceil(8)).unwrap_or(buffer);
+    let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+    bytes.truncate(length);
+    bytes
+}
+
+/// What a thing of the safe crate says when it is added or deleted.
+pub fn write(object: &impl NlMsg, what: MsgType) -> Vec<u8> {
+    let mut buffer = buffer();
+    // SAFETY: the buffer has the size that `NlMsg::write` asks for.
+    unsafe { object.write(buffer.as_mut_ptr().cast(), 0, what) };
+    message(&buffer)
+}
+
+/// Lays a message out: its header, then what `payload` puts behind it.
+fn build(kind: u16, family: u8, flags: u16, payload: impl FnOnce(*mut c::libc::nlmsghdr)) -> Vec<u8> {
+    let mut buffer = buffer();
+    // SAFETY: the header has 20 bytes, the buffer more.
+    let header = unsafe {
+        c::nftnl_nlmsg_build_hdr(buffer.as_mut_ptr().cast::<c_char>(), kind, u16::from(family), flags, 0)
+    };
+    payload(header);
+    message(&buffer)
+}
+
+/// A libnftnl object with attributes: declares the type, how it is made and freed, and its attributes set.
+macro_rules! object {
+    ($(#[$doc:meta])* $name:ident, $raw:ident, $alloc:ident, $free:ident, $set_u32:ident, $set_str:ident) => {
+        $(#[$doc])*
+        pub struct $name(NonNull<c::$raw>);
+
+        impl $name {
+            /// One without attributes.
+            pub fn new() -> Self {
+                // SAFETY: it only allocates.
+                Self(allocated(unsafe { c::$alloc() }))
+            }
+
+            /// Sets an attribute that is a number.
+            pub fn set_u32(&mut self, attribute: u32, value: u32) {
+                // SAFETY: the object is ours, and the value is copied.
+                unsafe { c::$set_u32(self.0.as_ptr(), attribute as u16, value) };
+            }
+
+            /// Sets an attribute that is a text.
+            pub fn set_str(&mut self, attribute: u32, text: &str) {
+                let text = c_string(text);
+                // SAFETY: the object is ours, and the text is copied.
+                unsafe { c::$set_str(self.0.as_ptr(), attribute as u16, text.as_ptr()) };
+            }
+        }
+
+        impl Drop for $name {
+            fn drop(&mut self) {
+                // SAFETY: the object is ours and not used again.
+                unsafe { c::$free(self.0.as_ptr()) };
+            }
+        }
+    };
+}
+
+object!(
+    /// A chain.
+    RawChain, nftnl_chain, nftnl_chain_alloc, nftnl_chain_free, nftnl_chain_set_u32, nftnl_chain_set_str
+);
+
+object!(
+    /// A set or a map, and elements that were added to it.
+    RawSet, nftnl_set, nftnl_set_alloc, nftnl_set_free, nftnl_set_set_u32, nftnl_set_set_str
+);
+
+object!(
+    /// An element that is going to be added to a [`RawSet`].
+    RawElement, nftnl_set_elem, nftnl_set_elem_alloc, nftnl_set_elem_free, nftnl_set_elem_set_u32,
+    nftnl_set_elem_set_str
+);
+
+impl RawChain {
+    /// Sets the devices of an ingress or egress hook.
+    pub fn set_devices<'a>(&mut self, devices: impl Iterator<Item = &'a str>) {
+        let names: Vec<CString> = devices.map(c_string).collect();
+        let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
+        pointers.push(std::ptr::null());
+        // SAFETY: the array ends with NULL, as libnftnl expects, and it copies the names.
+        unsafe {
+            c::nftnl_chain_set_array(self.0.as_ptr(), c::NFTNL_CHAIN_DEVICES as u16, pointers.as_mut_ptr());
+        }
+    }
+
+    /// The message that says it.
+    pub fn message(&self, kind: u16, family: u8, flags: u16) -> Vec<u8> {
+        build(kind, family, flags, |header| {
+            // SAFETY: the buffer behind the header has room for the largest message.
+            unsafe { c::nftnl_chain_nlmsg_build_payload(header, self.0.as_ptr()) };
+        })
+    }
+}
+
+impl RawSet {
+    /// Sets an attribute that is some bytes, 256 at most.
+    pub fn set_data(&mut self, attribute: u32, data: &[u8]) {
+        let data = data.get(..LONGEST_USERDATA).unwrap_or(data);
+        let length = data.len() as u32;
+        // SAFETY: the set is ours, and `length` bytes are copied, which `data` has.
+        unsafe { c::nftnl_set_set_data(self.0.as_ptr(), attribute as u16, data.as_ptr().cast(), length) };
+    }
+
+    /// Adds an element.
+    pub fn push(&mut self, element: RawElement) {
+        // SAFETY: the set takes the element over, and frees it when it is freed.
+        unsafe { c::nftnl_set_elem_add(self.0.as_ptr(), element.into_pointer()) };
+    }
+
+    /// The message that says it, without elements.
+    pub fn message(&self, kind: u16, family: u8, flags: u16) -> Vec<u8> {
+        build(kind, family, flags, |header| {
+            // SAFETY: the buffer behind the header has room for the largest message.
+            unsafe { c::nftnl_set_nlmsg_build_payload(header, self.0.as_ptr()) };
+        })
+    }
+
+    /// The messages that say its elements: as few as the 64 KiB of an attribute allow.
+    pub fn element_messages(&self, kind: u16, family: u8, flags: u16) -> Vec<Vec<u8>> {
+        let mut messages = Vec::new();
+        // SAFETY: the iterator lives as long as the set, which is borrowed.
+        let iterator = allocated(unsafe { c::nftnl_set_elems_iter_create(self.0.as_ptr()) });
+        let mut more = true;
+        while more {
+            let mut answer: c_int = 0;
+            messages.push(build(kind, family, flags, |header| {
+                // SAFETY: libnftnl stops before the 64 KiB of an attribute are full; the buffer has a page more.
+                answer = unsafe { c::nftnl_set_elems_nlmsg_build_payload_iter(header, iterator.as_ptr()) };
+            }));
+            more = answer > 0;
+        }
+        // SAFETY: the iterator is ours and not used again.
+        unsafe { c::nftnl_set_elems_iter_destroy(iterator.as_ptr()) };
+        messages
+    }
+}
+
+impl RawElement {
+    /// Sets the key, its end or the datum: 64 bytes at most.
+    pub fn set_value(&mut self, attribute: u32, value: &[u8]) {
+        self.set_bytes(attribute, value.get(..LONGEST_VALUE).unwrap_or(value));
+    }
+
+    /// Sets the user data: 256 bytes at most.
+    pub fn set_userdata(&mut self, data: &[u8]) {
+        self.set_bytes(c::NFTNL_SET_ELEM_USERDATA, data.get(..LONGEST_USERDATA).unwrap_or(data));
+    }
+
+    fn set_bytes(&mut self, attribute: u32, bytes: &[u8]) {
+        let length = bytes.len() as u32;
+        // SAFETY: the element is ours, and `length` bytes are copied, which `bytes` has and the element takes.
+        unsafe { c::nftnl_set_elem_set(self.0.as_ptr(), attribute as u16, bytes.as_ptr().cast(), length) };
+    }
+
+    fn into_pointer(self) -> *mut c::nftnl_set_elem {
+        std::mem::ManuallyDrop::new(self).0.as_ptr()
+    }
+}
+
+impl nftnl::expr::Expression for Expr {
+    fn to_expr(&self, _: &nftnl::Rule<'_>) -> NonNull<c::nftnl_expr> {
+        self.write().into_pointer()
+    }
+}
+
+/// An expression that is going to be added to a rule, which takes it over.
+pub struct RawExpr(NonNull<c::nftnl_expr>);
+
+impl RawExpr {
+    /// One without attributes. `name` is the kernel's; all that this crate uses are known to libnftnl 1.2.0.
+    pub fn new(name: &str) -> Self {
+        let name = c_string(name);
+        // SAFETY: the name is a C string and is only read.
+        Self(allocated(unsafe { c::nftnl_expr_alloc(name.as_ptr()) }))
+    }
+
+    /// Sets an attribute that is a byte.
+    #[must_use]
+    pub fn u8(self, attribute: u32, value: u8) -> Self {
+        // SAFETY: the expression is ours, and the value is copied.
+        unsafe { c::nftnl_expr_set_u8(self.0.as_ptr(), attribute as u16, value) };
+        self
+    }
+
+    /// Sets an attribute of two bytes.
+    #[must_use]
+    pub fn u16(self, attribute: u32, value: u16) -> Self {
+        // SAFETY: the expression is ours, and the value is copied.
+        unsafe { c::nftnl_expr_set_u16(self.0.as_ptr(), attribute as u16, value) };
+        self
+    }
+
+    /// Sets an attribute of four bytes.
+    #[must_use]
+    pub fn u32(self, attribute: u32, value: u32) -> Self {
+        // SAFETY: the expression is ours, and the value is copied.
+        unsafe { c::nftnl_expr_set_u32(self.0.as_ptr(), attribute as u16, value) };
+        self
+    }
+
+    /// Sets an attribute of eight bytes.
+    #[must_use]
+    pub fn u64(self, attribute: u32, value: u64) -> Self {
+        // SAFETY: the expression is ours, and the value is copied.
+        unsafe { c::nftnl_expr_set_u64(self.0.as_ptr(), attribute as u16, value) };
+        self
+    }
+
+    /// Sets an attribute that is a text.
+    #[must_use]
+    pub fn text(self, attribute: u32, text: &str) -> Self {
+        let text = c_string(text);
+        // SAFETY: the expression is ours, and the text is copied.
+        unsafe { c::nftnl_expr_set_str(self.0.as_ptr(), attribute as u16, text.as_ptr()) };
+        self
+    }
+
+    /// Sets an attribute that is the value of a register: 64 bytes at most.
+    #[must_use]
+    pub fn value(self, attribute: u32, value: &[u8]) -> Self {
+        let value = value.get(..LONGEST_VALUE).unwrap_or(value);
+        let length = value.len() as u32;
+        // SAFETY: the expression is ours, and `length` bytes are copied, which `value` has and the expression takes.
+        unsafe {
+            c::nftnl_expr_set(self.0.as_ptr(), attribute as u16, value.as_ptr().cast::<c_void>(), length)
+        };
+        self
+    }
+
+    fn into_pointer(self) -> NonNull<c::nftnl_expr> {
+        std::mem::ManuallyDrop::new(self).0
+    }
+}
+
+impl Drop for RawExpr {
+    fn drop(&mut self) {
+        // SAFETY: the expression is ours and not used again.
+        unsafe { c::nftnl_expr_free(self.0.as_ptr()) };
+    }
+}

@@ -1,0 +1,150 @@
+//! Tables: the objects that a plan speaks of.
+
+use std::fmt;
+
+use guestnet_core::set::{Change, diff};
+use guestnet_core::{Object, Observed, Set as Keyed};
+use serde::{Deserialize, Serialize};
+
+use crate::words::count;
+use crate::{Chain, Family, Set, TableName, interval};
+
+/// A table with everything in it. It is ours by its name.
+///
+/// When only elements differ, only elements are sent; when chains, rules or the definitions of sets differ, the
+/// table is made anew. Both happen in one transaction: there is no moment without the one or the other.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Table {
+    /// Which packets it is about.
+    pub family: Family,
+    /// Its name.
+    pub name: TableName,
+    /// Its sets and maps.
+    #[serde(default)]
+    pub sets: Keyed<Set>,
+    /// Its chains.
+    #[serde(default)]
+    pub chains: Keyed<Chain>,
+    /// What was found in it and cannot be said here. Never wanted, so that such a table is made anew.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(skip)]
+    pub unknown: Vec<String>,
+}
+
+/// A table is identified by its family and its name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TableKey(pub Family, pub TableName);
+
+impl Table {
+    /// An empty table.
+    pub fn new(family: Family, name: TableName) -> Self {
+        Self { family, name, sets: Keyed::new(), chains: Keyed::new(), unknown: Vec::new() }
+    }
+
+    /// The table with `chain`, which takes the place of another of the same name.
+    #[must_use]
+    pub fn chain(mut self, chain: Chain) -> Self {
+        self.chains.insert(chain);
+        self
+    }
+
+    /// The table with `set`, which takes the place of another of the same name.
+    #[must_use]
+    pub fn set(mut self, set: Set) -> Self {
+        self.sets.insert(set);
+        self
+    }
+
+    /// Whether `other` differs from it in elements alone.
+    pub fn same_structure(&self, other: &Self) -> bool {
+        self.unknown == other.unknown
+            && self.chains == other.chains
+            && self.sets.len() == other.sets.len()
+            && self.sets.iter().zip(&other.sets).all(|(a, b)| a.definition() == b.definition())
+    }
+}
+
+impl Object for Table {
+    type Key = TableKey;
+    const KIND: &'static str = "table";
+
+    fn key(&self) -> TableKey {
+        TableKey(self.family, self.name.clone())
+    }
+
+    /// Equal, but for intervals that overlap: those are merged before they are sent.
+    fn accepts(&self, found: &Self) -> bool {
+        self.same_structure(found)
+            && self
+                .sets
+                .iter()
+                .zip(&found.sets)
+                .all(|(want, found)| *interval::merged(want) == found.elements)
+    }
+
+    fn changed_from(&self, old: &Self) -> String {
+        let mut words: Vec<String> = Vec::new();
+        words.extend(old.unknown.iter().map(|what| format!("-{what}")));
+        let chains = Observed { ours: old.chains.clone(), ..Observed::default() };
+        words.extend(diff(&self.chains, &chains).0.iter().map(structure));
+        let mut elements = Vec::new();
+        for set in &self.sets {
+            match old.sets.get(&set.name) {
+                Some(was) if was.definition() == set.definition() => elements.push((set, was)),
+                Some(_) => words.push(format!("~set {}", set.name)),
+                None => words.push(format!("+set {}", set.name)),
+            }
+        }
+        words.extend(
+            old.sets.iter().filter(|s| !self.sets.contains(&s.name)).map(|s| format!("-set {}", s.name)),
+        );
+        words.extend(elements.into_iter().filter_map(|(new, old)| elements_changed(new, old)));
+        format!("{} {}  {}", self.family, self.name, words.join(", "))
+    }
+}
+
+fn structure(change: &Change<Chain>) -> String {
+    format!("{}chain {}", change.sign(), change.key())
+}
+
+/// How many changed elements a plan names before it only counts them.
+const NAMED: usize = 3;
+
+fn elements_changed(new: &Set, old: &Set) -> Option<String> {
+    let observed = Observed { ours: old.elements.clone(), ..Observed::default() };
+    let changes = diff(&interval::merged(new), &observed).0;
+    if changes.is_empty() {
+        return None;
+    }
+    let named = changes.iter().take(NAMED).map(|change| {
+        let (Change::Create(element) | Change::Delete(element) | Change::Replace { new: element, .. }) =
+            change;
+        format!("{}{element}", change.sign())
+    });
+    let mut text = format!("{}: {}", new.name, named.collect::<Vec<_>>().join(" "));
+    if changes.len() > NAMED {
+        let number = |sign| changes.iter().filter(|c| c.sign() == sign).count();
+        text = format!("{text} … (+{} ~{} -{} elements)", number('+'), number('~'), number('-'));
+    }
+    Some(text)
+}
+
+impl fmt::Display for TableKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.0, self.1)
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rules = self.chains.iter().map(|chain| chain.rules.len()).sum();
+        let maps = self.sets.iter().filter(|set| set.is_map()).count();
+        let mut parts = vec![count(self.chains.len(), "chain"), count(rules, "rule")];
+        parts.extend((self.sets.len() > maps).then(|| count(self.sets.len() - maps, "set")));
+        parts.extend((maps > 0).then(|| count(maps, "map")));
+        let elements = self.sets.iter().map(|set| set.elements.len()).sum();
+        write!(f, "{} {}  {}", self.family, self.name, parts.join(", "))?;
+        if elements > 0 { write!(f, " with {}", count(elements, "element")) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,221 @@
+//! Carrying a plan out, phase by phase: what goes goes first and backwards, then what comes, forwards.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::RawFd;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use guestnet_core::owner::Owner;
+use guestnet_core::{
+    Context, Error, FilePath, KernelError, Namespace, Netns, Outbox, Phase, Protocol, Result, Step, file,
+    netns, sysctl, tap,
+};
+
+use crate::observe::Namespaces;
+use crate::plan::{Plan, PlannedChange, What};
+
+/// What carrying a plan out came to.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    /// How many changes were sent.
+    pub(crate) done: usize,
+    /// What was refused, with the change that asked for it.
+    pub(crate) failures: Vec<(String, Error)>,
+    /// The files that were written or removed.
+    pub(crate) files: Vec<FilePath>,
+    /// How long each phase took.
+    pub(crate) times: Vec<(Phase, Duration)>,
+}
+
+/// The two passes over the phases.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pass {
+    Remove,
+    Make,
+}
+
+/// Carries `plan` out. Stops after the first phase in which something was refused.
+pub(crate) fn carry_out(plan: &Plan, namespaces: &mut Namespaces, owner: Owner, directory: &Path) -> Outcome {
+    let mut run =
+        Run { plan, namespaces, owner, directory, contexts: BTreeMap::new(), outcome: Outcome::default() };
+    for pass in [Pass::Remove, Pass::Make] {
+        let mut phases = Phase::ALL;
+        if pass == Pass::Remove {
+            phases.reverse();
+        }
+        for phase in phases {
+            let began = Instant::now();
+            let before = run.outcome.done;
+            run.phase(pass, phase);
+            if run.outcome.done > before {
+                run.outcome.times.push((phase, began.elapsed()));
+            }
+            if !run.outcome.failures.is_empty() {
+                return run.outcome;
+            }
+        }
+    }
+    run.outcome
+}
+
+struct Run<'a> {
+    plan: &'a Plan,
+    namespaces: &'a mut Namespaces,
+    owner: Owner,
+    directory: &'a Path,
+    contexts: BTreeMap<Netns, Context>,
+    outcome: Outcome,
+}
+
+impl Run<'_> {
+    fn phase(&mut self, pass: Pass, phase: Phase) {
+        let plan = self.plan;
+        let due = |change: &&PlannedChange| change.is_deletion() == (pass == Pass::Remove);
+        match phase {
+            Phase::Namespaces => plan.changes.iter().filter(due).for_each(|change| self.namespace(change)),
+            Phase::Files => plan.changes.iter().filter(due).for_each(|change| self.file(change)),
+            _ => {
+                let mut by_namespace: BTreeMap<&Netns, Vec<usize>> = BTreeMap::new();
+                for (n, change) in plan.changes.iter().enumerate().filter(|(_, change)| due(change)) {
+                    if matches!(&change.what, What::Object(object) if object.phases().contains(&phase)) {
+                        by_namespace.entry(&change.netns).or_default().push(n);
+                    }
+                }
+                for (netns, changes) in by_namespace {
+                    if let Err(error) = self.objects(netns, &changes, pass, phase) {
+                        self.outcome.failures.push((format!("phase {phase:?} in namespace {netns}"), error));
+                    }
+                }
+            }
+        }
+    }
+
+    fn namespace(&mut self, change: &PlannedChange) {
+        let What::Namespace(of) = &change.what else { return };
+        let name = of.key();
+        let result = if change.is_deletion() {
+            self.namespaces.0.remove(&change.netns).map_or(Ok(()), |gone| {
+                sysctl::forget(gone.cookie());
+                netns::delete(&name)
+            })
+        } else {
+            netns::create(&name, self.owner).and_then(|()| {
+                let made = Namespace::named(&name)?;
+                self.namespaces.0.insert(change.netns.clone(), made);
+                self.contexts.clear();
+                Ok(())
+            })
+        };
+        self.note(change, result);
+    }
+
+    fn file(&mut self, change: &PlannedChange) {
+        let What::File(of) = &change.what else { return };
+        let result = file::carry_out(self.directory, self.owner, of);
+        if result.is_ok() {
+            self.outcome.files.push(of.key());
+        }
+        self.note(change, result);
+    }
+
+    fn note(&mut self, change: &PlannedChange, result: Result<()>) {
+        match result {
+            Ok(()) => self.outcome.done += 1,
+            Err(error) => self.outcome.failures.push((place(change), error)),
+        }
+    }
+
+    /// Encodes and sends what `changes` have to do in `phase`.
+    fn objects(&mut self, netns: &Netns, changes: &[usize], pass: Pass, phase: Phase) -> Result<()> {
+        let context = self.context(netns)?;
+        let mut outbox = Outbox::new();
+        for &n in changes {
+            if let What::Object(object) = &self.plan.changes[n].what {
+                outbox.begin(n);
+                object.encode(phase, &context, &mut outbox)?;
+            }
+        }
+        self.contexts.insert(netns.clone(), context);
+        let steps = outbox.into_steps();
+        let changed: BTreeSet<usize> = steps.iter().map(|(n, _)| *n).collect();
+        self.outcome.done += if phase == Phase::Up { 0 } else { changed.len() };
+        self.send(netns, steps, pass)?;
+        if phase == Phase::Links {
+            if let Some(namespace) = self.namespaces.0.get_mut(netns) {
+                namespace.refresh_links()?;
+            }
+            // A veth pair shows up in two namespaces at once.
+            self.contexts.clear();
+        }
+        Ok(())
+    }
+
+    fn context(&mut self, netns: &Netns) -> Result<Context> {
+        if let Some(context) = self.contexts.remove(netns) {
+            return Ok(context);
+        }
+        let namespaces: BTreeMap<Netns, RawFd> =
+            self.namespaces.0.iter().map(|(name, namespace)| (name.clone(), namespace.as_raw_fd())).collect();
+        Ok(Context { netns: netns.clone(), links: self.open(netns)?.link_indexes(), namespaces })
+    }
+
+    fn open(&mut self, netns: &Netns) -> Result<&mut Namespace> {
+        let missing = || Error::malformed(format!("namespace {netns}"), "it is not there");
+        self.namespaces.0.get_mut(netns).ok_or_else(missing)
+    }
+
+    /// Sends steps, as many together as belong to one protocol. Taps come first: their messages may follow at once.
+    fn send(&mut self, netns: &Netns, steps: Vec<(usize, Step)>, pass: Pass) -> Result<()> {
+        let (mut taps, mut settings, mut messages) =
+            (Vec::new(), Vec::new(), BTreeMap::<Protocol, Vec<_>>::new());
+        for (n, step) in steps {
+            match step {
+                Step::Send(protocol, message) => messages.entry(protocol).or_default().push((n, message)),
+                Step::MakeTap(..) => taps.push((n, step)),
+                Step::SetSysctl(..) | Step::RestoreSysctl(..) => settings.push((n, step)),
+            }
+        }
+        let plan = self.plan;
+        for (n, step) in taps {
+            if let Step::MakeTap(name, options) = &step
+                && let Err(error) = tap::make(self.open(netns)?, name, options)
+            {
+                self.outcome.failures.push((place(&plan.changes[n]), error));
+            }
+        }
+        let (of, settings): (Vec<usize>, Vec<Step>) = settings.into_iter().unzip();
+        if !settings.is_empty() {
+            let results = sysctl::carry_out(self.open(netns)?, &settings)?;
+            for (n, error) in of.into_iter().zip(results).filter_map(|(n, result)| Some((n, result.err()?))) {
+                self.outcome.failures.push((place(&plan.changes[n]), error));
+            }
+        }
+        for (protocol, messages) in messages {
+            let (of, mut messages): (Vec<usize>, Vec<_>) = messages.into_iter().unzip();
+            for (i, refusal) in self.open(netns)?.exchange(protocol, &mut messages)? {
+                if pass == Pass::Remove && is_gone(refusal.errno) {
+                    continue;
+                }
+                let change = &plan.changes[of[i]];
+                let error = KernelError {
+                    what: change.request(),
+                    errno: refusal.errno,
+                    words: refusal.words,
+                    attribute: refusal.attribute,
+                };
+                self.outcome.failures.push((place(change), error.into()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether the kernel says that what should be removed is not there: then it went with something else.
+fn is_gone(errno: i32) -> bool {
+    [libc::ENOENT, libc::ENODEV, libc::ESRCH, libc::EADDRNOTAVAIL].contains(&errno)
+}
+
+/// What the change is about, on the host as a whole.
+fn place(change: &PlannedChange) -> String {
+    crate::lower::place(&change.netns, &change.name())
+}

@@ -1,0 +1,248 @@
+//! A host: opened once, then planned, applied, observed and verified as often as wanted.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use guestnet_core::owner::Owner;
+use guestnet_core::{Error as CoreError, Namespace, Netns, NetnsName, sysctl};
+use nix::fcntl::{Flock, FlockArg};
+
+use crate::apply::{self, Outcome};
+use crate::lower::Lowered;
+use crate::objects::Objects;
+use crate::observe::{Namespaces, Observation};
+use crate::plan::Plan;
+use crate::report::{Error, Failure, PhaseTime, Refusal, Report, State, microseconds};
+use crate::spec::HostSpec;
+
+/// Where files for daemons go unless the caller says otherwise.
+pub const DIRECTORY: &str = "/run/guestnet";
+
+/// How long an apply waits for another one on the same host.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often what was applied is observed and what still differs is applied again. Some objects change others: a
+/// link that goes down loses its addresses, `conf/all/forwarding` sets every interface's.
+const ROUNDS: usize = 4;
+
+/// A host whose guests' network guestnet keeps. Blocking, `Send`; it spawns short-lived threads to enter namespaces
+/// and never moves the caller's.
+pub struct Host {
+    namespaces: Namespaces,
+    owner: Owner,
+    directory: PathBuf,
+    patience: Duration,
+}
+
+impl Host {
+    /// The host whose network the calling thread is in.
+    ///
+    /// # Errors
+    /// When the kernel is too old (before 5.14) or `/proc` is not mounted.
+    pub fn open() -> Result<Self, Error> {
+        Ok(Self::of(Namespace::current()?, PathBuf::from(DIRECTORY)))
+    }
+
+    /// The host whose network is the namespace that `ip netns` calls `name`. Its files go to a directory of their own,
+    /// `/run/guestnet/netns/NAME`.
+    ///
+    /// # Errors
+    /// When there is none or the caller may not enter it.
+    pub fn in_namespace(name: &NetnsName) -> Result<Self, Error> {
+        let namespace = Namespace::named(name)?;
+        let file = guestnet_core::netns::path(name);
+        let fd: OwnedFd =
+            fs::File::open(&file).map_err(|e| CoreError::io(format!("open {}", file.display()), e))?.into();
+        drop(namespace);
+        Ok(Self::of(
+            Namespace::from_fd(fd, Netns::Host)?,
+            Path::new(DIRECTORY).join("netns").join(name.as_str()),
+        ))
+    }
+
+    /// The host whose network is the namespace behind `fd`.
+    ///
+    /// # Errors
+    /// When `fd` is no network namespace or the caller may not enter it.
+    pub fn from_fd(fd: OwnedFd) -> Result<Self, Error> {
+        Ok(Self::of(Namespace::from_fd(fd, Netns::Host)?, PathBuf::from(DIRECTORY)))
+    }
+
+    fn of(namespace: Namespace, directory: PathBuf) -> Self {
+        let owner = Owner(namespace.cookie());
+        let namespaces = Namespaces(BTreeMap::from([(Netns::Host, namespace)]));
+        Self { namespaces, owner, directory, patience: PATIENCE }
+    }
+
+    /// Puts the files for daemons below `directory`.
+    #[must_use]
+    pub fn files_in(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.directory = directory.into();
+        self
+    }
+
+    /// Waits at most `patience` for another apply on the same host; 30 s unless this is called.
+    #[must_use]
+    pub fn wait_at_most(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// The directory below which the files for daemons are.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// What is ours on the host.
+    ///
+    /// # Errors
+    /// When the kernel cannot be read.
+    pub fn observe(&mut self) -> Result<Objects, Error> {
+        Ok(self.read(&Objects::default())?.ours())
+    }
+
+    /// The changes that would make the host as `spec` wants it. Changes nothing.
+    ///
+    /// # Errors
+    /// When the spec is wrong (with all its problems) or the host cannot be read.
+    pub fn plan(&mut self, spec: &HostSpec) -> Result<Plan, Error> {
+        let wanted = spec.lower()?.objects;
+        Ok(self.plan_objects(&wanted)?.0)
+    }
+
+    /// Whether the host is as `spec` wants it: the plan, which is empty if it is. The same as [`Self::plan`]; the name
+    /// says what for.
+    ///
+    /// # Errors
+    /// As [`Self::plan`].
+    pub fn verify(&mut self, spec: &HostSpec) -> Result<Plan, Error> {
+        self.plan(spec)
+    }
+
+    /// Makes the host as `spec` wants it. What is ours and not in the spec is removed; what is not ours is neither
+    /// changed nor removed. Does nothing on a host that is as wanted.
+    ///
+    /// # Errors
+    /// [`Error::Core`] with nothing changed; [`Error::Apply`] when something was refused under way, after which
+    /// what had been done was undone.
+    pub fn apply(&mut self, spec: &HostSpec) -> Result<Report, Error> {
+        let wanted = spec.lower()?;
+        self.converge(&wanted)
+    }
+
+    /// Removes everything that is ours.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    pub fn remove_all(&mut self) -> Result<Report, Error> {
+        self.converge(&Lowered::default())
+    }
+
+    /// Removes what `spec` describes and leaves the rest of ours.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    pub fn remove(&mut self, spec: &HostSpec) -> Result<Report, Error> {
+        let gone = spec.lower()?.objects;
+        let mut rest = self.read(&Objects::default())?.ours();
+        rest.host.subtract(&gone.host);
+        rest.namespaces.retain(|name, _| !gone.namespaces.contains_key(name));
+        rest.files.retain(|file| !gone.files.contains(&file.path));
+        self.converge(&Lowered::from(rest))
+    }
+
+    fn read(&mut self, wanted: &Objects) -> Result<Observation, CoreError> {
+        Observation::read(&mut self.namespaces, self.owner, &self.directory, wanted)
+    }
+
+    fn plan_objects(&mut self, wanted: &Objects) -> Result<(Plan, Observation), CoreError> {
+        let found = self.read(wanted)?;
+        Ok((Plan::between(wanted, &found), found))
+    }
+
+    /// Plans and applies until nothing is left to do.
+    fn converge(&mut self, wanted: &Lowered) -> Result<Report, Error> {
+        let began = Instant::now();
+        let _alone = self.lock()?;
+        let mut report = Report::default();
+        let mut before = None;
+        for _ in 0..ROUNDS {
+            let (plan, found) = self.plan_objects(&wanted.objects)?;
+            if !plan.conflicts.is_empty() {
+                return Err(CoreError::Foreign(plan.conflicts()).into());
+            }
+            report.left.clone_from(&plan.left);
+            if plan.is_empty() {
+                report.microseconds = microseconds(began.elapsed());
+                return Ok(report);
+            }
+            let before = before.get_or_insert_with(|| found.ours());
+            let outcome = apply::carry_out(&plan, &mut self.namespaces, self.owner, &self.directory);
+            report.changes += outcome.done;
+            report.files.extend(outcome.files.iter().cloned());
+            report.phases.extend(outcome.times.iter().map(|(phase, time)| PhaseTime::new(*phase, *time)));
+            if !outcome.failures.is_empty() {
+                return Err(self.undo(before, outcome, wanted));
+            }
+        }
+        let (plan, _) = self.plan_objects(&wanted.objects)?;
+        if plan.is_empty() {
+            report.microseconds = microseconds(began.elapsed());
+            return Ok(report);
+        }
+        Err(Error::Apply(Box::new(Failure { refusals: Vec::new(), state: State::Unstable(lines(&plan)) })))
+    }
+
+    /// Makes the host as it was `before`, and says how far that went.
+    fn undo(&mut self, before: &Objects, outcome: Outcome, wanted: &Lowered) -> Error {
+        let refusals = outcome
+            .failures
+            .into_iter()
+            .map(|(object, error)| Refusal { path: wanted.path_of(&object), object, error })
+            .collect();
+        let mut reverted = 0;
+        let mut left = vec!["the host could not be read".to_owned()];
+        for _ in 0..ROUNDS {
+            let Ok((plan, _)) = self.plan_objects(before) else { break };
+            left = lines(&plan);
+            if left.is_empty() {
+                break;
+            }
+            reverted += apply::carry_out(&plan, &mut self.namespaces, self.owner, &self.directory).done;
+        }
+        let state = if left.is_empty() { State::Undone(reverted) } else { State::PartlyUndone(left) };
+        Error::Apply(Box::new(Failure { refusals, state }))
+    }
+
+    /// Keeps other applies on the same host away until the lock is dropped.
+    fn lock(&self) -> Result<Flock<fs::File>, CoreError> {
+        let path = Path::new(sysctl::STATE).join(format!("{}.lock", self.owner.0));
+        let failed = |e| CoreError::io(format!("lock {}", path.display()), e);
+        fs::create_dir_all(sysctl::STATE).map_err(failed)?;
+        let mut file = fs::File::create(&path).map_err(failed)?;
+        let began = Instant::now();
+        loop {
+            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                Ok(lock) => return Ok(lock),
+                Err((again, nix::errno::Errno::EWOULDBLOCK)) if began.elapsed() < self.patience => {
+                    file = again
+                }
+                Err((_, nix::errno::Errno::EWOULDBLOCK)) => {
+                    let waited = self.patience.as_secs_f32();
+                    return Err(CoreError::Busy(format!(
+                        "another apply has held this host for {waited} s; try again"
+                    )));
+                }
+                Err((_, errno)) => return Err(failed(errno.into())),
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+fn lines(plan: &Plan) -> Vec<String> {
+    if plan.is_empty() { Vec::new() } else { plan.to_string().lines().map(str::to_owned).collect() }
+}

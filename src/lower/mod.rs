@@ -1,0 +1,129 @@
+//! From a spec to objects. Pure: no I/O, no clock, no randomness; the same spec gives the same objects on any machine.
+
+mod guest;
+mod namespace;
+
+use std::collections::BTreeMap;
+
+use guestnet_core::{Error, File, Kind, Link, Netns, Object, Path, Set};
+use guestnet_nat::NatSpec;
+
+use crate::objects::{NamespaceObjects, Objects};
+use crate::spec::HostSpec;
+
+/// The objects of a spec, and where in the spec each comes from.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Lowered {
+    pub(crate) objects: Objects,
+    /// By namespace, kind and key; see [`place`].
+    paths: BTreeMap<String, Path>,
+    /// What is translated in each namespace: one table for all the guests in it.
+    nat: BTreeMap<Netns, NatSpec>,
+}
+
+/// What identifies an object on the host: its kind and key, and its namespace if that is not the host's.
+pub(crate) fn place(netns: &Netns, name: &str) -> String {
+    match netns {
+        Netns::Host => name.to_owned(),
+        Netns::Named(namespace) => format!("{name} in namespace {namespace}"),
+    }
+}
+
+impl From<Objects> for Lowered {
+    /// Objects that no spec asked for.
+    fn from(objects: Objects) -> Self {
+        Self { objects, ..Self::default() }
+    }
+}
+
+impl Lowered {
+    /// The place in the spec that asked for `object`, named as by [`place`].
+    pub(crate) fn path_of(&self, object: &str) -> Option<String> {
+        self.paths.get(object).map(ToString::to_string)
+    }
+
+    /// Adds an object that the spec asks for at `path`. One that is there already, from another guest, stays: equal
+    /// keys from intents have equal values (sysctls), and those of `objects` were checked.
+    fn add<T: Kind>(
+        &mut self,
+        netns: &Netns,
+        object: T,
+        path: &Path,
+        set: fn(&mut NamespaceObjects) -> &mut Set<T>,
+    ) {
+        let name = place(netns, &format!("{} {}", T::KIND, object.key()));
+        self.paths.entry(name).or_insert_with(|| path.clone());
+        let set = set(self.objects.in_namespace(netns));
+        if !set.contains(&object.key()) {
+            set.insert(object);
+        }
+    }
+
+    fn add_file(&mut self, file: File, path: &Path) {
+        self.paths.entry(format!("{} {}", File::KIND, file.path)).or_insert_with(|| path.clone());
+        self.objects.files.insert(file);
+    }
+}
+
+impl HostSpec {
+    /// The objects that the spec asks for.
+    pub(crate) fn lower(&self) -> Result<Lowered, Error> {
+        let problems = self.problems();
+        if !problems.is_empty() {
+            return Err(problems.into());
+        }
+        let mut lowered = Lowered::default();
+        lowered.objects_given(&self.objects);
+        for (n, guest) in self.guests.iter().enumerate() {
+            lowered.guest(self, guest, &Path::root().field("guests").index(n))?;
+        }
+        for (netns, nat) in std::mem::take(&mut lowered.nat) {
+            for table in nat.lower() {
+                lowered.add(&netns, table, &Path::root().field("nat"), |o| &mut o.tables);
+            }
+        }
+        lowered.complete_pairs();
+        Ok(lowered)
+    }
+
+    /// All the objects that the spec asks for, for those who want to read them.
+    ///
+    /// # Errors
+    /// [`Error::Spec`] when the spec is wrong.
+    pub fn objects(&self) -> Result<Objects, Error> {
+        Ok(self.lower()?.objects)
+    }
+}
+
+impl Lowered {
+    fn objects_given(&mut self, given: &Objects) {
+        self.objects = given.clone();
+        let root = Path::root().field("objects");
+        for (netns, objects) in given.iter() {
+            let here = match &netns {
+                Netns::Host => root.field("host"),
+                Netns::Named(name) => root.field("namespaces").field(name.as_str()),
+            };
+            for name in objects.names() {
+                self.paths.insert(place(&netns, &name), here.clone());
+            }
+        }
+        for file in &given.files {
+            self.paths.insert(format!("{} {}", File::KIND, file.path), root.field("files"));
+        }
+    }
+
+    /// Adds the other ends of veth pairs that only one end was given of.
+    fn complete_pairs(&mut self) {
+        let mut others: Vec<(Netns, Link)> = Vec::new();
+        for (netns, objects) in self.objects.iter() {
+            others.extend(objects.links.iter().filter_map(|link| link.other_end(&netns)));
+        }
+        for (netns, end) in others {
+            let links = &mut self.objects.in_namespace(&netns).links;
+            if !links.contains(&end.name) {
+                links.insert(end);
+            }
+        }
+    }
+}

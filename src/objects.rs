@@ -1,0 +1,274 @@
+//! The registry of kinds: what a namespace can have, and the one line that a new kind needs here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use guestnet_core::set::{Conflict, diff};
+use guestnet_core::{
+    Address, Change, Context, File, Kind, Link, LinkName, Namespace, Netns, NetnsName, Object, Observed,
+    Outbox, Path, Phase, Problems, Result, Route, Set, Sysctl,
+};
+use guestnet_ndp::ProxyNeighbour;
+use guestnet_nft::Table;
+use guestnet_xfrm::{Policy, State};
+use serde::{Deserialize, Serialize};
+
+use crate::spec::reqids;
+
+/// All that a host has, or shall have, by namespace; files stand beside the namespaces.
+///
+/// What [`crate::Host::observe`] returns and what a spec lowers to are this one type.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Objects {
+    /// In the host's own namespace.
+    #[serde(skip_serializing_if = "NamespaceObjects::is_empty")]
+    pub host: NamespaceObjects,
+    /// In the namespaces that guestnet makes, by name. That a name is here makes the namespace.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(with = "BTreeMap<String, NamespaceObjects>")]
+    pub namespaces: BTreeMap<NetnsName, NamespaceObjects>,
+    /// Files for daemons.
+    #[serde(skip_serializing_if = "Set::is_empty")]
+    pub files: Set<File>,
+}
+
+impl Objects {
+    /// The objects in `netns`, an empty set of them if there were none.
+    pub fn in_namespace(&mut self, netns: &Netns) -> &mut NamespaceObjects {
+        match netns {
+            Netns::Host => &mut self.host,
+            Netns::Named(name) => self.namespaces.entry(name.clone()).or_default(),
+        }
+    }
+
+    /// Each namespace with its objects, the host's own first.
+    pub fn iter(&self) -> impl Iterator<Item = (Netns, &NamespaceObjects)> {
+        let named = self.namespaces.iter().map(|(name, objects)| (Netns::Named(name.clone()), objects));
+        std::iter::once((Netns::Host, &self.host)).chain(named)
+    }
+
+    /// Notes what is wrong with each object.
+    pub(crate) fn check(&self, path: &Path, problems: &mut Problems) {
+        for (netns, objects) in self.iter() {
+            let here = match &netns {
+                Netns::Host => path.field("host"),
+                Netns::Named(name) => path.field("namespaces").field(name.as_str()),
+            };
+            objects.check(&netns, &here, problems);
+        }
+    }
+
+    /// How many objects there are, files included.
+    pub fn len(&self) -> usize {
+        self.files.len() + self.iter().map(|(_, objects)| objects.len()).sum::<usize>()
+    }
+
+    /// Whether there is nothing at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0 && self.namespaces.is_empty()
+    }
+}
+
+/// Generates, for the kinds that it is given, everything that must treat all of them alike.
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $field:ident: $type:ident,)*) => {
+        /// The objects of one namespace, a set for each kind.
+        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct NamespaceObjects {
+            $(
+                $(#[$doc])*
+                #[serde(skip_serializing_if = "Set::is_empty")]
+                pub $field: Set<$type>,
+            )*
+        }
+
+        impl NamespaceObjects {
+            /// Whether there is nothing.
+            pub fn is_empty(&self) -> bool {
+                $(self.$field.is_empty())&&*
+            }
+
+            /// How many objects there are.
+            pub fn len(&self) -> usize {
+                [$(self.$field.len()),*].into_iter().sum()
+            }
+
+            /// Adds what `other` has; of two objects with one key the other's stays.
+            pub fn merge(&mut self, other: Self) {
+                $(self.$field.extend(other.$field);)*
+            }
+
+            /// Takes away what has a key that `other` has too.
+            pub(crate) fn subtract(&mut self, other: &Self) {
+                $(self.$field.retain(|object| !other.$field.contains(&object.key()));)*
+            }
+
+            /// Notes what is wrong with each object.
+            fn check(&self, netns: &Netns, path: &Path, problems: &mut Problems) {
+                $(for (n, object) in self.$field.iter().enumerate() {
+                    object.check_in(netns, &path.field(stringify!($field)).index(n), problems);
+                })*
+            }
+
+            /// Finds the object that `name` (as in [`ObjectChange::name`]) stands for.
+            pub(crate) fn names(&self) -> Vec<String> {
+                let mut names = Vec::with_capacity(self.len());
+                $(names.extend(self.$field.iter().map(|object| format!("{} {}", $type::KIND, object.key())));)*
+                names
+            }
+        }
+
+        /// What was found in one namespace.
+        #[derive(Clone, Debug, Default)]
+        pub(crate) struct Found {
+            $(pub(crate) $field: Observed<$type>,)*
+        }
+
+        impl Found {
+            /// Reads the namespace. Links come first: the others name them.
+            pub(crate) fn read(namespace: &mut Namespace, wanted: &NamespaceObjects) -> Result<Self> {
+                Ok(Self { $($field: $type::observe(namespace, &wanted.$field)?,)* })
+            }
+
+            /// What is ours of it.
+            pub(crate) fn ours(&self) -> NamespaceObjects {
+                NamespaceObjects { $($field: self.$field.ours.clone(),)* }
+            }
+        }
+
+        /// A change of an object of any kind in a namespace.
+        #[derive(Clone, Debug, PartialEq)]
+        pub(crate) enum ObjectChange {
+            $($type(Change<$type>),)*
+        }
+
+        impl ObjectChange {
+            pub(crate) fn sign(&self) -> char {
+                match self { $(Self::$type(change) => change.sign(),)* }
+            }
+
+            pub(crate) fn text(&self) -> String {
+                match self { $(Self::$type(change) => change.text(),)* }
+            }
+
+            pub(crate) fn request(&self) -> String {
+                match self { $(Self::$type(change) => change.request(),)* }
+            }
+
+            /// Kind and key, which identify the object in its namespace.
+            pub(crate) fn name(&self) -> String {
+                match self { $(Self::$type(change) => format!("{} {}", $type::KIND, change.key()),)* }
+            }
+
+            pub(crate) fn kind(&self) -> &'static str {
+                match self { $(Self::$type(_) => $type::KIND,)* }
+            }
+
+            pub(crate) fn phases(&self) -> &'static [Phase] {
+                match self { $(Self::$type(_) => $type::PHASES,)* }
+            }
+
+            pub(crate) fn is_deletion(&self) -> bool {
+                self.sign() == '-'
+            }
+
+            pub(crate) fn encode(&self, phase: Phase, context: &Context, out: &mut Outbox) -> Result<()> {
+                match self { $(Self::$type(change) => $type::encode(change, phase, context, out),)* }
+            }
+
+            pub(crate) fn to_json(&self) -> serde_json::Result<(serde_json::Value, Option<serde_json::Value>)> {
+                Ok(match self { $(
+                    Self::$type(Change::Create(o) | Change::Delete(o)) => (serde_json::to_value(o)?, None),
+                    Self::$type(Change::Replace { old, new }) => {
+                        (serde_json::to_value(new)?, Some(serde_json::to_value(old)?))
+                    }
+                )* })
+            }
+        }
+
+        /// The changes that make `found` into `wanted`, and what stands in their way.
+        pub(crate) fn changes(wanted: &NamespaceObjects, found: &Found) -> (Vec<ObjectChange>, Vec<Conflict>) {
+            let mut all = Vec::new();
+            let mut conflicts = Vec::new();
+            let doomed = doomed(&wanted.links, &found.links);
+            $({
+                let (changes, in_the_way) = diff(&wanted.$field, &without(&found.$field, &doomed));
+                all.extend(changes.into_iter().flat_map(split).map(ObjectChange::$type));
+                conflicts.extend(in_the_way);
+            })*
+            (all, conflicts)
+        }
+    };
+}
+
+kinds! {
+    /// Interfaces.
+    links: Link,
+    /// nf_tables tables.
+    tables: Table,
+    /// Sysctls.
+    sysctls: Sysctl,
+    /// IPsec states.
+    states: State,
+    /// IPsec policies.
+    policies: Policy,
+    /// Addresses of interfaces.
+    addresses: Address,
+    /// Routes.
+    routes: Route,
+    /// Proxied neighbours.
+    neighbours: ProxyNeighbour,
+}
+
+/// What can be wrong with one object by itself, in the namespace that it shall be in.
+trait CheckIn {
+    fn check_in(&self, netns: &Netns, path: &Path, problems: &mut Problems);
+}
+
+macro_rules! check_in {
+    ($($type:ident: |$object:ident, $netns:ident, $path:ident, $problems:ident| $check:expr;)*) => {$(
+        impl CheckIn for $type {
+            fn check_in(&self, $netns: &Netns, $path: &Path, $problems: &mut Problems) {
+                let $object = self;
+                $check;
+            }
+        }
+    )*};
+}
+
+check_in! {
+    Link: |link, _netns, path, problems| link.check(path, problems);
+    Table: |table, _netns, path, problems| table.check(path, problems);
+    Sysctl: |_sysctl, _netns, _path, _problems| ();
+    State: |state, netns, path, problems| state.check(&reqids(netns), path, problems);
+    Policy: |policy, netns, path, problems| policy.check(&reqids(netns), path, problems);
+    Address: |_address, _netns, _path, _problems| ();
+    Route: |route, _netns, path, problems| route.check(path, problems);
+    ProxyNeighbour: |neighbour, _netns, path, problems| neighbour.check(path, problems);
+}
+
+/// The links that will be deleted, if only to be made again: what lives on them goes with them.
+fn doomed(wanted: &Set<Link>, found: &Observed<Link>) -> BTreeSet<LinkName> {
+    let goes = |link: &&Link| wanted.get(&link.name).is_none_or(|new| !Link::can_become(link, new));
+    found.ours.iter().filter(goes).map(|link| link.name.clone()).collect()
+}
+
+/// `found` as it will be when the doomed links are gone.
+fn without<T: Kind>(found: &Observed<T>, doomed: &BTreeSet<LinkName>) -> Observed<T> {
+    let mut found = found.clone();
+    if !doomed.is_empty() {
+        found.ours.retain(|object| object.lives_on().is_none_or(|link| !doomed.contains(link)));
+    }
+    found
+}
+
+/// A replacement that the kernel cannot make in place is a deletion and a creation.
+fn split<T: Kind>(change: Change<T>) -> Vec<Change<T>> {
+    match change {
+        Change::Replace { old, new } if !T::can_become(&old, &new) => {
+            vec![Change::Delete(old), Change::Create(new)]
+        }
+        other => vec![other],
+    }
+}

@@ -1,0 +1,189 @@
+//! Reading a host: its own namespace, those that it made, and its files.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use guestnet_core::link::Peer;
+use guestnet_core::netns;
+use guestnet_core::owner::Owner;
+use guestnet_core::{Foreign, LinkKind, LinkName, Namespace, Netns, NetnsName, Observed, Result, file};
+
+use crate::objects::{Found, NamespaceObjects, Objects};
+use crate::plan::{FoundFiles, NamedNamespace};
+
+/// The namespaces of a host, opened.
+#[derive(Default)]
+pub(crate) struct Namespaces(pub(crate) BTreeMap<Netns, Namespace>);
+
+impl Namespaces {
+    /// Opens those that are there: the ones that carry our mark, and those of `wanted` that are somebody else's.
+    pub(crate) fn refresh(&mut self, owner: Owner, wanted: &Objects) -> Result<BTreeSet<NetnsName>> {
+        let present = netns::list()?;
+        self.0.retain(|netns, _| match netns {
+            Netns::Host => true,
+            // A name may stand for a new namespace by now.
+            Netns::Named(_) => false,
+        });
+        let mut foreign = BTreeSet::new();
+        for name in present {
+            let Ok(namespace) = Namespace::named(&name) else {
+                if wanted.namespaces.contains_key(&name) {
+                    foreign.insert(name);
+                }
+                continue;
+            };
+            if namespace.owner() == Some(owner) {
+                self.0.insert(Netns::Named(name), namespace);
+            } else if wanted.namespaces.contains_key(&name) {
+                foreign.insert(name);
+            }
+        }
+        Ok(foreign)
+    }
+}
+
+/// What was found on a host.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Observation {
+    found: BTreeMap<Netns, Found>,
+    foreign_namespaces: BTreeSet<NetnsName>,
+    others: BTreeMap<NetnsName, Vec<String>>,
+    pub(crate) files: FoundFiles,
+}
+
+impl Observation {
+    /// Reads everything that is ours, and what of others' holds a key of `wanted`.
+    pub(crate) fn read(
+        namespaces: &mut Namespaces,
+        owner: Owner,
+        directory: &Path,
+        wanted: &Objects,
+    ) -> Result<Self> {
+        let foreign_namespaces = namespaces.refresh(owner, wanted)?;
+        let mut found = BTreeMap::new();
+        let empty = NamespaceObjects::default();
+        for (netns, namespace) in &mut namespaces.0 {
+            let wanted = match netns {
+                Netns::Host => &wanted.host,
+                Netns::Named(name) => wanted.namespaces.get(name).unwrap_or(&empty),
+            };
+            found.insert(netns.clone(), Found::read(namespace, wanted)?);
+        }
+        name_the_other_ends(namespaces, &mut found);
+        let mut others = BTreeMap::new();
+        for (netns, namespace) in &mut namespaces.0 {
+            // It matters only where the namespace would go.
+            if let Netns::Named(name) = netns.clone()
+                && !wanted.namespaces.contains_key(&name)
+            {
+                others.insert(name, residents(namespace, found.get(netns))?);
+            }
+        }
+        let files = file::observe(directory, owner, &wanted.files)?;
+        Ok(Self { found, foreign_namespaces, others, files })
+    }
+
+    /// What is ours.
+    pub(crate) fn ours(&self) -> Objects {
+        let mut objects = Objects { files: self.files.ours.clone(), ..Objects::default() };
+        for (netns, found) in &self.found {
+            *objects.in_namespace(netns) = found.ours();
+        }
+        objects
+    }
+
+    /// The namespaces as a set.
+    pub(crate) fn namespaces(&self) -> Observed<NamedNamespace> {
+        let mut observed = Observed::default();
+        for netns in self.found.keys() {
+            if let Netns::Named(name) = netns {
+                observed.ours.insert(NamedNamespace(name.clone()));
+            }
+        }
+        for name in &self.foreign_namespaces {
+            let what = format!("a namespace {name} that guestnet did not make for this host");
+            observed.foreign.insert(name.clone(), Foreign { what, satisfies: false });
+        }
+        observed
+    }
+
+    /// Every namespace in which something is or shall be.
+    pub(crate) fn everywhere(&self, wanted: &Objects) -> BTreeSet<Netns> {
+        let wanted = wanted.namespaces.keys().filter(|name| !self.foreign_namespaces.contains(*name));
+        self.found.keys().cloned().chain(wanted.cloned().map(Netns::Named)).collect()
+    }
+
+    /// What was found in `netns`; nothing where the namespace is not there yet.
+    pub(crate) fn in_namespace(&self, netns: &Netns) -> Found {
+        self.found.get(netns).cloned().unwrap_or_default()
+    }
+
+    /// What is wanted in `netns`.
+    pub(crate) fn wanted_in(&self, netns: &Netns, wanted: &Objects) -> NamespaceObjects {
+        match netns {
+            Netns::Host => wanted.host.clone(),
+            Netns::Named(name) => wanted.namespaces.get(name).cloned().unwrap_or_default(),
+        }
+    }
+
+    /// What lives in a namespace of ours without being ours, so that the namespace cannot be deleted.
+    pub(crate) fn others_in(&self, name: &NetnsName) -> &[String] {
+        self.others.get(name).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// The links that the kernel puts into every namespace once a module is loaded; nobody made them.
+const FALLBACKS: [&str; 13] = [
+    "lo",
+    "tunl0",
+    "gre0",
+    "gretap0",
+    "erspan0",
+    "ip_vti0",
+    "ip6_vti0",
+    "sit0",
+    "ip6tnl0",
+    "ip6gre0",
+    "ip6gretap0",
+    "ip6erspan0",
+    "teql0",
+];
+
+/// The links and tables in a namespace that are not ours.
+fn residents(namespace: &mut Namespace, found: Option<&Found>) -> Result<Vec<String>> {
+    let ours = |name: &LinkName| found.is_some_and(|found| found.links.ours.contains(name));
+    let links = namespace.link_indexes().into_keys();
+    let mut residents: Vec<String> = links
+        .filter(|name| !ours(name) && !FALLBACKS.contains(&name.as_str()))
+        .map(|name| format!("link {name}"))
+        .collect();
+    let tables = guestnet_nft::foreign_tables(namespace)?;
+    residents.extend(tables.into_iter().map(|table| format!("table {table}")));
+    Ok(residents)
+}
+
+/// Finds the other ends of veth pairs that span namespaces, which no namespace alone can name: of two ends, each
+/// gives the other's index.
+fn name_the_other_ends(namespaces: &Namespaces, found: &mut BTreeMap<Netns, Found>) {
+    let mut ends: BTreeMap<(u32, u32), Vec<(&Netns, &LinkName)>> = BTreeMap::new();
+    for (netns, namespace) in &namespaces.0 {
+        for (name, end) in namespace.veths().iter().filter(|(_, end)| end.elsewhere) {
+            ends.entry((end.index, end.peer_index)).or_default().push((netns, name));
+        }
+    }
+    for (netns, namespace) in &namespaces.0 {
+        let Some(found) = found.get_mut(netns) else { continue };
+        for (name, end) in namespace.veths().iter().filter(|(_, end)| end.elsewhere) {
+            let candidates = ends.get(&(end.peer_index, end.index)).map_or(&[][..], Vec::as_slice);
+            let mut others = candidates.iter().filter(|(other, _)| *other != netns);
+            let (Some((other, peer)), None) = (others.next(), others.next()) else { continue };
+            let Some(mut link) = found.links.ours.remove(name) else { continue };
+            let namespace = match other {
+                Netns::Host => None,
+                Netns::Named(name) => Some(name.clone()),
+            };
+            link.kind = LinkKind::Veth(Peer { peer: (*peer).clone(), namespace });
+            found.links.ours.insert(link);
+        }
+    }
+}

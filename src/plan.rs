@@ -1,0 +1,247 @@
+//! A plan: the changes that make the host as the spec wants it, to be read before it is applied.
+
+use std::fmt;
+
+use guestnet_core::set::Conflict;
+use guestnet_core::{Change, File, Netns, NetnsName, Object, Observed, Set, set};
+use serde::ser::{Serialize, SerializeStruct, Serializer};
+
+use crate::objects::{ObjectChange, Objects, changes};
+use crate::observe::Observation;
+
+/// A namespace as an object: that it is there is all there is to it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct NamedNamespace(pub(crate) NetnsName);
+
+impl Object for NamedNamespace {
+    type Key = NetnsName;
+    const KIND: &'static str = "namespace";
+    fn key(&self) -> NetnsName {
+        self.0.clone()
+    }
+}
+
+impl fmt::Display for NamedNamespace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What makes the host as it shall be. `Display` prints a line for each change: `+` is made, `~` is changed, `-` is
+/// removed; `!` is somebody else's and in the way, `=` is left although it is ours.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    pub(crate) changes: Vec<PlannedChange>,
+    pub(crate) conflicts: Vec<(Netns, Conflict)>,
+    pub(crate) left: Vec<String>,
+}
+
+/// One line of a plan.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlannedChange {
+    pub(crate) netns: Netns,
+    pub(crate) what: What,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum What {
+    Namespace(Change<NamedNamespace>),
+    Object(ObjectChange),
+    File(Change<File>),
+}
+
+impl PlannedChange {
+    /// `+`, `~` or `-`.
+    pub fn sign(&self) -> char {
+        match &self.what {
+            What::Namespace(change) => change.sign(),
+            What::Object(change) => change.sign(),
+            What::File(change) => change.sign(),
+        }
+    }
+
+    /// The change in words, without sign and namespace.
+    pub fn text(&self) -> String {
+        match &self.what {
+            What::Namespace(change) => change.text(),
+            What::Object(change) => change.text(),
+            What::File(change) => change.text(),
+        }
+    }
+
+    /// The namespace of the object.
+    pub fn namespace(&self) -> &Netns {
+        &self.netns
+    }
+
+    /// The kind of the object: `route`, `file`.
+    pub fn kind(&self) -> &'static str {
+        match &self.what {
+            What::Namespace(_) => NamedNamespace::KIND,
+            What::Object(change) => change.kind(),
+            What::File(_) => File::KIND,
+        }
+    }
+
+    /// Kind and key: what identifies the object in its namespace.
+    pub fn name(&self) -> String {
+        match &self.what {
+            What::Namespace(change) => format!("{} {}", NamedNamespace::KIND, change.key()),
+            What::Object(change) => change.name(),
+            What::File(change) => format!("{} {}", File::KIND, change.key()),
+        }
+    }
+
+    /// What it asks of the system, for errors.
+    pub(crate) fn request(&self) -> String {
+        let request = match &self.what {
+            What::Namespace(change) => return change.request(),
+            What::Object(change) => change.request(),
+            What::File(change) => return change.request(),
+        };
+        match &self.netns {
+            Netns::Host => request,
+            Netns::Named(name) => format!("{request} in namespace {name}"),
+        }
+    }
+
+    pub(crate) fn is_deletion(&self) -> bool {
+        self.sign() == '-'
+    }
+}
+
+impl Plan {
+    /// Whether the host is as wanted.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.conflicts.is_empty()
+    }
+
+    /// The changes, in the order of namespaces and kinds.
+    pub fn changes(&self) -> &[PlannedChange] {
+        &self.changes
+    }
+
+    /// What others have where ours should be, a line each. With one of these a plan cannot be applied.
+    pub fn conflicts(&self) -> Vec<String> {
+        let line = |(netns, c): &(Netns, Conflict)| match netns {
+            Netns::Host => format!("{}: there is {}", c.wanted, c.found),
+            Netns::Named(name) => format!("{} in namespace {name}: there is {}", c.wanted, c.found),
+        };
+        self.conflicts.iter().map(line).collect()
+    }
+
+    /// The difference between what is wanted and what was found.
+    pub(crate) fn between(wanted: &Objects, found: &Observation) -> Self {
+        let mut plan = Self::default();
+        let namespaces: Set<NamedNamespace> = wanted.namespaces.keys().cloned().map(NamedNamespace).collect();
+        let (mut of_namespaces, conflicts) = set::diff(&namespaces, &found.namespaces());
+        plan.conflicts.extend(conflicts.into_iter().map(|c| (Netns::Host, c)));
+        of_namespaces.retain(|change| match change {
+            Change::Delete(gone) => !plan.keeps(gone, found),
+            _ => true,
+        });
+        let goes = |name: &NetnsName| {
+            of_namespaces.iter().any(|c| matches!(c, Change::Delete(NamedNamespace(gone)) if gone == name))
+        };
+        for change in &of_namespaces {
+            let netns = Netns::Named(change.key());
+            plan.changes.push(PlannedChange { netns, what: What::Namespace(change.clone()) });
+        }
+        for netns in found.everywhere(wanted) {
+            // With a namespace goes all that is in it.
+            if matches!(&netns, Netns::Named(name) if goes(name)) {
+                continue;
+            }
+            let (changes, conflicts) = changes(&found.wanted_in(&netns, wanted), &found.in_namespace(&netns));
+            plan.changes.extend(
+                changes.into_iter().map(|c| PlannedChange { netns: netns.clone(), what: What::Object(c) }),
+            );
+            plan.conflicts.extend(conflicts.into_iter().map(|c| (netns.clone(), c)));
+        }
+        let (changes, conflicts) = set::diff(&wanted.files, &found.files);
+        plan.changes
+            .extend(changes.into_iter().map(|c| PlannedChange { netns: Netns::Host, what: What::File(c) }));
+        plan.conflicts.extend(conflicts.into_iter().map(|c| (Netns::Host, c)));
+        plan
+    }
+
+    /// Whether a namespace that is no longer wanted has to stay, because others live in it.
+    fn keeps(&mut self, gone: &NamedNamespace, found: &Observation) -> bool {
+        let others = found.others_in(&gone.0);
+        if others.is_empty() {
+            return false;
+        }
+        self.left.push(format!("namespace {gone}: it holds what is not guestnet's: {}", others.join(", ")));
+        true
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = |netns: &Netns| netns.to_string();
+        let width = self.changes.iter().map(|c| place(&c.netns).len()).max().unwrap_or(0);
+        for change in &self.changes {
+            writeln!(f, "{} {:width$}  {}", change.sign(), place(&change.netns), change.text())?;
+        }
+        for conflict in self.conflicts() {
+            writeln!(f, "! {conflict}")?;
+        }
+        for left in &self.left {
+            writeln!(f, "= {left}")?;
+        }
+        let count = |sign| self.changes.iter().filter(|c| c.sign() == sign).count();
+        if self.is_empty() {
+            return f.write_str("nothing to do");
+        }
+        write!(f, "{} to make, {} to change, {} to remove", count('+'), count('~'), count('-'))?;
+        if self.conflicts.is_empty() { Ok(()) } else { write!(f, ", {} in the way", self.conflicts.len()) }
+    }
+}
+
+impl Serialize for PlannedChange {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::Error as _;
+        let fail = |e: serde_json::Error| S::Error::custom(e);
+        let (object, was) = match &self.what {
+            What::Namespace(change) => (serde_json::json!({ "name": change.key() }), None),
+            What::Object(change) => change.to_json().map_err(fail)?,
+            What::File(Change::Create(o) | Change::Delete(o)) => {
+                (serde_json::to_value(o).map_err(fail)?, None)
+            }
+            What::File(Change::Replace { old, new }) => {
+                (serde_json::to_value(new).map_err(fail)?, Some(serde_json::to_value(old).map_err(fail)?))
+            }
+        };
+        let operation = match self.sign() {
+            '+' => "create",
+            '-' => "delete",
+            _ => "replace",
+        };
+        let netns = match &self.netns {
+            Netns::Host => None,
+            Netns::Named(name) => Some(name),
+        };
+        let mut out = serializer.serialize_struct("Change", 6)?;
+        out.serialize_field("operation", operation)?;
+        out.serialize_field("namespace", &netns)?;
+        out.serialize_field("kind", self.kind())?;
+        out.serialize_field("text", &self.text())?;
+        out.serialize_field("object", &object)?;
+        out.serialize_field("was", &was)?;
+        out.end()
+    }
+}
+
+impl Serialize for Plan {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut out = serializer.serialize_struct("Plan", 4)?;
+        out.serialize_field("version", &crate::spec::VERSION)?;
+        out.serialize_field("changes", &self.changes)?;
+        out.serialize_field("conflicts", &self.conflicts())?;
+        out.serialize_field("left", &self.left)?;
+        out.end()
+    }
+}
+
+/// What was found of the files, for a plan.
+pub(crate) type FoundFiles = Observed<File>;

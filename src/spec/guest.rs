@@ -1,0 +1,237 @@
+//! A guest: its place, its interfaces, its addresses, its tunnels.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+use guestnet_core::link::TapOptions;
+use guestnet_core::{LinkName, Mac, Netns, NetnsName};
+use guestnet_xfrm::TunnelSpec;
+use ipnet::{Ipv4Net, Ipv6Net};
+use serde::{Deserialize, Serialize};
+
+use super::Nat;
+
+/// A virtual machine, a container, whatever has interfaces on the host.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Guest {
+    /// Its name: of its namespace, its files and, as far as they fit, its links.
+    pub name: GuestName,
+    /// Whether it has a namespace of its own or lives in the host's.
+    #[serde(default)]
+    pub placement: Placement,
+    /// How its namespace is joined to the host's. Means nothing for a guest in the host's.
+    #[serde(default, skip_serializing_if = "Transit::is_default")]
+    pub transit: Transit,
+    /// The address of its namespace: where its tunnels end. In the host's namespace it is the host's, and there already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<Ipv6Addr>,
+    /// Addresses of the guest for which the host answers neighbour solicitations on its uplink, because the router
+    /// there takes them to be on the link.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub proxied: Vec<Ipv6Addr>,
+    /// Its interfaces.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub interfaces: Vec<Interface>,
+    /// How its addresses are translated, where it differs from the host's; only in a namespace of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nat: Option<Nat>,
+    /// Its tunnels to guests on other hosts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tunnels: Vec<TunnelSpec>,
+}
+
+/// The name of a guest: 1 to 63 characters from `a-z A-Z 0-9 _ -`, starting with a letter or digit.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct GuestName(String);
+
+/// Where a guest's interfaces are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Placement {
+    /// In a namespace of its own, which has its name.
+    #[default]
+    Own,
+    /// In a namespace of its own with this name.
+    Namespace(NetnsName),
+    /// In the host's namespace, where all such guests share the same rules, each as an element of the same maps.
+    Host,
+}
+
+/// The veth pair between a guest's namespace and the host's. All of it has defaults.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Transit {
+    /// The host's end; left out: `vetho` and the guest's name, shortened if need be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host_link: Option<LinkName>,
+    /// The guest's end; left out: `vethi` and the guest's name, shortened if need be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guest_link: Option<LinkName>,
+    /// The MAC address of the host's end; left out: derived from the names. The IPv6 link-local address follows from it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host_mac: Option<Mac>,
+    /// The MAC address of the guest's end; left out: derived from the names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guest_mac: Option<Mac>,
+    /// The IPv4 address of the host's end; left out: 169.254.0.1, which every pair may have, for it is not routed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host_ipv4: Option<Ipv4Addr>,
+    /// The IPv4 address of the guest's end; left out: 169.254.0.2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guest_ipv4: Option<Ipv4Addr>,
+    /// The MTU of both ends; left out: 1500.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u32>,
+}
+
+/// An interface of a guest, from the host's side.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Interface {
+    /// The name of the link on the host's side: `tapvm7m86kv`.
+    pub name: LinkName,
+    /// What the link is; left out: a tap.
+    #[serde(default)]
+    pub kind: InterfaceKind,
+    /// The MAC address that the guest uses. DHCP and the routes through its link-local address need it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<Mac>,
+    /// The MTU of the link, announced to the guest; left out: 1500, not announced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u32>,
+    /// Its public IPv4 address, translated to and from the private one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_ipv4: Option<Ipv4Addr>,
+    /// Its private IPv4 address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub private_ipv4: Option<Ipv4Addr>,
+    /// The address of the host's side of the link, the guest's router. As a prefix that holds the private address it
+    /// is the network that the guest takes itself to be in (`192.168.0.1/24`), in which the host answers ARP for all
+    /// others. Left out: 169.254.1.1/32, and the guest is told that nothing but its router is on the link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub gateway_ipv4: Option<Ipv4Net>,
+    /// Its public IPv6 prefix, routed to it as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub public_ipv6: Option<Ipv6Net>,
+    /// Its private IPv6 prefix, reached by guests on other hosts through tunnels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub private_ipv6: Option<Ipv6Net>,
+    /// More IPv6 prefixes, routed to the guest's own address as a router of its own; needs `mac`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<String>")]
+    pub routed_ipv6: Vec<Ipv6Net>,
+    /// What dnsmasq serves on the link; left out: addresses, by DHCP and router advertisement. `null`: nothing.
+    #[serde(default = "serve")]
+    pub serve: Option<Serve>,
+}
+
+fn serve() -> Option<Serve> {
+    Some(Serve::default())
+}
+
+/// What a guest's interface is on the host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum InterfaceKind {
+    /// A tap, which a virtual machine monitor opens.
+    Tap(TapOptions),
+    /// A dummy, for a guest that is yet to come.
+    Dummy,
+}
+
+impl Default for InterfaceKind {
+    fn default() -> Self {
+        Self::Tap(TapOptions::default())
+    }
+}
+
+/// What a guest is told by DHCP and router advertisements.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Serve {
+    /// DNS servers of either family.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dns: Vec<IpAddr>,
+}
+
+impl Transit {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Guest {
+    /// The namespace that its interfaces are in.
+    pub fn netns(&self) -> Netns {
+        match &self.placement {
+            Placement::Host => Netns::Host,
+            Placement::Namespace(name) => Netns::Named(name.clone()),
+            // Every guest name is a namespace name.
+            Placement::Own => self.name.as_str().parse().map_or(Netns::Host, Netns::Named),
+        }
+    }
+
+    /// Whether it lives in the host's own namespace.
+    pub fn is_on_host(&self) -> bool {
+        self.placement == Placement::Host
+    }
+
+    /// Whether anything of it speaks IPv4.
+    pub fn has_ipv4(&self) -> bool {
+        self.interfaces.iter().any(|i| i.private_ipv4.is_some() || i.public_ipv4.is_some())
+    }
+}
+
+impl GuestName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for GuestName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+        if text.is_empty() || text.len() > 63 || !plain || text.starts_with(['-', '_']) {
+            let form = "1 to 63 letters, digits, '_' and '-', the first a letter or digit";
+            return Err(format!("{text:?} is not a name for a guest: {form}"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for GuestName {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<GuestName> for String {
+    fn from(name: GuestName) -> Self {
+        name.0
+    }
+}
+
+impl fmt::Display for GuestName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl schemars::JsonSchema for GuestName {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "GuestName".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$" })
+    }
+}

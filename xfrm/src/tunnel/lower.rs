@@ -1,0 +1,100 @@
+//! From a tunnel to its states and policies. Pure.
+
+use std::net::IpAddr;
+
+use guestnet_core::{Error, Result};
+use ipnet::IpNet;
+
+use super::{PinSpi, TunnelSpec};
+use crate::derive::{Inner, Purpose};
+use crate::policy::{Direction, Policy, Template};
+use crate::selector::Selector;
+use crate::source::{KeySource, Source};
+use crate::spi::Spi;
+use crate::state::State;
+
+/// Whether a state encrypts or decrypts at this end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    Out,
+    In,
+}
+
+impl TunnelSpec {
+    /// The states and policies of this end.
+    ///
+    /// # Errors
+    /// `Malformed` for a spec that [`TunnelSpec::check`] has something to say about, above all one whose secrets
+    /// were not read.
+    pub fn lower(&self) -> Result<(Vec<State>, Vec<Policy>)> {
+        let mut states = Vec::new();
+        for way in [Way::Out, Way::In] {
+            for inner in self.inners() {
+                states.push(self.state(way, inner)?);
+            }
+        }
+        let mut policies = Vec::new();
+        for pair in &self.pairs {
+            let (local, remote) = (&pair.local, &pair.remote);
+            policies.push(self.policy(Way::Out, Direction::Out, local, remote)?);
+            policies.push(self.policy(Way::In, Direction::Fwd, remote, local)?);
+            if pair.host {
+                policies.push(self.policy(Way::In, Direction::In, remote, local)?);
+            }
+        }
+        Ok((states, policies))
+    }
+
+    fn state(&self, way: Way, inner: Inner) -> Result<State> {
+        let (src, dst) = self.ends(way);
+        let (spi, key) = self.spi_and_key(way, inner)?;
+        Ok(State {
+            reqid: self.reqid(),
+            icv: self.icv,
+            // Only the receiver keeps a window, but the kernel wants one of every state with extended sequence
+            // numbers: the smallest, then.
+            replay_window: if way == Way::In { self.replay_window } else { self.esn.into() },
+            esn: self.esn,
+            selector: inner.selector(),
+            lifetimes: self.lifetimes,
+            ..State::new(src, dst, spi, self.algorithm, key)
+        })
+    }
+
+    fn policy(&self, way: Way, direction: Direction, from: &IpNet, to: &IpNet) -> Result<Policy> {
+        let (src, dst) = self.ends(way);
+        let pinned = way == Way::Out || self.pin_spi == PinSpi::All;
+        let spi = pinned.then(|| self.spi(way, self.inner_of(from))).transpose()?;
+        let template = Template { spi, ..Template::tunnel(src, dst, self.reqid()) };
+        let policy = Policy::through(Selector::new(*from, *to), direction, template);
+        Ok(Policy { priority: self.priority, ..policy })
+    }
+
+    /// The outer source and destination.
+    fn ends(&self, way: Way) -> (IpAddr, IpAddr) {
+        match way {
+            Way::Out => (self.local, self.remote),
+            Way::In => (self.remote, self.local),
+        }
+    }
+
+    pub(super) fn spi(&self, way: Way, inner: Inner) -> Result<Spi> {
+        self.spi_and_key(way, inner).map(|(spi, _)| spi)
+    }
+
+    pub(super) fn spi_and_key(&self, way: Way, inner: Inner) -> Result<(Spi, KeySource)> {
+        let missing =
+            |what: &str| Error::malformed(format!("the tunnel from {} to {}", self.local, self.remote), what);
+        if let Some(states) = &self.states {
+            let direction = if way == Way::Out { &states.outbound } else { &states.inbound };
+            let given = direction.get(inner).ok_or_else(|| missing("a state is not given"))?;
+            return Ok((given.spi, given.key.clone()));
+        }
+        let secret = self.secret.as_ref().and_then(Source::given);
+        let secret = secret.ok_or_else(|| missing("its secret is missing or was not read"))?;
+        let (src, dst) = self.ends(way);
+        let purpose = Purpose { src, dst, inner, tunnel: self.id, generation: self.generation };
+        let spi = purpose.spi(secret);
+        Ok((spi, purpose.key(secret, spi, self.algorithm).into()))
+    }
+}
