@@ -4,7 +4,6 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use guestnet_lab::{Capability, has};
 
 use crate::run::{find, run};
 
@@ -74,11 +73,6 @@ fn install_missing(needs: &[Need]) -> Result<()> {
         Some(need) => bail!("{} was installed and is still not found", need.package),
         None => Ok(()),
     }
-}
-
-/// Whether the running kernel takes ESP states.
-pub fn kernel_has_esp() -> bool {
-    guestnet_lab::Netns::anonymous().is_ok() && has(Capability::Esp).is_ok()
 }
 
 /// Whether `apt-get` knows which packages there are.

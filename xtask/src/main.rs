@@ -1,6 +1,7 @@
 //! The developer's commands. `cargo xtask` lists them.
 
 mod architecture;
+mod demo;
 mod deps;
 mod place;
 mod run;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 const USAGE: &str = "\
+cargo xtask demo                two hosts, their guests and an internet, shown as a table
 cargo xtask test [--quick]      everything that must hold; --quick leaves out what needs the second kernel
 cargo xtask deps                install what building and testing need on a Debian machine
 cargo xtask vm -- COMMAND...    run COMMAND in the second kernel, here, with this environment
@@ -37,6 +39,11 @@ fn dispatch(arguments: &[String]) -> Result<u8> {
             print!("{USAGE}");
             Ok(0)
         }
+        ["demo"] => demo::start(),
+        // What `demo` runs: to see whether this kernel will do, on a kernel that will, and in namespaces there.
+        ["demo-probe"] => demo::probe(),
+        ["demo-here"] => demo::isolated_here(),
+        ["demo-inside"] => demo::inside(),
         ["test"] => test::run(test::Extent::Whole),
         ["test", "--quick"] => test::run(test::Extent::Quick),
         // What `test` runs inside the second kernel.
