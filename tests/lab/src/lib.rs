@@ -13,15 +13,33 @@
 //! }
 //! ```
 
+mod cable;
+mod capture;
 mod command;
+mod daemon;
+mod dhcp;
+pub mod echo;
+pub mod frame;
 mod isolated;
+mod mac;
 mod need;
+mod neighbour;
 mod netns;
+mod ping;
 mod sys;
 mod wait;
 
+pub use cable::Guest;
+pub use capture::{Capture, send_frame};
 pub use command::{die_with_parent, is_root, output, sh};
+pub use daemon::{Daemon, dnsmasq};
+pub use dhcp::{Lease, dhcp};
+pub use echo::Echo;
+pub use frame::Frame;
 pub use isolated::{Outcome, enter, isolate, isolated, scratch};
+pub use mac::Mac;
 pub use need::{Capability, has, need, need_program, skip};
+pub use neighbour::{arp, solicit};
 pub use netns::Netns;
+pub use ping::{Echoed, path_mtu, ping, ping_of_size};
 pub use wait::wait_until;
