@@ -1,0 +1,100 @@
+//! From the spec to tables.
+
+use std::collections::BTreeMap;
+
+use guestnet_nft::{DataType, Element, Family, Set, Table, TableName};
+use ipnet::IpNet;
+
+use crate::rules::{ERRORS, UNTRANSLATED, Words, inbound, name, outbound};
+use crate::{NatSpec, Pair};
+
+/// The table of the IPv4 pairs: `nft list table ip guestnet_nat`.
+pub const TABLE_IPV4: &str = "guestnet_nat";
+/// The table of the IPv6 pairs: `nft list table ip6 guestnet_nat6`.
+pub const TABLE_IPV6: &str = "guestnet_nat6";
+
+/// Destinations that are always untranslated, because routers do not pass them on: link-local, multicast, broadcast.
+/// Services for guests live there, and the answers would not find the way back.
+pub const LINK_SCOPE: [&str; 5] =
+    ["169.254.0.0/16", "224.0.0.0/4", "255.255.255.255/32", "fe80::/10", "ff00::/8"];
+
+/// Up to here a map grows by itself; kept small because a guest can have a namespace of its own, with a map for it.
+const FEW: usize = 1024;
+/// Room for many: 4 MiB of hash buckets a map, filled in half the time.
+const MANY: usize = 262_144;
+
+impl NatSpec {
+    /// The tables that do it: one for each family of which there are pairs. Their chains and rules depend on the mode
+    /// and on the lengths of the prefixes, not on how many there are.
+    ///
+    /// A prefix that does not end with a byte becomes up to 128 elements of the next whole byte's length.
+    pub fn lower(&self) -> Vec<Table> {
+        [(Family::Ip, TABLE_IPV4), (Family::Ip6, TABLE_IPV6)]
+            .into_iter()
+            .filter_map(|(family, name)| self.table(family, table_name(name)))
+            .collect()
+    }
+
+    fn table(&self, family: Family, table: TableName) -> Option<Table> {
+        let of_family = |net: &IpNet| net.addr().is_ipv6() == (family == Family::Ip6);
+        let mut by_length: BTreeMap<u8, Vec<Pair>> = BTreeMap::new();
+        for pair in self.pairs.iter().filter(|pair| of_family(&pair.public) && pair.mismatch().is_none()) {
+            for pair in in_whole_bytes(pair) {
+                by_length.entry(pair.public.prefix_len()).or_default().push(pair);
+            }
+        }
+        // Longest first, as in a routing table, for the reader: no two overlap.
+        let words = Words { family, lengths: by_length.keys().rev().copied().collect() };
+        if words.lengths.is_empty() {
+            return None;
+        }
+        let (errors, types): (_, &[u8]) = match family {
+            Family::Ip6 => (DataType::Icmpv6Type, &[1, 2, 3, 4]),
+            _ => (DataType::IcmpType, &[3, 11, 12]),
+        };
+        let link_scope = LINK_SCOPE.into_iter().filter_map(|net| net.parse::<IpNet>().ok());
+        let untranslated = link_scope.chain(self.untranslated.iter().map(IpNet::trunc)).filter(of_family);
+        let data = words.data();
+        let mut table = Table::new(family, table)
+            .set(Set::new(name(UNTRANSLATED), data).interval().with(untranslated.map(Element::new)))
+            .set(Set::new(name(ERRORS), errors).with(types.iter().map(|kind| Element::new(*kind))));
+        for (length, pairs) in by_length {
+            let map = |name, elements: Vec<Element>| {
+                let map = Set::map(name, data, data).with(elements);
+                Set { size: room(map.elements.len()), ..map }
+            };
+            let mapping = |from: &IpNet, to: &IpNet| Element::mapping(from.addr(), to.addr());
+            let inward = pairs.iter().map(|pair| mapping(&pair.public, &pair.private)).collect();
+            let outward = pairs.iter().map(|pair| mapping(&pair.private, &pair.public)).collect();
+            table = table.set(map(inbound(length), inward)).set(map(outbound(length), outward));
+        }
+        Some(words.chains(self.mode).into_iter().fold(table, Table::chain))
+    }
+}
+
+/// The pair, cut into pairs whose prefixes end with a byte. None where everything is translated.
+fn in_whole_bytes(pair: &Pair) -> Vec<Pair> {
+    let length = pair.public.prefix_len().next_multiple_of(8);
+    if length == 0 {
+        return Vec::new();
+    }
+    let (public, private) = (pair.public.trunc().subnets(length), pair.private.trunc().subnets(length));
+    let (Ok(public), Ok(private)) = (public, private) else { return Vec::new() };
+    public.zip(private).map(|(public, private)| Pair { public, private }).collect()
+}
+
+/// For how many elements a map with `count` makes room.
+fn room(count: usize) -> Option<u32> {
+    if count <= FEW {
+        return None;
+    }
+    let mut room = MANY;
+    while room < count.saturating_mul(2) {
+        room = room.saturating_mul(4);
+    }
+    u32::try_from(room).ok()
+}
+
+fn table_name(text: &str) -> TableName {
+    text.parse().unwrap_or_else(|e| unreachable!("{e}"))
+}

@@ -1,0 +1,233 @@
+//! The rules, in words for both families.
+
+use guestnet_nft::expr::{Bytes, Cmp, CmpOp, Fib, FibFlag, FibResult, Map, Register};
+use guestnet_nft::{
+    Chain, ChainType, DataType, Expr, Family, Field, Hook, Name, Rule, Statement, icmp, icmpv6, ip, ip6,
+    meta, statement,
+};
+
+use crate::Mode;
+
+/// The bit of the packet mark by which, in [`Mode::Tracked`], a packet whose destination was translated on its way in
+/// is known on its way out, where its source is translated even if its destination is private by now. It is only ever
+/// set between the two, and all others are left alone. A routing rule that looks at marks should mask it out.
+pub const MARK: u32 = 0x0100_0000;
+
+/// `raw`: before conntrack, which is at -200.
+const BEFORE_CONNTRACK: i32 = -300;
+/// Behind conntrack's own translation (`srcnat`, 100), and behind where others filter.
+const BEHIND_CONNTRACK: i32 = 300;
+
+/// `RTN_LOCAL`: an address of this namespace.
+const LOCAL: u32 = 2;
+const ICMP: u8 = 1;
+const ICMPV6: u8 = 58;
+
+/// What a table is about: a family, and the lengths of the prefixes that it translates.
+pub struct Words {
+    /// IPv4 or IPv6.
+    pub family: Family,
+    /// In bits, whole bytes.
+    pub lengths: Vec<u8>,
+}
+
+/// Set of destinations that are left alone.
+pub const UNTRANSLATED: &str = "untranslated";
+/// Set of the types of ICMP errors.
+pub const ERRORS: &str = "errors";
+
+/// The map from public to private prefixes of `length` bits.
+pub fn inbound(length: u8) -> Name {
+    name(&format!("inbound{length}"))
+}
+
+/// The map from private to public prefixes of `length` bits.
+pub fn outbound(length: u8) -> Name {
+    name(&format!("outbound{length}"))
+}
+
+/// A name that is fit by construction.
+pub fn name(text: &str) -> Name {
+    text.parse().unwrap_or_else(|e| unreachable!("{e}"))
+}
+
+impl Words {
+    /// The chains.
+    pub fn chains(&self, mode: Mode) -> Vec<Chain> {
+        let entry = name(if mode == Mode::Notrack { "both_ways" } else { "inward" });
+        let prerouting = Chain::base(name("prerouting"), Hook::Prerouting, BEFORE_CONNTRACK)
+            .rule(Rule::new().with(statement::goto(entry.clone())));
+        let mut output = Chain::base(name("output"), Hook::Output, BEFORE_CONNTRACK).rule(
+            Rule::new()
+                .with(self.is_error())
+                .with(statement::goto(entry.clone()))
+                .comment("our own errors about packets that were translated already"),
+        );
+        // Its packets have to be routed again when they are given another destination.
+        output.base.iter_mut().for_each(|base| base.kind = ChainType::Route);
+        let mut chains = vec![prerouting, output];
+        match mode {
+            Mode::Notrack => {
+                let chain = self.find_destination(Chain::regular(entry));
+                let chain = self.stay_private(chain);
+                let local = Rule::new()
+                    .with(is_local())
+                    .with(statement::return_())
+                    .comment("answers of the namespace itself are not translated");
+                chains.push(chain.rule(local).rule(Rule::new().with(statement::goto(name("outward")))));
+                let arrived = Chain::regular(name("arrived")).rule(Rule::new().with(statement::notrack()));
+                let hairpin = Rule::new()
+                    .with(statement::goto(name("outward")))
+                    .comment("hairpin: the source too, whatever the destination");
+                chains.push(self.quoted_source(arrived).rule(hairpin));
+            }
+            Mode::Tracked => {
+                chains.push(self.find_destination(Chain::regular(entry)));
+                let mark = Rule::new()
+                    .with(meta::mark().set_bits(MARK, MARK))
+                    .comment("for postrouting: the destination was public");
+                chains.push(self.quoted_source(Chain::regular(name("arrived")).rule(mark)));
+                let hairpin = Rule::new()
+                    .with(meta::mark().has(MARK))
+                    .with(meta::mark().set_bits(MARK, 0_u32))
+                    .with(statement::goto(name("outward")))
+                    .comment("hairpin: the source too, whatever the destination");
+                let postrouting =
+                    Chain::base(name("postrouting"), Hook::Postrouting, BEHIND_CONNTRACK).rule(hairpin);
+                let postrouting = self.stay_private(postrouting);
+                chains.push(postrouting.rule(Rule::new().with(statement::goto(name("outward")))));
+            }
+        }
+        chains.push(self.outward(mode));
+        chains
+    }
+
+    /// From public to private: the outer destination. Who is found goes on to `arrived`.
+    fn find_destination(&self, mut chain: Chain) -> Chain {
+        if self.family == Family::Ip6 {
+            // RFC 4861: router and neighbour solicitations and advertisements, redirects.
+            let rule = Rule::new()
+                .with(meta::l4proto().eq(ICMPV6))
+                .with(icmpv6::kind().within(133_u8, 137_u8))
+                .with(statement::return_())
+                .comment("neighbour discovery is between neighbours");
+            chain = chain.rule(rule);
+        }
+        self.lengths.iter().fold(chain, |chain, length| {
+            let set = self.translate(self.daddr(), *length, inbound(*length));
+            chain.rule(Rule::new().with(set).with(statement::goto(name("arrived"))))
+        })
+    }
+
+    /// Returns with packets whose source stays private.
+    fn stay_private(&self, chain: Chain) -> Chain {
+        let untranslated = Rule::new()
+            .with(self.daddr().is_in(name(UNTRANSLATED)))
+            .with(statement::return_())
+            .comment("to where private addresses are known");
+        self.lengths.iter().fold(chain.rule(untranslated), |chain, length| {
+            let neighbour = Rule::new()
+                .with(self.has(self.daddr(), *length, outbound(*length)))
+                .with(statement::return_())
+                .comment("a neighbour, called by the private address");
+            chain.rule(neighbour)
+        })
+    }
+
+    /// The source in the quote of an error for a guest, which is the guest.
+    fn quoted_source(&self, chain: Chain) -> Chain {
+        self.lengths.iter().fold(chain, |chain, length| {
+            let set = self.translate(self.quoted_saddr(), *length, inbound(*length));
+            chain.rule(
+                Rule::new()
+                    .with(self.is_error())
+                    .with(set)
+                    .comment("what an error quotes was sent by the guest"),
+            )
+        })
+    }
+
+    /// From private to public: the outer source; and the destination in the quote of an error about a guest, be it
+    /// by the guest or by a router before it.
+    fn outward(&self, mode: Mode) -> Chain {
+        let end = || if mode == Mode::Notrack { statement::notrack() } else { Statement::new() };
+        let quoted = self.lengths.iter().map(|length| {
+            let set = self.translate(self.quoted_daddr(), *length, outbound(*length));
+            Rule::new()
+                .with(self.is_error())
+                .with(set)
+                .with(end())
+                .comment("what an error quotes was sent to the public address")
+        });
+        let outer = self.lengths.iter().map(|length| {
+            Rule::new().with(self.translate(self.saddr(), *length, outbound(*length))).with(end())
+        });
+        quoted.chain(outer).fold(Chain::regular(name("outward")), Chain::rule)
+    }
+
+    /// The first `length` bits of `field` set to what `map` has for them.
+    fn translate(&self, field: Field, length: u8, map: Name) -> Statement {
+        if self.is_whole(length) {
+            return field.clone().set(field.map(map));
+        }
+        field.clone().first_bytes(length / 8).set(field.prefix(length).map(map))
+    }
+
+    /// Whether `map` has the first `length` bits of `field`. Linux before 6.8 looks a map up only for its data.
+    fn has(&self, field: Field, length: u8, map: Name) -> Statement {
+        let field = if self.is_whole(length) { field } else { field.prefix(length) };
+        let mut statement = field.is_in(map.clone());
+        statement.pop();
+        let register = Register::default();
+        statement.push(Map { map, register, to: register }.into());
+        let data = Bytes(vec![0; self.data().size()]);
+        statement.push(Cmp { op: CmpOp::Ne, data, register }.into());
+        statement
+    }
+
+    fn is_whole(&self, length: u8) -> bool {
+        usize::from(length) == self.data().size() * 8
+    }
+
+    /// An ICMP error: one that quotes what it is about.
+    fn is_error(&self) -> Statement {
+        let (protocol, kind) = match self.family {
+            Family::Ip6 => (ICMPV6, icmpv6::kind()),
+            _ => (ICMP, icmp::kind()),
+        };
+        [meta::l4proto().eq(protocol), kind.is_in(name(ERRORS))].concat()
+    }
+
+    /// The type of its addresses.
+    pub fn data(&self) -> DataType {
+        self.either(DataType::Ipv4Addr, DataType::Ipv6Addr)
+    }
+
+    fn saddr(&self) -> Field {
+        self.either(ip::saddr(), ip6::saddr())
+    }
+
+    fn daddr(&self) -> Field {
+        self.either(ip::daddr(), ip6::daddr())
+    }
+
+    fn quoted_saddr(&self) -> Field {
+        self.either(icmp::quoted_saddr(), icmpv6::quoted_saddr())
+    }
+
+    fn quoted_daddr(&self) -> Field {
+        self.either(icmp::quoted_daddr(), icmpv6::quoted_daddr())
+    }
+
+    fn either<T>(&self, ipv4: T, ipv6: T) -> T {
+        if self.family == Family::Ip6 { ipv6 } else { ipv4 }
+    }
+}
+
+/// `fib daddr type local`
+fn is_local() -> Statement {
+    let register = Register::default();
+    let fib = Fib { result: FibResult::Addrtype, flags: [FibFlag::Daddr].into(), present: false, register };
+    let data = Bytes(LOCAL.to_ne_bytes().to_vec());
+    vec![Expr::from(fib), Cmp { op: CmpOp::Eq, data, register }.into()]
+}
