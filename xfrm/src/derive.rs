@@ -155,7 +155,10 @@ mod tests {
         assert_eq!(purpose.spi(&secret).to_string(), "0xa51ac09a");
         let key = |p: Purpose, a| p.key(&secret, p.spi(&secret), a);
         let hex = |text: &str| text.parse::<Key>().unwrap();
-        assert_eq!(key(purpose, Algorithm::Aes256Gcm), hex("240695a567c34521c7280f9f7b0feae1cd131d50a883c1e1f4d0e93d905a1b0faa75bf25"));
+        assert_eq!(
+            key(purpose, Algorithm::Aes256Gcm),
+            hex("240695a567c34521c7280f9f7b0feae1cd131d50a883c1e1f4d0e93d905a1b0faa75bf25")
+        );
         let v4 = Purpose {
             src: "192.0.2.1".parse().unwrap(),
             dst: "198.51.100.2".parse().unwrap(),

@@ -92,7 +92,10 @@ mod tests {
         assert_eq!(key.algorithm(), Algorithm::Aes128Gcm);
         // python3 -c 'import hashlib; print(hashlib.sha256(bytes(range(20))).hexdigest()[:16])'
         assert_eq!(format!("{key:?} {key}"), "(hidden) e7aebf577f60412f (hidden) e7aebf577f60412f");
-        assert_eq!("01".repeat(36).parse::<Key>().unwrap_err().to_string(), "a key is random; this one repeats a single byte");
+        assert_eq!(
+            "01".repeat(36).parse::<Key>().unwrap_err().to_string(),
+            "a key is random; this one repeats a single byte"
+        );
         let words = "abcd1234".repeat(4).parse::<Key>().unwrap_err().to_string();
         assert!(words.ends_with("this has 16 bytes") && !words.contains("abcd"), "{words}");
     }

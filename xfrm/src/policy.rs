@@ -68,7 +68,18 @@ impl fmt::Display for Direction {
 
 /// Whether packets may go.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
@@ -109,7 +120,18 @@ pub struct Template {
 
 /// Whether a template has to be followed.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
@@ -171,7 +193,10 @@ impl Policy {
         self.selector.check(&path.field("selector"), problems);
         let list = path.field("templates");
         if self.templates.len() > MOST_TEMPLATES {
-            problems.at(&list, format!("the kernel takes {MOST_TEMPLATES} templates, not {}", self.templates.len()));
+            problems.at(
+                &list,
+                format!("the kernel takes {MOST_TEMPLATES} templates, not {}", self.templates.len()),
+            );
         }
         if self.templates.is_empty() && !reqids.contains(&0) {
             let words = "in a namespace that guestnet shares it knows a policy by the reqid of a template; there is none";
@@ -197,7 +222,13 @@ impl Template {
         Self { src, dst, spi: None, reqid, mode: Mode::Tunnel, level: Level::Required }
     }
 
-    fn check(&self, reqids: &RangeInclusive<u32>, direction: Direction, path: &Path, problems: &mut Problems) {
+    fn check(
+        &self,
+        reqids: &RangeInclusive<u32>,
+        direction: Direction,
+        path: &Path,
+        problems: &mut Problems,
+    ) {
         if self.mode == Mode::Tunnel {
             check_outer(self.src, self.dst, &path.field("dst"), problems);
         }

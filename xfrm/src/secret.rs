@@ -26,7 +26,9 @@ impl Bytes {
         let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).unwrap_or(text);
         let bytes = base16ct::mixed::decode_vec(digits).map_err(|_| {
             let count = digits.chars().count();
-            SecretError(format!("{what} is hex digits in pairs, 0x before them or not; this is not, it has {count} characters"))
+            SecretError(format!(
+                "{what} is hex digits in pairs, 0x before them or not; this is not, it has {count} characters"
+            ))
         })?;
         Ok(Self::new(bytes))
     }
@@ -163,7 +165,10 @@ mod tests {
     fn errors_do_not_repeat_the_secret() {
         for bad in ["0xsecret", "deadbee", "deadbeef", &"ab".repeat(32), &"12".repeat(257)] {
             let words = bad.parse::<PairSecret>().unwrap_err().to_string();
-            assert!(!words.contains(bad) && !words.contains("dead") && !words.contains("secret\u{22}"), "{words}");
+            assert!(
+                !words.contains(bad) && !words.contains("dead") && !words.contains("secret\u{22}"),
+                "{words}"
+            );
         }
         let words = "deadbeefdeadbeefdeadbeef".parse::<Fingerprint>().unwrap_err().to_string();
         assert!(!words.contains("dead"), "{words}");

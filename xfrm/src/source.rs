@@ -189,7 +189,8 @@ impl<'de, T: Material> Visitor<'de> for SourceVisitor<T> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Source<T>, A::Error> {
         let entry = map.next_entry::<Text, Text>().map_err(|_| self.refuse::<A::Error>())?;
-        let (Some((Text(kind), Text(value))), Ok(None)) = (entry, map.next_entry::<IgnoredAny, IgnoredAny>()) else {
+        let (Some((Text(kind), Text(value))), Ok(None)) = (entry, map.next_entry::<IgnoredAny, IgnoredAny>())
+        else {
             return Err(self.refuse());
         };
         match kind.as_str() {
@@ -232,7 +233,10 @@ impl<T: Material> schemars::JsonSchema for Source<T> {
         if T::WHAT == Key::WHAT { "KeySource".into() } else { "SecretSource".into() }
     }
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        let description = format!("{}: hex digits, a file that holds them, or the fingerprint of what the kernel has", T::WHAT);
+        let description = format!(
+            "{}: hex digits, a file that holds them, or the fingerprint of what the kernel has",
+            T::WHAT
+        );
         let only = |name: &str, pattern: &str| {
             schemars::json_schema!({
                 "type": "object", "properties": { name: { "type": "string", "pattern": pattern } },
@@ -300,7 +304,9 @@ mod tests {
             assert!(!words.contains("98765"), "{bad}: {words}");
             let words = serde_json::from_str::<SecretSource>(&bad).unwrap_err().to_string();
             assert!(!words.contains("98765"), "{bad}: {words}");
-            if let Err(e) = toml::from_str::<std::collections::BTreeMap<String, KeySource>>(&format!("key = {bad}")) {
+            if let Err(e) =
+                toml::from_str::<std::collections::BTreeMap<String, KeySource>>(&format!("key = {bad}"))
+            {
                 assert!(!e.message().contains("98765"), "{bad}: {}", e.message());
             }
         }

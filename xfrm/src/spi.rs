@@ -127,8 +127,22 @@ mod tests {
         for good in ["\"0x49f55272\"", "1240814194", "\"1240814194\"", "\"0X49F55272\""] {
             assert_eq!(serde_json::from_str::<Spi>(good).unwrap().to_string(), "0x49f55272", "{good}");
         }
-        assert_eq!(toml::from_str::<std::collections::BTreeMap<String, Spi>>("spi = 256").unwrap()["spi"], Spi::LOWEST);
-        for bad in ["255", "-1", "4294967296", "\"0xff\"", "\"0x+fff\"", "\"49f55272\"", "\"\"", "\"0x\"", "null", "1.5"] {
+        assert_eq!(
+            toml::from_str::<std::collections::BTreeMap<String, Spi>>("spi = 256").unwrap()["spi"],
+            Spi::LOWEST
+        );
+        for bad in [
+            "255",
+            "-1",
+            "4294967296",
+            "\"0xff\"",
+            "\"0x+fff\"",
+            "\"49f55272\"",
+            "\"\"",
+            "\"0x\"",
+            "null",
+            "1.5",
+        ] {
             assert!(serde_json::from_str::<Spi>(bad).is_err(), "{bad}");
         }
     }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::algorithm::{Algorithm, Icv};
 use crate::lifetime::Lifetimes;
-use crate::selector::{Mark, Selector};
+use crate::selector::{Mark, Selector, is_ipv4};
 use crate::source::KeySource;
 use crate::spi::Spi;
 
@@ -70,7 +70,18 @@ pub struct State {
 
 /// What becomes of the inner packet's IP header.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
@@ -188,6 +199,9 @@ impl State {
         }
         if let Some(selector) = &self.selector {
             selector.check(&path.field("selector"), problems);
+            if !self.mode.is_tunnel() && is_ipv4(&selector.src) != self.src.is_ipv4() {
+                problems.at(&path.field("selector"), "only a tunnel carries packets of the other family");
+            }
         }
         self.lifetimes.check(&path.field("lifetimes"), problems);
         if let Some(mark) = self.mark {
@@ -262,7 +276,11 @@ impl Object for State {
         let limits = |state: &Self| format!("[{}]", state.lifetimes.to_string().trim_start());
         note("lifetimes", limits(self), limits(old));
         note("dir", format!("{:?}", self.direction), format!("{:?}", old.direction));
-        note("if_id", self.if_id.map_or(0, |id| id.get()).to_string(), old.if_id.map_or(0, |id| id.get()).to_string());
+        note(
+            "if_id",
+            self.if_id.map_or(0, |id| id.get()).to_string(),
+            old.if_id.map_or(0, |id| id.get()).to_string(),
+        );
         format!("{self}  ({})", changes.join("; "))
     }
 }
@@ -292,7 +310,8 @@ pub(crate) fn check_outer(src: IpAddr, dst: IpAddr, path: &Path, problems: &mut 
 pub(crate) fn check_reqid(reqid: u32, reqids: &RangeInclusive<u32>, path: &Path, problems: &mut Problems) {
     if !reqids.contains(&reqid) {
         let (least, most) = (reqids.start(), reqids.end());
-        let words = format!("{reqid} is not in {least}..={most}, by which guestnet knows its own in this namespace");
+        let words =
+            format!("{reqid} is not in {least}..={most}, by which guestnet knows its own in this namespace");
         problems.at(path, words);
     }
 }
@@ -302,7 +321,10 @@ pub(crate) fn check_key(key: &KeySource, algorithm: Algorithm, path: &Path, prob
     match key {
         KeySource::Given(key) if key.algorithm() != algorithm => {
             let (wants, has) = (algorithm.key_length(), key.algorithm().key_length());
-            problems.at(path, format!("{algorithm} takes a key of {wants} bytes, the last 4 of them salt; this has {has}"));
+            problems.at(
+                path,
+                format!("{algorithm} takes a key of {wants} bytes, the last 4 of them salt; this has {has}"),
+            );
         }
         KeySource::File(file) => problems.at(path, format!("{} was not read", file.display())),
         KeySource::Given(_) | KeySource::Kept(_) => {}

@@ -108,7 +108,18 @@ pub struct Pair {
 
 /// How the families of inner packets share states.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Shape {
@@ -121,7 +132,18 @@ pub enum Shape {
 
 /// Which policies name the SPI of a state beside the reqid, and so take that state only.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum PinSpi {
@@ -269,8 +291,8 @@ impl TunnelSpec {
             secret.load()?;
         }
         if let Some(states) = &mut self.states {
-            let given = states.outbound.each_mut().chain(states.inbound.each_mut());
-            given.map(|state| state.key.load()).collect::<Result<(), _>>()?;
+            let mut given = states.outbound.each_mut().chain(states.inbound.each_mut());
+            given.try_for_each(|state| state.key.load())?;
         }
         Ok(())
     }

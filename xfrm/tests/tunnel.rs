@@ -93,7 +93,8 @@ fn a_new_spec_needs_little_and_gets_one_state_a_direction() {
     // Only the receiver looks; the kernel wants a window of every state with extended sequence numbers.
     assert_eq!((states[0].replay_window, states[1].replay_window), (1, 128));
     assert_ne!(states[0].key, states[1].key);
-    let ways: Vec<_> = policies.iter().map(|p| (p.direction.to_string(), p.templates[0].spi.is_some())).collect();
+    let ways: Vec<_> =
+        policies.iter().map(|p| (p.direction.to_string(), p.templates[0].spi.is_some())).collect();
     let way = |name: &str, pinned| (name.to_owned(), pinned);
     assert_eq!(
         ways,
@@ -170,8 +171,10 @@ fn secrets_that_are_not_there_are_said() {
 #[test]
 fn tunnels_beside_each_other_do_not_share_spis_keys_or_pairs() {
     let between = |remote: &str| {
-        Tunnel::between("2001:db8::1".parse().unwrap(), remote.parse().unwrap())
-            .carry("fd00:1::/64".parse().unwrap(), format!("fd00:{remote}/128").replace("2001:db8:", "").parse().unwrap())
+        Tunnel::between("2001:db8::1".parse().unwrap(), remote.parse().unwrap()).carry(
+            "fd00:1::/64".parse().unwrap(),
+            format!("fd00:{remote}/128").replace("2001:db8:", "").parse().unwrap(),
+        )
     };
     let (one, two) = (between("2001:db8::2"), between("2001:db8::3"));
     let key = |text: &str| text.repeat(18).parse::<guestnet_xfrm::Key>().unwrap();
@@ -188,7 +191,12 @@ fn tunnels_beside_each_other_do_not_share_spis_keys_or_pairs() {
     let said = together(&two);
     assert_eq!(said.len(), 2, "{said:#?}");
     assert!(said[0].starts_with("tunnels[1].states.out.both.key: "), "{}", said[0]);
-    assert!(said[1].starts_with("tunnels[1].states.in.both.spi: dst 2001:db8::1 proto esp spi 0x0000012c is taken"), "{}", said[1]);
+    assert!(
+        said[1]
+            .starts_with("tunnels[1].states.in.both.spi: dst 2001:db8::1 proto esp spi 0x0000012c is taken"),
+        "{}",
+        said[1]
+    );
     let mut same = two.clone();
     same.pairs = one.pairs.clone();
     assert!(together(&same).iter().any(|p| p.starts_with("tunnels[1].pairs[0]: the same pair")));
@@ -198,33 +206,40 @@ fn tunnels_beside_each_other_do_not_share_spis_keys_or_pairs() {
 
 /// Any tunnel that is right.
 fn tunnels() -> impl Strategy<Value = TunnelSpec> {
-    let v4 = (any::<u32>(), 1_u8..=32).prop_map(|(a, n)| IpNet::from(Ipv4Net::new(a.into(), n).unwrap().trunc()));
-    let v6 = (any::<u128>(), 1_u8..=128).prop_map(|(a, n)| IpNet::from(Ipv6Net::new(a.into(), n).unwrap().trunc()));
+    let v4 =
+        (any::<u32>(), 1_u8..=32).prop_map(|(a, n)| IpNet::from(Ipv4Net::new(a.into(), n).unwrap().trunc()));
+    let v6 = (any::<u128>(), 1_u8..=128)
+        .prop_map(|(a, n)| IpNet::from(Ipv6Net::new(a.into(), n).unwrap().trunc()));
     let pair = prop_oneof![(v4.clone(), v4), (v6.clone(), v6)];
     let outer = prop_oneof![
-        (1_u32..0xe000_0000, 1_u32..0xe000_0000).prop_map(|(a, b)| (IpAddr::V4(Ipv4Addr::from(a)), IpAddr::V4(b.into()))),
-        (1_u128..1 << 120, 1_u128..1 << 120).prop_map(|(a, b)| (IpAddr::V6(Ipv6Addr::from(a)), IpAddr::V6(b.into()))),
+        (1_u32..0xe000_0000, 1_u32..0xe000_0000)
+            .prop_map(|(a, b)| (IpAddr::V4(Ipv4Addr::from(a)), IpAddr::V4(b.into()))),
+        (1_u128..1 << 120, 1_u128..1 << 120)
+            .prop_map(|(a, b)| (IpAddr::V6(Ipv6Addr::from(a)), IpAddr::V6(b.into()))),
     ];
     let settings = (any::<[bool; 4]>(), 1_u32..4096, any::<[u32; 3]>());
     let carried = proptest::collection::vec((pair, any::<bool>()), 1..6);
-    (outer, carried, settings, any::<[u8; 32]>()).prop_filter_map("distinct ends", |((a, b), pairs, s, bytes)| {
-        let (flags, window, numbers) = s;
-        let mut tunnel = Tunnel::between(a, b)
-            .secret(PairSecret::new(bytes.to_vec()).ok()?)
-            .replay(flags[0], window)
-            .shape(if flags[1] { Shape::Shared } else { Shape::PerFamily })
-            .algorithm(if flags[2] { Algorithm::Aes128Gcm } else { Algorithm::Aes256Gcm }, Icv::BITS_96)
-            .pin_spi(if flags[3] { PinSpi::All } else { PinSpi::Out })
-            .id(numbers[0])
-            .generation(numbers[1])
-            .priority(numbers[2]);
-        let distinct: BTreeSet<_> = pairs.iter().map(|(pair, _)| *pair).collect();
-        let right = a != b && distinct.len() == pairs.len();
-        for ((local, remote), host) in pairs {
-            tunnel = if host { tunnel.carry_hosts(local, remote) } else { tunnel.carry(local, remote) };
-        }
-        right.then(|| tunnel.ends().0)
-    })
+    (outer, carried, settings, any::<[u8; 32]>()).prop_filter_map(
+        "distinct ends",
+        |((a, b), pairs, s, bytes)| {
+            let (flags, window, numbers) = s;
+            let mut tunnel = Tunnel::between(a, b)
+                .secret(PairSecret::new(bytes.to_vec()).ok()?)
+                .replay(flags[0], window)
+                .shape(if flags[1] { Shape::Shared } else { Shape::PerFamily })
+                .algorithm(if flags[2] { Algorithm::Aes128Gcm } else { Algorithm::Aes256Gcm }, Icv::BITS_96)
+                .pin_spi(if flags[3] { PinSpi::All } else { PinSpi::Out })
+                .id(numbers[0])
+                .generation(numbers[1])
+                .priority(numbers[2]);
+            let distinct: BTreeSet<_> = pairs.iter().map(|(pair, _)| *pair).collect();
+            let right = a != b && distinct.len() == pairs.len();
+            for ((local, remote), host) in pairs {
+                tunnel = if host { tunnel.carry_hosts(local, remote) } else { tunnel.carry(local, remote) };
+            }
+            right.then(|| tunnel.ends().0)
+        },
+    )
 }
 
 /// What both ends of a state have to agree on.
@@ -236,7 +251,8 @@ fn shared(state: &State) -> (impl PartialEq + std::fmt::Debug + use<>, guestnet_
 
 fn templates(policies: &[Policy], way: impl Fn(&Policy) -> bool) -> Vec<(String, IpAddr, IpAddr, u32)> {
     let all = policies.iter().filter(|policy| way(policy));
-    all.map(|p| (p.selector.to_string(), p.templates[0].src, p.templates[0].dst, p.templates[0].reqid)).collect()
+    all.map(|p| (p.selector.to_string(), p.templates[0].src, p.templates[0].dst, p.templates[0].reqid))
+        .collect()
 }
 
 proptest! {

@@ -5,7 +5,9 @@ use std::num::NonZeroU32;
 use guestnet_core::netlink::Attributes;
 use guestnet_core::owner::REQIDS;
 use guestnet_core::set::Foreign;
-use guestnet_core::{Change, Context, Kind, Message, Namespace, Observed, Outbox, Phase, Protocol, Result, Set};
+use guestnet_core::{
+    Change, Context, Kind, Message, Namespace, Observed, Outbox, Phase, Protocol, Result, Set,
+};
 use netlink_packet_xfrm as xfrm;
 use netlink_packet_xfrm::XfrmAttrs;
 use netlink_packet_xfrm::constants::*;
@@ -124,7 +126,11 @@ pub(super) enum Found {
 pub(super) fn read(payload: &[u8]) -> Option<Found> {
     let info = xfrm::UserPolicyInfo::parse(payload).ok()?;
     let attributes = Attributes::after(payload, xfrm::XFRM_USER_POLICY_INFO_LEN);
-    if attributes.get(XFRMA_POLICY_TYPE).and_then(<[u8]>::first).is_some_and(|kind| *kind != XFRM_POLICY_TYPE_MAIN) {
+    if attributes
+        .get(XFRMA_POLICY_TYPE)
+        .and_then(<[u8]>::first)
+        .is_some_and(|kind| *kind != XFRM_POLICY_TYPE_MAIN)
+    {
         return None;
     }
     let key = PolicyKey {
@@ -145,7 +151,8 @@ pub(super) fn read(payload: &[u8]) -> Option<Found> {
 }
 
 fn read_policy(info: &xfrm::UserPolicyInfo, key: &PolicyKey, attributes: Attributes<'_>) -> Option<Policy> {
-    let (templates, _) = attributes.get(XFRMA_TMPL).unwrap_or_default().as_chunks::<{ xfrm::XFRM_USER_TEMPLATE_LEN }>();
+    let (templates, _) =
+        attributes.get(XFRMA_TMPL).unwrap_or_default().as_chunks::<{ xfrm::XFRM_USER_TEMPLATE_LEN }>();
     let plain = info.flags == 0 && info.lifetime_cfg == xfrm::LifetimeConfig::default();
     plain.then_some(())?;
     Some(Policy {
@@ -172,3 +179,6 @@ fn read_template(bytes: &[u8]) -> Option<Template> {
         level: if found.optional == 0 { Level::Required } else { Level::Use },
     })
 }
+
+#[cfg(test)]
+mod tests;

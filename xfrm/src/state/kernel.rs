@@ -87,9 +87,10 @@ fn key_of(state: &State) -> Result<&Key> {
     match &state.key {
         KeySource::Given(key) if key.is_redacted() => Err(hidden_key(state)),
         KeySource::Given(key) => Ok(key),
-        KeySource::File(path) => {
-            Err(Error::malformed(format!("xfrm state {state}"), format!("its key in {} was not read", path.display())))
-        }
+        KeySource::File(path) => Err(Error::malformed(
+            format!("xfrm state {state}"),
+            format!("its key in {} was not read", path.display()),
+        )),
         KeySource::Kept(fingerprint) => Err(Error::malformed(
             format!("xfrm state {state}"),
             format!(
@@ -101,8 +102,9 @@ fn key_of(state: &State) -> Result<&Key> {
 }
 
 fn another_key(state: &State, wanted: crate::Fingerprint, found: &KeySource) -> Error {
-    let message =
-        format!("its spec keeps the key {wanted} that the kernel has, but the kernel has another one: {found:?}");
+    let message = format!(
+        "its spec keeps the key {wanted} that the kernel has, but the kernel has another one: {found:?}"
+    );
     Error::malformed(format!("xfrm state {state}"), message)
 }
 
@@ -298,3 +300,6 @@ fn read_state(info: &xfrm::UserSaInfo, key: StateKey, attributes: Attributes<'_>
         sequence,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -61,7 +61,8 @@ impl Tunnel {
         a_to_b: (Spi, impl Into<KeySource>),
         b_to_a: (Spi, impl Into<KeySource>),
     ) -> Self {
-        let empty = || GivenStates { outbound: GivenDirection::default(), inbound: GivenDirection::default() };
+        let empty =
+            || GivenStates { outbound: GivenDirection::default(), inbound: GivenDirection::default() };
         let states = self.0.states.get_or_insert_with(empty);
         states.outbound.set(inner, GivenState { spi: a_to_b.0, key: a_to_b.1.into() });
         states.inbound.set(inner, GivenState { spi: b_to_a.0, key: b_to_a.1.into() });

@@ -28,7 +28,9 @@ impl TunnelSpec {
         }
         match (&self.secret, &self.states) {
             (Some(_), Some(_)) => problems.at(&path.field("states"), "given beside a secret: one of the two"),
-            (None, None) => problems.at(&path.field("secret"), "missing: a secret to derive keys from, or states"),
+            (None, None) => {
+                problems.at(&path.field("secret"), "missing: a secret to derive keys from, or states")
+            }
             (Some(secret), None) => check_secret(secret, &path.field("secret"), problems),
             (None, Some(states)) => self.check_states(states, &path.field("states"), problems),
         }
@@ -52,7 +54,8 @@ impl TunnelSpec {
                         problems.at(&path, "missing: the shape and the pairs of the tunnel need this state");
                     }
                     Some(_) if !wanted.contains(&inner) => {
-                        problems.at(&path, "the shape and the pairs of the tunnel have no use for this state");
+                        problems
+                            .at(&path, "the shape and the pairs of the tunnel have no use for this state");
                     }
                     Some(state) => check_key(&state.key, self.algorithm, &path.field("key"), problems),
                     None => {}
@@ -139,7 +142,8 @@ fn check_clashes(
             if let Some((first, at)) = spis.get(&state.key) {
                 if counts(*first, n) {
                     let words = format!("{} is taken by the state at {at}", state.key);
-                    problems.at(&state.spi_at, format!("{words}; give another SPI, or another id or generation"));
+                    problems
+                        .at(&state.spi_at, format!("{words}; give another SPI, or another id or generation"));
                 }
                 continue;
             }

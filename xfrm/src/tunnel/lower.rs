@@ -83,9 +83,8 @@ impl TunnelSpec {
     }
 
     pub(super) fn spi_and_key(&self, way: Way, inner: Inner) -> Result<(Spi, KeySource)> {
-        let missing = |what: &str| {
-            Error::malformed(format!("the tunnel from {} to {}", self.local, self.remote), what)
-        };
+        let missing =
+            |what: &str| Error::malformed(format!("the tunnel from {} to {}", self.local, self.remote), what);
         if let Some(states) = &self.states {
             let direction = if way == Way::Out { &states.outbound } else { &states.inbound };
             let given = direction.get(inner).ok_or_else(|| missing("a state is not given"))?;
