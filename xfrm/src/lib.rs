@@ -3,7 +3,7 @@
 //! - [`State`] and [`Policy`] are the kernel's own words. They are wanted and found as the same types, so a plan
 //!   is a difference, and what is found can be applied again without its secrets (see [`source`]).
 //! - [`TunnelSpec`] is one end's description of a tunnel; [`Tunnel`] builds both ends from one. Keys and SPIs are
-//!   derived from one secret per pair of hosts (see [`derive`]) or given.
+//!   derived from one secret per pair of hosts (see [`mod@derive`]) or given.
 //! - [`inner_mtu`] is what is left of a packet inside the tunnel.
 //!
 //! Only ESP (RFC 4303) with AES-GCM (RFC 4106): the one algorithm that every kernel with IPsec does fast.

@@ -53,8 +53,16 @@ impl Lifetimes {
         *self == Self::default()
     }
 
-    /// Notes soft limits behind the hard ones, which would never be heard of.
+    /// Notes soft limits behind the hard ones, which would never be heard of, and limits that are none.
     pub fn check(&self, path: &Path, problems: &mut Problems) {
+        for (end, limits) in [("soft", self.soft), ("hard", self.hard)] {
+            for (name, _, limit) in limits.each() {
+                if limit == Some(NonZeroU64::MAX) {
+                    problems
+                        .at(&path.field(end).field(name), "the kernel takes this for no limit; leave it out");
+                }
+            }
+        }
         for ((name, _, soft), (_, _, hard)) in self.soft.each().into_iter().zip(self.hard.each()) {
             if let (Some(soft), Some(hard)) = (soft, hard)
                 && soft > hard
@@ -96,6 +104,10 @@ mod tests {
         let line =
             " limit byte-soft 9 limit time-soft 5 limit byte-hard 8 limit packet-hard 7 limit time-hard 5";
         assert_eq!(lifetimes.to_string(), line);
+        let endless: Lifetimes =
+            serde_json::from_str(r#"{"hard": {"packets": 18446744073709551615}}"#).unwrap();
+        endless.check(&Path::root(), &mut problems);
+        assert_eq!(problems.iter().last().unwrap().path.as_str(), "hard.packets");
         assert!(serde_json::from_str::<Limits>(r#"{"bytes": 0}"#).is_err(), "nothing could be sent");
     }
 }

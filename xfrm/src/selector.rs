@@ -60,7 +60,9 @@ impl Selector {
                 .at(&path.field("dst"), format!("{} is of another family than src, {}", self.dst, self.src));
         }
         let ports = self.sport.is_some() || self.dport.is_some();
-        if ports && self.proto.is_none_or(|proto| proto == 0) {
+        if self.proto == Some(0) {
+            problems.at(&path.field("proto"), "the kernel takes 0 for any protocol; leave it out");
+        } else if ports && self.proto.is_none() {
             problems.at(&path.field("proto"), "ports need a protocol that has them");
         }
     }
@@ -131,8 +133,9 @@ mod tests {
         let mut problems = Problems::new();
         selector.check(&Path::root(), &mut problems);
         Mark { value: 2, mask: 1 }.check(&Path::root().field("mark"), &mut problems);
+        Selector { proto: Some(0), ..Selector::ipv4() }.check(&Path::root().field("any"), &mut problems);
         let said: Vec<_> = problems.iter().map(|p| p.path.as_str()).collect();
-        assert_eq!(said, ["src", "dst", "proto", "mark.value"]);
+        assert_eq!(said, ["src", "dst", "proto", "mark.value", "any.proto"]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::algorithm::{Algorithm, Icv};
 use crate::lifetime::Lifetimes;
-use crate::selector::{Mark, Selector};
+use crate::selector::{Mark, Selector, is_ipv4};
 use crate::source::KeySource;
 use crate::spi::Spi;
 
@@ -199,6 +199,9 @@ impl State {
         }
         if let Some(selector) = &self.selector {
             selector.check(&path.field("selector"), problems);
+            if !self.mode.is_tunnel() && is_ipv4(&selector.src) != self.src.is_ipv4() {
+                problems.at(&path.field("selector"), "only a tunnel carries packets of the other family");
+            }
         }
         self.lifetimes.check(&path.field("lifetimes"), problems);
         if let Some(mark) = self.mark {

@@ -291,8 +291,8 @@ impl TunnelSpec {
             secret.load()?;
         }
         if let Some(states) = &mut self.states {
-            let given = states.outbound.each_mut().chain(states.inbound.each_mut());
-            given.map(|state| state.key.load()).collect::<Result<(), _>>()?;
+            let mut given = states.outbound.each_mut().chain(states.inbound.each_mut());
+            given.try_for_each(|state| state.key.load())?;
         }
         Ok(())
     }

@@ -179,3 +179,6 @@ fn read_template(bytes: &[u8]) -> Option<Template> {
         level: if found.optional == 0 { Level::Required } else { Level::Use },
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -300,3 +300,6 @@ fn read_state(info: &xfrm::UserSaInfo, key: StateKey, attributes: Attributes<'_>
         sequence,
     })
 }
+
+#[cfg(test)]
+mod tests;
