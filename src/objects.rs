@@ -47,6 +47,21 @@ impl Objects {
         std::iter::once((Netns::Host, &self.host)).chain(named)
     }
 
+    /// Reads the keys that stand in files.
+    pub(crate) fn load_secrets(&mut self, path: &Path, problems: &mut Problems) {
+        let named = self.namespaces.iter_mut();
+        let named = named.map(|(name, objects)| (path.field("namespaces").field(name.as_str()), objects));
+        for (path, objects) in std::iter::once((path.field("host"), &mut self.host)).chain(named) {
+            let states = std::mem::take(&mut objects.states);
+            for (n, mut state) in states.into_iter().enumerate() {
+                if let Err(error) = state.key.load() {
+                    problems.at(&path.field("states").index(n).field("key"), error.to_string());
+                }
+                objects.states.insert(state);
+            }
+        }
+    }
+
     /// Notes what is wrong with each object.
     pub(crate) fn check(&self, path: &Path, problems: &mut Problems) {
         for (netns, objects) in self.iter() {
@@ -111,7 +126,7 @@ macro_rules! kinds {
                 })*
             }
 
-            /// Finds the object that `name` (as in [`ObjectChange::name`]) stands for.
+            /// Kind and key of each object, as [`ObjectChange::name`] says them.
             pub(crate) fn names(&self) -> Vec<String> {
                 let mut names = Vec::with_capacity(self.len());
                 $(names.extend(self.$field.iter().map(|object| format!("{} {}", $type::KIND, object.key())));)*
@@ -138,6 +153,8 @@ macro_rules! kinds {
         }
 
         /// A change of an object of any kind in a namespace.
+        // Most changes of a plan are of the larger kinds; boxes would save little and cost an allocation each.
+        #[allow(clippy::large_enum_variant)]
         #[derive(Clone, Debug, PartialEq)]
         pub(crate) enum ObjectChange {
             $($type(Change<$type>),)*
@@ -167,10 +184,6 @@ macro_rules! kinds {
 
             pub(crate) fn phases(&self) -> &'static [Phase] {
                 match self { $(Self::$type(_) => $type::PHASES,)* }
-            }
-
-            pub(crate) fn is_deletion(&self) -> bool {
-                self.sign() == '-'
             }
 
             pub(crate) fn encode(&self, phase: Phase, context: &Context, out: &mut Outbox) -> Result<()> {
@@ -231,7 +244,7 @@ macro_rules! check_in {
         impl CheckIn for $type {
             fn check_in(&self, $netns: &Netns, $path: &Path, $problems: &mut Problems) {
                 let $object = self;
-                $check;
+                $check
             }
         }
     )*};

@@ -10,7 +10,7 @@ use crate::place;
 
 /// The built command.
 pub fn program() -> PathBuf {
-    place::target().join("debug/guestnet")
+    place::target().join("release/guestnet")
 }
 
 /// Calls it for `host` with `arguments`; what it answers, whatever the exit code.

@@ -18,7 +18,7 @@ pub fn start() -> Result<u8> {
     deps::install()?;
     println!("building the command guestnet");
     run(Command::new("cargo")
-        .args(["build", "--quiet", "--package", "guestnet-cli"])
+        .args(["build", "--quiet", "--release", "--package", "guestnet-cli"])
         .current_dir(place::repository()))?;
     let reason = match isolated("demo-probe")?.output() {
         Ok(probe) if probe.status.success() => return isolated_here(),
