@@ -2,13 +2,20 @@
 
 mod support;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
-use guestnet_lab::{Echo, Netns, echo, lab_test, path_mtu, ping};
+use guestnet_lab::{Echo, Netns, echo, lab_test, output, path_mtu, ping, wait_until};
 use guestnet_nat::Mode;
+use nix::errno::Errno;
 use support::errors::udp_error;
-use support::{FAMILIES, Family, GUESTS, Lab, SHAPES, private};
+use support::{FAMILIES, Family, GUESTS, Lab, SHAPES, Shape, private};
+
+/// What a socket is told by "port unreachable".
+const REFUSED: i32 = Errno::ECONNREFUSED as i32;
+/// What a socket is told by "time exceeded".
+const EXCEEDED: i32 = Errno::EHOSTUNREACH as i32;
 
 const MODES: [Mode; 2] = [Mode::Notrack, Mode::Tracked];
 
@@ -27,7 +34,7 @@ fn everywhere(test: impl Fn(&Lab, Family) -> Result<()>) -> Result<()> {
 }
 
 /// Talks TCP and UDP; both times the server has to see the client as `seen`.
-fn talk(from: &Netns, to: SocketAddr, seen: std::net::IpAddr) -> Result<()> {
+fn talk(from: &Netns, to: SocketAddr, seen: IpAddr) -> Result<()> {
     assert_eq!(echo::tcp(from, None, to, 100_000)?.ip(), seen, "TCP from {} to {to}", from.name());
     assert_eq!(echo::udp(from, None, to, b"hello")?.ip(), seen, "UDP from {} to {to}", from.name());
     ping(from, None, to.ip())
@@ -98,19 +105,18 @@ lab_test! {
     fn errors_reach_the_sockets_that_they_are_about() -> Result<()> {
         everywhere(|lab, family| {
             let closed = |ip| SocketAddr::new(ip, 9);
-            let unreachable = if family == Family::V4 { libc_errno::HOST } else { libc_errno::HOST };
             for n in GUESTS {
                 let guest = lab.guest(n);
                 let public = lab.public(n, family);
-                assert_eq!(udp_error(guest, closed(family.near()), 64)?, libc_errno::REFUSED);
-                assert_eq!(udp_error(&lab.near, closed(public), 64)?, libc_errno::REFUSED);
+                assert_eq!(udp_error(guest, closed(family.near()), 64)?, REFUSED);
+                assert_eq!(udp_error(&lab.near, closed(public), 64)?, REFUSED);
                 let other = lab.public(n % 3 + 1, family);
-                assert_eq!(udp_error(guest, closed(other), 64)?, libc_errno::REFUSED, "hairpin");
-                assert_eq!(udp_error(guest, closed(other), 1)?, unreachable, "hairpin, 1 hop");
+                assert_eq!(udp_error(guest, closed(other), 64)?, REFUSED, "hairpin");
+                assert_eq!(udp_error(guest, closed(other), 1)?, EXCEEDED, "hairpin, 1 hop");
                 let hops_out = if n == 3 { 3 } else { 2 };
                 for hops in 1..=hops_out {
-                    assert_eq!(udp_error(guest, closed(family.near()), hops)?, unreachable, "{hops} hops out");
-                    assert_eq!(udp_error(&lab.near, closed(public), hops)?, unreachable, "{hops} hops in");
+                    assert_eq!(udp_error(guest, closed(family.near()), hops)?, EXCEEDED, "{hops} hops out");
+                    assert_eq!(udp_error(&lab.near, closed(public), hops)?, EXCEEDED, "{hops} hops in");
                 }
             }
             Ok(())
@@ -118,11 +124,63 @@ lab_test! {
     }
 }
 
-/// The errors that sockets see.
-mod libc_errno {
-    use nix::errno::Errno;
-    /// Port unreachable.
-    pub const REFUSED: i32 = Errno::ECONNREFUSED as i32;
-    /// Time exceeded.
-    pub const HOST: i32 = Errno::EHOSTUNREACH as i32;
+lab_test! {
+    fn fragments_are_translated() -> Result<()> {
+        everywhere(|lab, family| {
+            let _near = Echo::start(&lab.near, family.any(7))?;
+            for n in GUESTS {
+                let _guest = Echo::start(lab.guest(n), family.any(7))?;
+                let (out, inward) = (SocketAddr::new(family.near(), 7), SocketAddr::new(lab.public(n, family), 7));
+                // IPv6 is not fragmented on the way; the sender has to know.
+                path_mtu(&lab.near, None, inward.ip(), 1500)?;
+                assert_eq!(echo::udp(lab.guest(n), None, out, &[7; 4000])?.ip(), lab.public(n, family));
+                assert_eq!(echo::udp(&lab.near, None, inward, &[7; 4000])?.ip(), family.near());
+            }
+            Ok(())
+        })
+    }
+
+    fn neighbour_discovery_is_left_alone() -> Result<()> {
+        for mode in MODES {
+            let lab = Lab::build(mode, Shape::Addresses)?;
+            let public = lab.public(1, Family::V6);
+            // The public address is on the provider's link, where the host answers for it.
+            lab.isp.ip(&format!("-6 route add {public} dev host"))?;
+            // For all: what is asked of the address itself is otherwise passed on, with proxies for one link only.
+            lab.router.set_sysctl("net/ipv6/conf/all/proxy_ndp", "1")?;
+            lab.router.set_sysctl("net/ipv6/neigh/uplink/proxy_delay", "0")?;
+            lab.router.ip(&format!("-6 neighbour add proxy {public} dev uplink"))?;
+            ping(&lab.isp, None, public)?;
+            let neighbour = lab.isp.ip(&format!("-6 neighbour show {public} dev host"))?;
+            let mac = neighbour.split_whitespace().skip_while(|word| *word != "lladdr").nth(1).context("a MAC")?;
+            // Asks the public address itself, as a router does from time to time.
+            lab.isp.ip(&format!("-6 neighbour replace {public} dev host lladdr {mac} nud probe"))?;
+            wait_until("the neighbour answers", Duration::from_secs(10), || {
+                let now = lab.isp.ip(&format!("-6 neighbour show {public} dev host"));
+                assert!(!now.as_ref().is_ok_and(|now| now.contains("FAILED")), "{now:?}");
+                now.is_ok_and(|now| now.contains("REACHABLE"))
+            })?;
+        }
+        Ok(())
+    }
+
+    fn nft_shows_the_tables() -> Result<()> {
+        for mode in MODES {
+            for shape in SHAPES {
+                let lab = Lab::wire(shape)?;
+                lab.translate(mode)?;
+                for table in lab.spec(mode).lower() {
+                    let (family, name) = (table.family.to_string(), table.name.to_string());
+                    let shown = output(lab.router.command("nft").args(["list", "table", &family, &name]))?;
+                    let rules: usize = table.chains.iter().map(|chain| chain.rules.len()).sum();
+                    let lines = shown.lines().map(str::trim);
+                    let headers = ["table ", "chain ", "set ", "map ", "type ", "flags ", "elements ", "}"];
+                    let said = lines.filter(|line| !line.is_empty() && !headers.iter().any(|h| line.starts_with(h)));
+                    let said: Vec<&str> = said.filter(|line| !line.contains(" : ") && !line.ends_with("},")).collect();
+                    assert!(said.len() >= rules, "{rules} rules are shown as {said:#?}");
+                }
+            }
+        }
+        Ok(())
+    }
 }
