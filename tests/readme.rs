@@ -54,7 +54,9 @@ fn the_exit_codes_of_the_readme_are_those_of_the_help() {
         .collect();
     let of_readme: BTreeSet<&str> = README
         .lines()
-        .filter_map(|line| line.strip_prefix("| ")?.split(' ').next().filter(|word| word.parse::<u8>().is_ok()))
+        .filter_map(|line| {
+            line.strip_prefix("| ")?.split(' ').next().filter(|word| word.parse::<u8>().is_ok())
+        })
         .collect();
     assert!(!of_help.is_empty());
     assert_eq!(of_readme, of_help);

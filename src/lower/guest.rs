@@ -132,8 +132,8 @@ impl Lowered {
                 Some(_) => Addressing::Subnet,
                 None => Addressing::PointToPoint { router: ROUTER },
             };
-            // Only prefixes of 64 bits can be announced (RFC 4862 section 5.5.3); others the guest is given otherwise.
-            served.prefixes = interface.prefixes().filter(|prefix| prefix.prefix_len() == 64).collect();
+            // Of a shorter prefix no address can be told, and a longer one has none for the guest.
+            served.prefixes = interface.prefixes().filter(|p| (64..=126).contains(&p.prefix_len())).collect();
             served.mtu = interface.mtu.and_then(|mtu| u16::try_from(mtu).ok());
             served.dns.clone_from(&serve.dns);
             if served.address.is_some() || !served.prefixes.is_empty() {
