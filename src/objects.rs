@@ -169,10 +169,6 @@ macro_rules! kinds {
                 match self { $(Self::$type(_) => $type::PHASES,)* }
             }
 
-            pub(crate) fn is_deletion(&self) -> bool {
-                self.sign() == '-'
-            }
-
             pub(crate) fn encode(&self, phase: Phase, context: &Context, out: &mut Outbox) -> Result<()> {
                 match self { $(Self::$type(change) => $type::encode(change, phase, context, out),)* }
             }
