@@ -1,3 +1,5 @@
+//! Applies the spec in `host.json`, and says what changed.
+
 use guestnet::{Host, HostSpec};
 
 fn main() -> Result<(), guestnet::Error> {

@@ -143,6 +143,10 @@ impl Run<'_> {
         if phase == Phase::Links {
             if let Some(namespace) = self.namespaces.0.get_mut(netns) {
                 namespace.refresh_links()?;
+                if pass == Pass::Remove {
+                    // What the sysctls of the links were is of no more use.
+                    sysctl::carry_out(namespace, &[])?;
+                }
             }
             // A veth pair shows up in two namespaces at once.
             self.contexts.clear();

@@ -121,16 +121,19 @@ macro_rules! kinds {
 
             /// Notes what is wrong with each object.
             fn check(&self, netns: &Netns, path: &Path, problems: &mut Problems) {
-                $(for (n, object) in self.$field.iter().enumerate() {
+                $(for (n, object) in self.$field.with_positions() {
                     object.check_in(netns, &path.field(stringify!($field)).index(n), problems);
                 })*
             }
 
-            /// Kind and key of each object, as [`ObjectChange::name`] says them.
-            pub(crate) fn names(&self) -> Vec<String> {
-                let mut names = Vec::with_capacity(self.len());
-                $(names.extend(self.$field.iter().map(|object| format!("{} {}", $type::KIND, object.key())));)*
-                names
+            /// The name (as of [`ObjectChange::name`]) of each object, and where it stands below `path`.
+            pub(crate) fn places(&self, path: &Path) -> Vec<(String, Path)> {
+                let mut places = Vec::with_capacity(self.len());
+                $(places.extend(self.$field.with_positions().map(|(n, object)| {
+                    let name = format!("{} {}", $type::KIND, object.key());
+                    (name, path.field(stringify!($field)).index(n))
+                }));)*
+                places
             }
         }
 

@@ -110,7 +110,8 @@ impl Observation {
     /// Every namespace in which something is or shall be.
     pub(crate) fn everywhere(&self, wanted: &Objects) -> BTreeSet<Netns> {
         let wanted = wanted.namespaces.keys().filter(|name| !self.foreign_namespaces.contains(*name));
-        self.found.keys().cloned().chain(wanted.cloned().map(Netns::Named)).collect()
+        let known = self.found.keys().cloned().chain([Netns::Host]);
+        known.chain(wanted.cloned().map(Netns::Named)).collect()
     }
 
     /// What was found in `netns`; nothing where the namespace is not there yet.

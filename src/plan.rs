@@ -132,6 +132,11 @@ impl Plan {
         self.conflicts.iter().map(line).collect()
     }
 
+    /// What `wanted` comes to on a host that has nothing yet. Asks no kernel, so it is the same on every machine.
+    pub fn from_nothing(wanted: &Objects) -> Self {
+        Self::between(wanted, &Observation::default())
+    }
+
     /// The difference between what is wanted and what was found.
     pub(crate) fn between(wanted: &Objects, found: &Observation) -> Self {
         let mut plan = Self::default();

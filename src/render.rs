@@ -10,11 +10,11 @@ use crate::objects::{NamespaceObjects, Objects};
 /// Renders `objects` line by line.
 pub fn render(objects: &Objects) -> String {
     let mut out = String::new();
+    // Pairs reach from one namespace into another, so all of them come first.
+    for name in objects.namespaces.keys() {
+        let _ = writeln!(out, "ip netns add {name}");
+    }
     for (netns, objects) in objects.iter() {
-        if let Netns::Named(name) = &netns {
-            let _ = writeln!(out, "ip netns add {name}");
-        }
-        // A veth pair is made by one of its ends, which is not always in the first namespace.
         namespace(&netns, objects, &mut out);
     }
     for file in &objects.files {

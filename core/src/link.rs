@@ -238,7 +238,9 @@ impl Kind for Link {
             (Change::Replace { old, new }, Phase::Links) if new.mtu != old.mtu || new.mac != old.mac => {
                 out.send(Protocol::Route, set(new, Some(old), phase, context)?);
             }
-            (Change::Replace { old, new }, Phase::Up) if new.up != old.up || new.bridge != old.bridge => {
+            (Change::Replace { old, new }, Phase::Up)
+                if new.up != old.up || new.bridge != old.bridge || goes_down(old, new) =>
+            {
                 out.send(Protocol::Route, set(new, Some(old), phase, context)?);
             }
             (Change::Delete(old), Phase::Links) => {
@@ -254,6 +256,12 @@ impl Kind for Link {
     fn can_become(old: &Self, new: &Self) -> bool {
         new.kind.accepts(&old.kind)
     }
+}
+
+/// Whether the link goes down on its way from `old` to `new`: only when it comes up again does the kernel give it the
+/// link-local address of a new MAC, through which others may be routed.
+fn goes_down(old: &Link, new: &Link) -> bool {
+    old.up && new.mac.is_some_and(|mac| old.mac != Some(mac))
 }
 
 /// Whether this end makes the pair: the one whose namespace and name come first.
@@ -278,10 +286,10 @@ fn create(new: &Link, context: &Context, out: &mut Outbox) -> Result<()> {
             Some(vec![LinkInfo::Kind(InfoKind::Veth), LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(other)))])
         }
         LinkKind::Bridge(bridge) => {
-            let options = vec![
-                InfoBridge::StpState(u32::from(bridge.stp).into()),
-                InfoBridge::VlanFiltering(bridge.vlan_filtering),
-            ];
+            // What is off is not said: a kernel without it would refuse even that.
+            let mut options = Vec::new();
+            options.extend(bridge.stp.then(|| InfoBridge::StpState(1.into())));
+            options.extend(bridge.vlan_filtering.then_some(InfoBridge::VlanFiltering(true)));
             Some(vec![LinkInfo::Kind(InfoKind::Bridge), LinkInfo::Data(InfoData::Bridge(options))])
         }
         LinkKind::Dummy => Some(vec![LinkInfo::Kind(InfoKind::Dummy)]),
@@ -324,6 +332,9 @@ fn set(new: &Link, old: Option<&Link>, phase: Phase, context: &Context) -> Resul
     let mut message;
     if phase == Phase::Links {
         message = attributes(new, old);
+        if old.is_some_and(|old| goes_down(old, new)) {
+            message.header.change_mask = LinkFlags::Up;
+        }
     } else {
         message = LinkMessage::default();
         message.attributes.push(LinkAttribute::IfName(new.name.to_string()));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::{Debug, Display};
 
-use serde::de::{Deserialize, Deserializer, Error as _};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, SeqAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
 
 /// Something that a host can have: a link, a route, a table, a file.
@@ -35,12 +35,28 @@ pub trait Object: Clone + Debug + Display + PartialEq {
 }
 
 /// A set of objects by key. In JSON and TOML it is a list; two objects with one key are an error.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Set<T: Object>(BTreeMap<T::Key, T>);
+#[derive(Clone)]
+pub struct Set<T: Object> {
+    objects: BTreeMap<T::Key, T>,
+    /// Where the objects stood in the list that the set was read from.
+    positions: BTreeMap<T::Key, usize>,
+}
 
 impl<T: Object> Default for Set<T> {
     fn default() -> Self {
-        Self(BTreeMap::new())
+        Self { objects: BTreeMap::new(), positions: BTreeMap::new() }
+    }
+}
+
+impl<T: Object> PartialEq for Set<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.objects == other.objects
+    }
+}
+
+impl<T: Object> Debug for Set<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
     }
 }
 
@@ -52,54 +68,62 @@ impl<T: Object> Set<T> {
 
     /// Adds `object`. Returns what stood under its key before.
     pub fn insert(&mut self, object: T) -> Option<T> {
-        self.0.insert(object.key(), object)
+        self.objects.insert(object.key(), object)
     }
 
     /// Takes the object with `key` out.
     pub fn remove(&mut self, key: &T::Key) -> Option<T> {
-        self.0.remove(key)
+        self.objects.remove(key)
     }
 
     /// The object with `key`.
     pub fn get(&self, key: &T::Key) -> Option<&T> {
-        self.0.get(key)
+        self.objects.get(key)
     }
 
     /// Whether there is an object with `key`.
     pub fn contains(&self, key: &T::Key) -> bool {
-        self.0.contains_key(key)
+        self.objects.contains_key(key)
     }
 
     /// The objects, in the order of their keys.
     pub fn iter(&self) -> std::collections::btree_map::Values<'_, T::Key, T> {
-        self.0.values()
+        self.objects.values()
+    }
+
+    /// The objects with their places in the list that the set was read from, for problems; of a set that was not
+    /// read, with their places in the order of their keys.
+    pub fn with_positions(&self) -> impl Iterator<Item = (usize, &T)> {
+        let place = |(n, (key, object))| (self.positions.get(key).copied().unwrap_or(n), object);
+        self.objects.iter().enumerate().map(place)
     }
 
     /// Keeps the objects for which `keep` says so.
     pub fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
-        self.0.retain(|_, object| keep(object));
+        self.objects.retain(|_, object| keep(object));
     }
 
     /// How many objects there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.objects.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.objects.is_empty()
     }
 }
 
 impl<T: Object> FromIterator<T> for Set<T> {
     fn from_iter<I: IntoIterator<Item = T>>(objects: I) -> Self {
-        Self(objects.into_iter().map(|object| (object.key(), object)).collect())
+        let objects = objects.into_iter().map(|object| (object.key(), object)).collect();
+        Self { objects, positions: BTreeMap::new() }
     }
 }
 
 impl<T: Object> Extend<T> for Set<T> {
     fn extend<I: IntoIterator<Item = T>>(&mut self, objects: I) {
-        self.0.extend(objects.into_iter().map(|object| (object.key(), object)));
+        self.objects.extend(objects.into_iter().map(|object| (object.key(), object)));
     }
 }
 
@@ -107,7 +131,7 @@ impl<T: Object> IntoIterator for Set<T> {
     type Item = T;
     type IntoIter = std::collections::btree_map::IntoValues<T::Key, T>;
     fn into_iter(self) -> Self::IntoIter {
-        self.0.into_values()
+        self.objects.into_values()
     }
 }
 
@@ -127,14 +151,41 @@ impl<T: Object + Serialize> Serialize for Set<T> {
 
 impl<'de, T: Object + Deserialize<'de>> Deserialize<'de> for Set<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut set = Self::new();
-        for object in Vec::<T>::deserialize(deserializer)? {
-            let key = object.key();
-            if set.insert(object).is_some() {
-                return Err(D::Error::custom(format!("two {}s are called {key}", T::KIND)));
-            }
+        deserializer.deserialize_seq(List(Self::new()))
+    }
+}
+
+/// Reads a list into the set.
+struct List<T: Object>(Set<T>);
+
+impl<'de, T: Object + Deserialize<'de>> Visitor<'de> for List<T> {
+    type Value = Set<T>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "a list, each {} once", T::KIND)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<Set<T>, A::Error> {
+        while list.next_element_seed(Another(&mut self.0))?.is_some() {}
+        Ok(self.0)
+    }
+}
+
+/// Reads one object of a list. Two with one key are an error of the second, so that the error's path leads there.
+struct Another<'a, T: Object>(&'a mut Set<T>);
+
+impl<'de, T: Object + Deserialize<'de>> DeserializeSeed<'de> for Another<'_, T> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        let object = T::deserialize(deserializer)?;
+        let key = object.key();
+        if self.0.contains(&key) {
+            return Err(D::Error::custom(format!("there is another {} {key} before it", T::KIND)));
         }
-        Ok(set)
+        self.0.positions.insert(key, self.0.len());
+        self.0.insert(object);
+        Ok(())
     }
 }
 

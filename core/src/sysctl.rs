@@ -183,7 +183,7 @@ impl Kind for Sysctl {
     const PHASES: &'static [Phase] = &[Phase::Settings];
 
     fn observe(namespace: &mut Namespace, wanted: &Set<Self>) -> Result<Observed<Self>> {
-        let ledger = Ledger::read(namespace.cookie())?;
+        let ledger = Ledger::read(namespace)?;
         let keys: Vec<SysctlKey> = wanted
             .iter()
             .map(Object::key)
@@ -227,12 +227,13 @@ fn read(key: SysctlKey) -> Option<Sysctl> {
     Some(Sysctl { key, value })
 }
 
-/// Carries out `SetSysctl` and `RestoreSysctl` steps in `namespace`, in order; one result for each.
+/// Carries out `SetSysctl` and `RestoreSysctl` steps in `namespace`, in order; one result for each. Without any it
+/// forgets what belonged to links that are gone.
 ///
 /// # Errors
 /// When the namespace cannot be entered or its ledger cannot be read; then nothing was done.
 pub fn carry_out(namespace: &Namespace, steps: &[Step]) -> Result<Vec<Result<()>>> {
-    let mut ledger = Ledger::read(namespace.cookie())?;
+    let mut ledger = Ledger::read(namespace)?;
     namespace.inside(move || {
         let results = steps
             .iter()
@@ -266,9 +267,11 @@ pub fn forget(cookie: u64) {
     let _ = fs::remove_file(Ledger::path(cookie));
 }
 
-/// What the sysctls that are ours were before: one line `KEY = VALUE` each, in the order of writing.
+/// What the sysctls that are ours were before: one line `KEY = VALUE` each, in the order of writing. The sysctl of a
+/// link has the link's index behind its key (`KEY#INDEX = VALUE`): another link with its name, later, is not it.
 struct Ledger {
     cookie: u64,
+    links: BTreeMap<LinkName, u32>,
     was: BTreeMap<SysctlKey, SysctlValue>,
     dirty: bool,
 }
@@ -278,30 +281,45 @@ impl Ledger {
         Path::new(STATE).join(format!("{cookie}.sysctl"))
     }
 
-    fn read(cookie: u64) -> Result<Self> {
+    fn read(namespace: &Namespace) -> Result<Self> {
+        let (cookie, links) = (namespace.cookie(), namespace.link_indexes());
         let path = Self::path(cookie);
         let text = match fs::read_to_string(&path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => String::new(),
             other => other.map_err(|e| Error::io(format!("read {}", path.display()), e))?,
         };
-        let mut was = BTreeMap::new();
-        for (key, value) in text.lines().filter_map(|line| line.split_once(" = ")) {
-            if let (Ok(key), Ok(value)) = (key.parse::<SysctlKey>(), value.parse::<SysctlValue>()) {
+        let mut ledger = Self { cookie, links, was: BTreeMap::new(), dirty: false };
+        for (name, value) in text.lines().filter_map(|line| line.split_once(" = ")) {
+            let key = name.rsplit_once('#').map_or(name, |(key, _)| key);
+            match (key.parse::<SysctlKey>(), value.parse::<SysctlValue>()) {
                 // The first is the original; a second was written by someone who could not see the first.
-                was.entry(key).or_insert(value);
+                (Ok(key), Ok(value)) if ledger.name(&key).as_deref() == Some(name) => {
+                    ledger.was.entry(key).or_insert(value);
+                }
+                _ => ledger.dirty = true,
             }
         }
-        Ok(Self { cookie, was, dirty: false })
+        Ok(ledger)
+    }
+
+    /// How `key` is written; `None` where there is no such link.
+    fn name(&self, key: &SysctlKey) -> Option<String> {
+        match &key.link {
+            Some(link) => self.links.get(link).map(|index| format!("{key}#{index}")),
+            None => Some(key.to_string()),
+        }
     }
 
     /// Notes the original value of `key`, on the disk before the sysctl is changed.
     fn note(&mut self, key: &SysctlKey, was: Option<SysctlValue>) -> Result<()> {
-        let Some(was) = was.filter(|_| !self.was.contains_key(key)) else { return Ok(()) };
+        let (Some(was), Some(name)) = (was.filter(|_| !self.was.contains_key(key)), self.name(key)) else {
+            return Ok(());
+        };
         let path = Self::path(self.cookie);
         let failed = |e| Error::io(format!("write {}", path.display()), e);
         fs::create_dir_all(STATE).map_err(failed)?;
         let mut file = fs::OpenOptions::new().create(true).append(true).open(&path).map_err(failed)?;
-        file.write_all(format!("{key} = {was}\n").as_bytes()).map_err(failed)?;
+        file.write_all(format!("{name} = {was}\n").as_bytes()).map_err(failed)?;
         self.was.insert(key.clone(), was);
         Ok(())
     }
@@ -315,14 +333,13 @@ impl Ledger {
         if !self.dirty {
             return Ok(());
         }
-        // Those of interfaces that are gone went with them.
-        self.was.retain(|key, _| key.file().exists());
         let path = Self::path(self.cookie);
         let failed = |e| Error::io(format!("write {}", path.display()), e);
         if self.was.is_empty() {
             return fs::remove_file(&path).map_err(failed);
         }
-        let text: String = self.was.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
+        let line = |(key, value)| Some(format!("{} = {value}\n", self.name(key)?));
+        let text: String = self.was.iter().filter_map(line).collect();
         let fresh = path.with_extension("sysctl.new");
         fs::write(&fresh, text).and_then(|()| fs::rename(&fresh, &path)).map_err(failed)
     }

@@ -104,12 +104,11 @@ impl Lowered {
                 Netns::Host => root.field("host"),
                 Netns::Named(name) => root.field("namespaces").field(name.as_str()),
             };
-            for name in objects.names() {
-                self.paths.insert(place(&netns, &name), here.clone());
-            }
+            let places = objects.places(&here).into_iter();
+            self.paths.extend(places.map(|(name, path)| (place(&netns, &name), path)));
         }
-        for file in &given.files {
-            self.paths.insert(format!("{} {}", File::KIND, file.path), root.field("files"));
+        for (n, file) in given.files.with_positions() {
+            self.paths.insert(format!("{} {}", File::KIND, file.path), root.field("files").index(n));
         }
     }
 

@@ -126,13 +126,63 @@ pub struct Interface {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<String>")]
     pub routed_ipv6: Vec<Ipv6Net>,
-    /// What dnsmasq serves on the link; left out: addresses, by DHCP and router advertisement. `null`: nothing.
-    #[serde(default = "serve")]
+    /// What dnsmasq serves on the link; left out: addresses, by DHCP and router advertisement. `false`: nothing.
+    #[serde(default = "serve", with = "serve_or_not")]
+    #[schemars(with = "serve_or_not::Form")]
     pub serve: Option<Serve>,
 }
 
 fn serve() -> Option<Serve> {
     Some(Serve::default())
+}
+
+/// Nothing is `false`, because TOML has no word for null.
+mod serve_or_not {
+    use std::fmt;
+
+    use serde::de::value::MapAccessDeserializer;
+    use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+    use serde::ser::{Serialize, Serializer};
+
+    use super::Serve;
+
+    /// For the schema.
+    #[derive(schemars::JsonSchema)]
+    #[schemars(untagged, rename = "ServeOrNot")]
+    #[expect(dead_code)]
+    pub(super) enum Form {
+        Serve(Serve),
+        Not(bool),
+    }
+
+    pub(super) fn serialize<S: Serializer>(serve: &Option<Serve>, serializer: S) -> Result<S::Ok, S::Error> {
+        match serve {
+            Some(serve) => serve.serialize(serializer),
+            None => serializer.serialize_bool(false),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Serve>, D::Error> {
+        deserializer.deserialize_any(ServeOrNot)
+    }
+
+    struct ServeOrNot;
+
+    impl<'de> Visitor<'de> for ServeOrNot {
+        type Value = Option<Serve>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("what is served, or false")
+        }
+
+        fn visit_bool<E>(self, serve: bool) -> Result<Self::Value, E> {
+            Ok(serve.then(Serve::default))
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+            Serve::deserialize(MapAccessDeserializer::new(map)).map(Some)
+        }
+    }
 }
 
 /// What a guest's interface is on the host.

@@ -1,0 +1,166 @@
+//! What the tests of hosts share: specs, and everything that a namespace has, as text to be compared.
+#![allow(dead_code)]
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use guestnet::{Host, HostSpec, Plan};
+use guestnet_lab::{Netns, output};
+use serde_json::{Value, json};
+
+/// The host of the test: its namespace, files in the scratch directory of its own.
+pub fn host() -> Host {
+    Host::open().unwrap()
+}
+
+pub fn spec(value: &Value) -> HostSpec {
+    HostSpec::from_json(&value.to_string()).unwrap_or_else(|e| panic!("{e}\n{value:#}"))
+}
+
+/// A host with an uplink that someone else made, joined to the outside, and with what it takes to be a router off.
+pub fn with_uplink() -> Netns {
+    let outside = Netns::make("outside").unwrap();
+    sh("sysctl -qw net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0
+        ip link add uplink type veth peer name isp netns outside
+        ip link set uplink up
+        ip -n outside link set isp up
+        ip address add 198.51.100.2/30 dev uplink
+        ip -6 address add 2001:db8:1::2/64 dev uplink nodad
+        ip route add default via 198.51.100.1
+        sleep 0.1");
+    settle();
+    outside
+}
+
+/// Waits until no address is tentative any more, so that dumps do not depend on the time.
+pub fn settle() {
+    let tentative = || sh("ip -6 address show tentative").contains("tentative");
+    guestnet_lab::wait_until("addresses are settled", std::time::Duration::from_secs(10), || !tentative())
+        .unwrap();
+}
+
+pub fn sh(script: &str) -> String {
+    guestnet_lab::sh(script).unwrap_or_else(|e| panic!("{e:#}"))
+}
+
+/// Lines of a plan, blanks within them made one.
+pub fn lines(plan: &Plan) -> Vec<String> {
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    plan.changes().iter().map(|c| words(&format!("{} {} {}", c.sign(), c.namespace(), c.text()))).collect()
+}
+
+/// Applies `spec`, which shall be accepted and hold, and do nothing when it is applied again.
+pub fn apply(host: &mut Host, spec: &HostSpec) -> guestnet::Report {
+    let report = host.apply(spec).unwrap_or_else(|e| panic!("{e}"));
+    let left = host.verify(spec).unwrap();
+    assert!(left.is_empty(), "after the apply:\n{left}");
+    let again = host.apply(spec).unwrap();
+    assert_eq!((again.changes, again.files.len()), (0, 0), "{again}");
+    report
+}
+
+/// Everything that the namespace of the caller has, and the names and files beside it.
+pub fn dump() -> String {
+    let mut all = dump_of(&Netns::here().unwrap());
+    all += &format!("namespaces: {:?}\n", names(Path::new("/run/netns")));
+    all += &format!("files: {:?}\n", files(Path::new("/run/guestnet")));
+    all
+}
+
+/// Everything that a namespace has.
+pub fn dump_of(netns: &Netns) -> String {
+    let mut all = String::new();
+    for line in [
+        "ip -d link",
+        "ip -d address",
+        "ip -d route show table all",
+        "ip -d -6 route show table all",
+        "ip rule",
+        "ip neigh show nud permanent",
+        "ip -d neigh show proxy",
+        "ip -6 -d neigh show proxy",
+        "ip xfrm state",
+        "ip xfrm policy",
+        "nft list ruleset",
+    ] {
+        let said = output(netns.command("sh").args(["-c", line])).unwrap();
+        // The timers of a bridge run, and what is on the way is on the way.
+        let still = said.lines().filter(|line| !line.contains("_timer")).map(|line| line.to_owned() + "\n");
+        all += &format!("# {line}\n{}", still.collect::<String>());
+    }
+    all += "# sysctl\n";
+    all += &netns.run(sysctls);
+    all
+}
+
+/// The sysctls of the network. Links come and go with theirs; what is left is sorted by name.
+fn sysctls() -> String {
+    let mut all = Vec::new();
+    for folder in ["ipv4", "ipv6"] {
+        walk(&Path::new("/proc/sys/net").join(folder), &mut all);
+    }
+    all.sort();
+    all.concat()
+}
+
+fn walk(folder: &Path, all: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            walk(&entry.path(), all);
+        } else if let Ok(value) = fs::read_to_string(entry.path()) {
+            all.push(format!("{} = {}\n", entry.path().display(), value.trim_end()));
+        }
+    }
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries.map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+/// The files below a folder with mode and content, but for locks, which stay.
+pub fn files(folder: &Path) -> Vec<String> {
+    let script = "find \"$0\" -type f ! -path '*/.host/*.lock' -printf '%P %m ' -exec cat {} \\; | sort";
+    let said = output(Command::new("sh").args(["-c", script]).arg(folder)).unwrap_or_default();
+    said.lines().map(str::to_owned).collect()
+}
+
+/// Asserts that two dumps are equal; shows the lines that are not.
+pub fn same(before: &str, after: &str) {
+    let gone: Vec<&str> = before.lines().filter(|line| !after.lines().any(|l| l == *line)).collect();
+    let new: Vec<&str> = after.lines().filter(|line| !before.lines().any(|l| l == *line)).collect();
+    assert!(before == after, "gone:\n{}\nnew:\n{}", gone.join("\n"), new.join("\n"));
+}
+
+/// A guest in a namespace of its own with both families and no tunnels. `n` makes it differ from others.
+pub fn guest(name: &str, n: u8) -> Value {
+    json!({
+        "name": name,
+        "endpoint": format!("2001:db8:1::{n:x}"),
+        "proxied": [format!("2001:db8:1::{n:x}")],
+        "interfaces": [{
+            "name": format!("tap{name}"),
+            "mac": format!("02:00:5e:00:53:{n:02x}"),
+            "public_ipv4": format!("203.0.113.{n}"),
+            "private_ipv4": format!("192.168.0.{n}"),
+            "gateway_ipv4": "192.168.0.254/24",
+            "public_ipv6": format!("2001:db8:1:{n:x}::/64"),
+            "private_ipv6": format!("fd00:0:0:{n:x}::/64"),
+        }],
+    })
+}
+
+/// A guest in the host's namespace.
+pub fn guest_in_host(name: &str, n: u8) -> Value {
+    let mut guest = guest(name, n);
+    guest["placement"] = "host".into();
+    guest.as_object_mut().unwrap().remove("endpoint");
+    guest
+}
+
+pub fn spec_of(guests: &[Value]) -> HostSpec {
+    spec(&json!({ "version": 1, "uplink": "uplink", "guests": guests }))
+}
