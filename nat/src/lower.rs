@@ -21,7 +21,7 @@ pub const LINK_SCOPE: [&str; 5] =
 
 /// Up to here a map grows by itself; kept small because a guest can have a namespace of its own, with a map for it.
 const FEW: usize = 1024;
-/// Room for many: 4 MiB of hash buckets a map, filled in half the time.
+/// Room for many: 6 MiB of memory a map even when empty, filled in half the time.
 const MANY: usize = 262_144;
 
 impl NatSpec {

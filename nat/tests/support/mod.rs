@@ -82,7 +82,6 @@ fn forward(netns: &Netns) -> Result<()> {
 
 impl Lab {
     pub fn build(mode: Mode, shape: Shape) -> Result<Self> {
-        need(Capability::Tap);
         need(Capability::Conntrack);
         let lab = Self::wire(shape)?;
         lab.translate(mode)?;
@@ -91,6 +90,7 @@ impl Lab {
 
     /// The lab, and nothing is translated yet.
     pub fn wire(shape: Shape) -> Result<Self> {
+        need(Capability::Tap);
         let make = |name| -> Result<Netns> {
             let netns = Netns::make(name)?;
             netns.skip_dad()?;
