@@ -52,12 +52,10 @@ impl Objects {
         let named = self.namespaces.iter_mut();
         let named = named.map(|(name, objects)| (path.field("namespaces").field(name.as_str()), objects));
         for (path, objects) in std::iter::once((path.field("host"), &mut self.host)).chain(named) {
-            let states = std::mem::take(&mut objects.states);
-            for (n, mut state) in states.into_iter().enumerate() {
+            for (n, state) in objects.states.with_positions_mut() {
                 if let Err(error) = state.key.load() {
                     problems.at(&path.field("states").index(n).field("key"), error.to_string());
                 }
-                objects.states.insert(state);
             }
         }
     }

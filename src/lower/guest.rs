@@ -102,6 +102,9 @@ impl Lowered {
             let table = self.nat.entry(netns.clone()).or_default();
             (table.mode, table.untranslated) = (nat.mode, nat.untranslated.clone());
             table.pairs.push(Pair { public: host4(public), private: host4(private) });
+            // What the guest sends may carry its public address by the time that its way back is looked at. The larger
+            // of this and `conf/all` counts, so this is loose whatever the host says (RFC 3704 section 2.4).
+            self.add(&netns, of_link("ipv4", dev, "rp_filter", "2")?, path, |o| &mut o.sysctls);
         }
         for prefix in interface.prefixes() {
             // The guest's side is told by dnsmasq; ours is there at once, before anyone could dispute it.
