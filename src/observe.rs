@@ -180,13 +180,20 @@ fn name_the_other_ends(namespaces: &Namespaces, found: &mut BTreeMap<Netns, Foun
         for (name, end) in namespace.veths().iter().filter(|(_, end)| end.elsewhere) {
             let candidates = ends.get(&(end.peer_index, end.index)).map_or(&[][..], Vec::as_slice);
             let mut others = candidates.iter().filter(|(other, _)| *other != netns);
-            let (Some((other, peer)), None) = (others.next(), others.next()) else { continue };
-            let Some(mut link) = found.links.ours.remove(name) else { continue };
-            let namespace = match other {
-                Netns::Host => None,
-                Netns::Named(name) => Some(name.clone()),
+            let kind = match (others.next(), others.next()) {
+                (Some((Netns::Host, peer)), None) => {
+                    LinkKind::Veth(Peer { peer: (*peer).clone(), namespace: None })
+                }
+                (Some((Netns::Named(name), peer)), None) => {
+                    LinkKind::Veth(Peer { peer: (*peer).clone(), namespace: Some(name.clone()) })
+                }
+                // Its namespace went, perhaps this very moment, and this end will follow. No wanted pair accepts it.
+                (None, _) => LinkKind::Other("veth without its other end".into()),
+                // One of several.
+                (Some(_), Some(_)) => continue,
             };
-            link.kind = LinkKind::Veth(Peer { peer: (*peer).clone(), namespace });
+            let Some(mut link) = found.links.ours.remove(name) else { continue };
+            link.kind = kind;
             found.links.ours.insert(link);
         }
     }

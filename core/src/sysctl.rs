@@ -247,7 +247,9 @@ pub fn carry_out(namespace: &Namespace, steps: &[Step]) -> Result<Vec<Result<()>
                     if let Some(was) = ledger.was.get(key).filter(|_| key.file().exists()) {
                         write(key, &was.0)?;
                     }
-                    ledger.forget(key);
+                    for (key, was) in ledger.forget(key) {
+                        write(&key, &was.0)?;
+                    }
                     Ok(())
                 }
                 _ => Ok(()),
@@ -262,6 +264,22 @@ fn write(key: &SysctlKey, value: &str) -> Result<()> {
     fs::write(key.file(), value).map_err(|e| Error::io(format!("set sysctl {key} to {value}"), e))
 }
 
+/// The sysctls that the kernel changes by itself when `key` is written, as they are (`inet_forward_change`,
+/// `addrconf_forward_change`).
+fn changed_with(key: &SysctlKey) -> Vec<Sysctl> {
+    let family = match key.path.as_str() {
+        "net/ipv4/ip_forward" | "net/ipv4/conf/all/forwarding" => "ipv4",
+        "net/ipv6/conf/all/forwarding" => "ipv6",
+        _ => return Vec::new(),
+    };
+    let conf = format!("net/{family}/conf");
+    let entries = fs::read_dir(Path::new("/proc/sys").join(&conf)).into_iter().flatten().flatten();
+    let of_links = entries.map(|entry| format!("{conf}/{}/forwarding", entry.file_name().to_string_lossy()));
+    let all = of_links.chain([format!("{conf}/all/accept_redirects")]);
+    let all = all.filter(|path| !path.ends_with("all/forwarding"));
+    all.filter_map(|path| path.parse().ok()).filter_map(read).collect()
+}
+
 /// Forgets what the sysctls of a namespace were, because it is gone.
 pub fn forget(cookie: u64) {
     let _ = fs::remove_file(Ledger::path(cookie));
@@ -273,6 +291,8 @@ struct Ledger {
     cookie: u64,
     links: BTreeMap<LinkName, u32>,
     was: BTreeMap<SysctlKey, SysctlValue>,
+    /// What others were that the kernel changed with it, written `KEY > OTHER = VALUE`.
+    with: BTreeMap<SysctlKey, BTreeMap<SysctlKey, SysctlValue>>,
     dirty: bool,
 }
 
@@ -288,13 +308,19 @@ impl Ledger {
             Err(e) if e.kind() == io::ErrorKind::NotFound => String::new(),
             other => other.map_err(|e| Error::io(format!("read {}", path.display()), e))?,
         };
-        let mut ledger = Self { cookie, links, was: BTreeMap::new(), dirty: false };
+        let mut ledger = Self { cookie, links, was: BTreeMap::new(), with: BTreeMap::new(), dirty: false };
         for (name, value) in text.lines().filter_map(|line| line.split_once(" = ")) {
+            let (of, name) =
+                name.split_once(" > ").map_or((None, name), |(of, name)| (of.parse().ok(), name));
             let key = name.rsplit_once('#').map_or(name, |(key, _)| key);
             match (key.parse::<SysctlKey>(), value.parse::<SysctlValue>()) {
                 // The first is the original; a second was written by someone who could not see the first.
                 (Ok(key), Ok(value)) if ledger.name(&key).as_deref() == Some(name) => {
-                    ledger.was.entry(key).or_insert(value);
+                    let was = match of {
+                        Some(of) => ledger.with.entry(of).or_default(),
+                        None => &mut ledger.was,
+                    };
+                    was.entry(key).or_insert(value);
                 }
                 _ => ledger.dirty = true,
             }
@@ -319,13 +345,24 @@ impl Ledger {
         let failed = |e| Error::io(format!("write {}", path.display()), e);
         fs::create_dir_all(STATE).map_err(failed)?;
         let mut file = fs::OpenOptions::new().create(true).append(true).open(&path).map_err(failed)?;
-        file.write_all(format!("{name} = {was}\n").as_bytes()).map_err(failed)?;
+        self.with.insert(key.clone(), changed_with(key).into_iter().map(|s| (s.key, s.value)).collect());
         self.was.insert(key.clone(), was);
-        Ok(())
+        // At once: either all of it is there after a kill, or nothing.
+        file.write_all(self.lines(key, &name).as_bytes()).map_err(failed)
     }
 
-    fn forget(&mut self, key: &SysctlKey) {
+    fn lines(&self, key: &SysctlKey, name: &str) -> String {
+        let others = self.with.get(key).into_iter().flatten();
+        let others =
+            others.filter_map(|(other, was)| Some(format!("{key} > {} = {was}\n", self.name(other)?)));
+        let own = self.was.get(key).map(|was| format!("{name} = {was}\n"));
+        others.chain(own).collect()
+    }
+
+    /// Forgets `key`; what others were that were changed with it.
+    fn forget(&mut self, key: &SysctlKey) -> BTreeMap<SysctlKey, SysctlValue> {
         self.dirty |= self.was.remove(key).is_some();
+        self.with.remove(key).unwrap_or_default()
     }
 
     /// Writes the ledger anew where something was forgotten.
@@ -338,8 +375,8 @@ impl Ledger {
         if self.was.is_empty() {
             return fs::remove_file(&path).map_err(failed);
         }
-        let line = |(key, value)| Some(format!("{} = {value}\n", self.name(key)?));
-        let text: String = self.was.iter().filter_map(line).collect();
+        let text: String =
+            self.was.keys().filter_map(|key| Some(self.lines(key, &self.name(key)?))).collect();
         let fresh = path.with_extension("sysctl.new");
         fs::write(&fresh, text).and_then(|()| fs::rename(&fresh, &path)).map_err(failed)
     }

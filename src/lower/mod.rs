@@ -3,9 +3,11 @@
 mod guest;
 mod namespace;
 
+pub(crate) use namespace::Ends;
+
 use std::collections::BTreeMap;
 
-use guestnet_core::{Error, File, Kind, Link, Netns, Object, Path, Set};
+use guestnet_core::{Error, File, Kind, Link, Netns, Object, Path, Problems, Set};
 use guestnet_nat::NatSpec;
 
 use crate::objects::{NamespaceObjects, Objects};
@@ -19,6 +21,8 @@ pub(crate) struct Lowered {
     paths: BTreeMap<String, Path>,
     /// What is translated in each namespace: one table for all the guests in it.
     nat: BTreeMap<Netns, NatSpec>,
+    /// Where two parts of the spec ask for different objects under one key.
+    problems: Problems,
 }
 
 /// What identifies an object on the host: its kind and key, and its namespace if that is not the host's.
@@ -42,8 +46,7 @@ impl Lowered {
         self.paths.get(object).map(ToString::to_string)
     }
 
-    /// Adds an object that the spec asks for at `path`. One that is there already, from another guest, stays: equal
-    /// keys from intents have equal values (sysctls), and those of `objects` were checked.
+    /// Adds an object that the spec asks for at `path`. The same may be asked for several times (sysctls).
     fn add<T: Kind>(
         &mut self,
         netns: &Netns,
@@ -52,15 +55,27 @@ impl Lowered {
         set: fn(&mut NamespaceObjects) -> &mut Set<T>,
     ) {
         let name = place(netns, &format!("{} {}", T::KIND, object.key()));
-        self.paths.entry(name).or_insert_with(|| path.clone());
         let set = set(self.objects.in_namespace(netns));
-        if !set.contains(&object.key()) {
-            set.insert(object);
+        if let Some(other) = set.get(&object.key()).filter(|other| **other != object) {
+            let elsewhere = self.paths.get(&name).cloned().unwrap_or_default();
+            let words = format!("asks for {} {object}, but at {elsewhere} there is {other}", T::KIND);
+            if !self.problems.iter().any(|known| known.message == words) {
+                self.problems.at(path, words);
+            }
+            return;
         }
+        self.paths.entry(name).or_insert_with(|| path.clone());
+        set.insert(object);
     }
 
     fn add_file(&mut self, file: File, path: &Path) {
-        self.paths.entry(format!("{} {}", File::KIND, file.path)).or_insert_with(|| path.clone());
+        let name = format!("{} {}", File::KIND, file.path);
+        if let Some(other) = self.objects.files.get(&file.path) {
+            let elsewhere = self.paths.get(&name).cloned().unwrap_or_default();
+            self.problems.at(path, format!("asks for file {file}, but at {elsewhere} there is {other}"));
+            return;
+        }
+        self.paths.insert(name, path.clone());
         self.objects.files.insert(file);
     }
 }
@@ -68,7 +83,7 @@ impl Lowered {
 impl HostSpec {
     /// The objects that the spec asks for.
     pub(crate) fn lower(&self) -> Result<Lowered, Error> {
-        let problems = self.problems();
+        let problems = self.checked();
         if !problems.is_empty() {
             return Err(problems.into());
         }
@@ -86,6 +101,9 @@ impl HostSpec {
             }
         }
         lowered.complete_pairs();
+        if !lowered.problems.is_empty() {
+            return Err(lowered.problems.into());
+        }
         Ok(lowered)
     }
 

@@ -10,9 +10,9 @@ use super::Lowered;
 use crate::spec::{Guest, Transit};
 
 /// The two ends of the pair, every default filled in.
-pub(super) struct Ends {
-    pub(super) host_link: LinkName,
-    pub(super) guest_link: LinkName,
+pub(crate) struct Ends {
+    pub(crate) host_link: LinkName,
+    pub(crate) guest_link: LinkName,
     pub(super) host_mac: Mac,
     pub(super) guest_mac: Mac,
     pub(super) host_ipv4: Ipv4Addr,
@@ -21,7 +21,7 @@ pub(super) struct Ends {
 }
 
 impl Ends {
-    pub(super) fn of(guest: &Guest) -> Result<Self, Error> {
+    pub(crate) fn of(guest: &Guest) -> Result<Self, Error> {
         let Transit { host_link, guest_link, host_mac, guest_mac, host_ipv4, guest_ipv4, mtu } =
             guest.transit.clone();
         let host_link = host_link.map_or_else(|| link_name("vetho", guest.name.as_str()), Ok)?;

@@ -5,13 +5,14 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 
 use guestnet_core::owner::REQIDS;
-use guestnet_core::{Netns, Path, Problems};
+use guestnet_core::{Netns, Path, Problem, Problems};
 use guestnet_nat::{NatSpec, Pair};
 use guestnet_xfrm::TunnelSpec;
 use guestnet_xfrm::tunnel::check_together;
 use ipnet::{IpNet, Ipv6Net};
 
-use super::{Guest, HostSpec, Interface, VERSION};
+use super::{Guest, HostSpec, Interface, Placement, VERSION};
+use crate::lower::Ends;
 
 impl HostSpec {
     pub(super) fn check(&self, problems: &mut Problems) {
@@ -19,6 +20,11 @@ impl HostSpec {
         if self.version != VERSION {
             let known = format!("{} is not a version that this guestnet knows: {VERSION}", self.version);
             problems.at(&root.field("version"), known);
+        }
+        let proxied = |guest: &&Guest| !guest.proxied.is_empty();
+        if let Some(guest) = self.guests.iter().find(proxied).filter(|_| self.uplink.is_none()) {
+            let words = format!("is missing: neighbours are proxied for {}", guest.name);
+            problems.at(&root.field("uplink"), words);
         }
         let mut taken = Taken::default();
         for (n, guest) in self.guests.iter().enumerate() {
@@ -31,28 +37,24 @@ impl HostSpec {
 
     fn guest(&self, guest: &Guest, path: &Path, taken: &mut Taken, problems: &mut Problems) {
         let netns = guest.netns();
-        taken.claim("guest", &Netns::Host, guest.name.as_str(), &path.field("name"), problems);
+        let named = taken.claim("guest", &Netns::Host, guest.name.as_str(), &path.field("name"), problems);
         if let Netns::Named(name) = &netns {
-            taken.claim("namespace", &Netns::Host, name, &path.field("placement"), problems);
+            // A namespace that is called as its guest is taken when the guest's name is.
+            if named || guest.placement != Placement::Own {
+                taken.claim("namespace", &Netns::Host, name, &path.field("placement"), problems);
+            }
             let transit = &guest.transit;
             if let Some(mtu) = transit.mtu.filter(|mtu| !(1280..=65535).contains(mtu)) {
                 let range = format!("{mtu} is not an MTU for IPv6: 1280 to 65535");
                 problems.at(&path.field("transit").field("mtu"), range);
             }
-            for (link, field) in [(&transit.host_link, "host_link"), (&transit.guest_link, "guest_link")] {
-                let side = if field == "host_link" { &Netns::Host } else { &netns };
-                if let Some(link) = link {
-                    taken.claim("link", side, link, &path.field("transit").field(field), problems);
-                }
+            if let Some(ends) = Ends::of(guest).ok().filter(|_| named) {
+                let path = path.field("transit");
+                taken.claim("link", &Netns::Host, ends.host_link, &path.field("host_link"), problems);
+                taken.claim("link", &netns, ends.guest_link, &path.field("guest_link"), problems);
             }
         } else if guest.nat.is_some() {
             problems.at(&path.field("nat"), "guests in the host's namespace share the host's translation");
-        }
-        if !guest.proxied.is_empty() && self.uplink.is_none() {
-            problems.at(
-                &Path::root().field("uplink"),
-                format!("is missing: neighbours are proxied for {}", guest.name),
-            );
         }
         for (n, address) in guest.proxied.iter().enumerate() {
             let path = path.field("proxied").index(n);
@@ -87,30 +89,34 @@ impl HostSpec {
 
     /// What is translated in one namespace has to go into one set of maps.
     fn translation(&self, root: &Path, problems: &mut Problems) {
-        let mut tables: BTreeMap<Netns, (NatSpec, Path)> = BTreeMap::new();
+        let mut tables: BTreeMap<Netns, Translation> = BTreeMap::new();
         for (n, guest) in self.guests.iter().enumerate() {
-            let nat = guest.nat.as_ref().unwrap_or(&self.nat);
-            let path = if guest.nat.is_some() {
-                root.field("guests").index(n).field("nat")
-            } else {
-                root.field("nat")
+            let path = root.field("guests").index(n);
+            let (nat, at) = match &guest.nat {
+                Some(nat) => (nat, path.field("nat")),
+                None => (&self.nat, root.field("nat")),
             };
-            let fresh =
-                || NatSpec { mode: nat.mode, untranslated: nat.untranslated.clone(), ..NatSpec::default() };
-            let (table, _) = tables.entry(guest.netns()).or_insert_with(|| (fresh(), path));
-            for interface in &guest.interfaces {
+            let table = tables.entry(guest.netns()).or_insert_with(|| Translation {
+                nat: NatSpec { mode: nat.mode, untranslated: nat.untranslated.clone(), ..NatSpec::default() },
+                at,
+                interfaces: Vec::new(),
+            });
+            for (m, interface) in guest.interfaces.iter().enumerate() {
                 if let (Some(public), Some(private)) = (interface.public_ipv4, interface.private_ipv4) {
                     let net = |address: std::net::Ipv4Addr| IpNet::from(std::net::IpAddr::from(address));
-                    table.pairs.push(Pair { public: net(public), private: net(private) });
+                    table.nat.pairs.push(Pair { public: net(public), private: net(private) });
+                    table.interfaces.push(path.field("interfaces").index(m));
                 }
             }
         }
-        for (table, path) in tables.values() {
+        for table in tables.values() {
             let mut found = Problems::new();
-            table.check(path, &mut found);
-            // Pairs were checked as the addresses of interfaces, and are reported there.
-            for problem in found.into_iter().filter(|problem| !problem.path.as_str().contains("pairs[")) {
-                problems.at(&problem.path, problem.message);
+            table.nat.check(&table.at, &mut found);
+            for problem in found.into_iter().map(|problem| table.in_the_spec(problem)) {
+                // The addresses have been checked by themselves, and what guests share is checked for each of them.
+                if !problems.iter().any(|known| known.path == problem.path) {
+                    problems.at(&problem.path, problem.message);
+                }
             }
         }
     }
@@ -125,6 +131,26 @@ impl HostSpec {
         for tunnels in by_namespace.into_values() {
             check_together(tunnels, problems);
         }
+    }
+}
+
+/// What is translated in a namespace, and where in the spec it stands.
+struct Translation {
+    nat: NatSpec,
+    at: Path,
+    /// Of each pair.
+    interfaces: Vec<Path>,
+}
+
+impl Translation {
+    /// Pairs are addresses of interfaces: `nat.pairs[0].public` is `guests[0].interfaces[0].public_ipv4`.
+    fn in_the_spec(&self, problem: Problem) -> Problem {
+        let place = problem.path.as_str().split_once(".pairs[").and_then(|(_, rest)| rest.split_once(']'));
+        let Some((index, side)) = place else { return problem };
+        let interface = index.parse::<usize>().ok().and_then(|index| self.interfaces.get(index));
+        let field = if side == ".private" { "private_ipv4" } else { "public_ipv4" };
+        let path = interface.map_or(problem.path.clone(), |interface| interface.field(field));
+        Problem { path, ..problem }
     }
 }
 
@@ -209,7 +235,7 @@ fn check_prefix(prefix: &Ipv6Net, path: &Path, problems: &mut Problems) {
     }
 }
 
-/// What one thing has, another cannot have.
+/// What one thing has, another cannot have. A claim says whether it was granted.
 #[derive(Default)]
 struct Taken(BTreeMap<(&'static str, Netns, String), Path>);
 
@@ -221,12 +247,16 @@ impl Taken {
         what: impl Display,
         path: &Path,
         problems: &mut Problems,
-    ) {
+    ) -> bool {
         let claim = (kind, netns.clone(), what.to_string());
         match self.0.get(&claim) {
-            Some(first) => problems.at(path, format!("the {kind} {what} is taken by {first}")),
+            Some(first) => {
+                problems.at(path, format!("the {kind} {what} is taken by {first}"));
+                false
+            }
             None => {
                 self.0.insert(claim, path.clone());
+                true
             }
         }
     }

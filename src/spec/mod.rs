@@ -2,9 +2,10 @@
 
 mod check;
 mod guest;
+mod json;
 mod parse;
 
-use guestnet_core::{Error, LinkName, Path, Problems};
+use guestnet_core::{Error, LinkName, Path, Problem, Problems};
 use guestnet_nat::Mode;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -124,6 +125,15 @@ impl HostSpec {
 
     /// What is wrong with the spec; nothing if it can be applied.
     pub fn problems(&self) -> Problems {
+        match self.lower() {
+            Ok(_) => Problems::new(),
+            Err(Error::Spec(problems)) => problems,
+            Err(other) => [Problem { path: Path::root(), message: other.to_string() }].into_iter().collect(),
+        }
+    }
+
+    /// What is wrong with the parts of the spec, before they are put together.
+    pub(crate) fn checked(&self) -> Problems {
         let mut problems = Problems::new();
         self.check(&mut problems);
         problems

@@ -12,25 +12,36 @@ use serde_path_to_error::{Path as SerdePath, Segment};
 use zeroize::Zeroize;
 
 use super::HostSpec;
+use super::json::Strict;
 
 /// After so many problems a spec is not a spec, and the rest is not worth the wait.
 const ENOUGH: usize = 100;
 
+/// As many hex digits on end, and what they are part of may be a key.
+const SECRET: usize = 16;
+
 /// Reads a spec from JSON.
 pub(super) fn from_json(text: &str) -> Result<HostSpec, Error> {
-    let value = serde_json::from_str(text).map_err(|e| syntax("JSON", e.to_string()))?;
+    let Strict(value) = serde_json::from_str(text).map_err(|e| syntax("JSON", e.to_string()))?;
     read(value)
 }
 
 /// Reads a spec from TOML.
 pub(super) fn from_toml(text: &str) -> Result<HostSpec, Error> {
-    let value: Value = toml::from_str(text).map_err(|e| syntax("TOML", e.message().to_owned()))?;
+    let value: Value = toml::from_str(text).map_err(|e| syntax("TOML", toml_error(&e, text)))?;
     read(value)
+}
+
+/// The words of the error and the line it is in, but not the line itself: there may be a secret on it.
+fn toml_error(error: &toml::de::Error, text: &str) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let line = before.map(|before| format!(" at line {}", before.matches('\n').count() + 1));
+    format!("{}{}", error.message(), line.unwrap_or_default())
 }
 
 fn syntax(language: &str, message: String) -> Error {
     let mut problems = Problems::new();
-    problems.at(&Path::root(), format!("is no {language}: {message}"));
+    problems.at(&Path::root(), format!("is no {language}: {}", discreet(&message)));
     problems.into()
 }
 
@@ -41,7 +52,10 @@ fn read(value: Value) -> Result<HostSpec, Error> {
     wipe(&mut reader.value);
     if let Some(spec) = &mut spec {
         let unread = spec.load_secrets();
-        let (unread, found) = (reader.mine(unread), spec.problems());
+        let unread = reader.mine(unread);
+        // What has been repaired is not to be lowered: it would be about the repairs.
+        let found =
+            if reader.problems.is_empty() && unread.is_empty() { spec.problems() } else { spec.checked() };
         reader.poisoned.extend(unread.iter().map(|problem| problem.path.as_str().to_owned()));
         reader.problems.extend(unread);
         let found = reader.mine(found);
@@ -94,7 +108,7 @@ impl Reader {
             {
                 steps.push(Step::Key(field));
             }
-            let said = self.with_value(&steps, message);
+            let said = self.with_value(&steps, &message);
             self.note(&steps, None, said);
             self.take_out(&steps)?;
         }
@@ -106,21 +120,22 @@ impl Reader {
         if let Some(field) = field {
             path = path.field(field);
         }
-        // What is missing because it was taken out has been reported.
-        if self.poisoned.insert(path.as_str().to_owned()) {
+        // What is missing because it was taken out has been reported, and so has what surrounds it.
+        let surrounds = self.poisoned.iter().any(|bad| is_within(bad, path.as_str()));
+        self.poisoned.insert(path.as_str().to_owned());
+        if !surrounds {
             self.problems.push(Problem { path, message });
         }
     }
 
-    /// Parsers of addresses do not say what they could not parse. Only those messages get the value added: others may
-    /// be about a key.
-    fn with_value(&self, steps: &[Step], message: String) -> String {
+    /// Parsers of addresses do not say what they could not parse. Only those messages get the value added.
+    fn with_value(&self, steps: &[Step], message: &str) -> String {
         let about_an_address = message.starts_with("invalid IP") || message.contains("address syntax");
         match get(&self.value, steps) {
             Some(Value::String(text)) if about_an_address && text.len() <= 64 => {
-                format!("{text:?}: {message}")
+                discreet(&format!("{text:?}: {message}"))
             }
-            _ => message,
+            _ => discreet(message),
         }
     }
 
@@ -201,11 +216,34 @@ impl Reader {
     }
 
     fn is_poisoned(&self, path: &str) -> bool {
-        self.poisoned.iter().any(|bad| {
-            path.strip_prefix(bad.as_str())
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
-        })
+        self.poisoned.iter().any(|bad| is_within(path, bad))
     }
+}
+
+/// Whether `path` is `place` or a part of it.
+fn is_within(path: &str, place: &str) -> bool {
+    let rest = path.strip_prefix(place);
+    rest.is_some_and(|rest| place.is_empty() || rest.is_empty() || rest.starts_with(['.', '[']))
+}
+
+/// `message` without what it may repeat of the document: a secret may have been put in the wrong place.
+fn discreet(message: &str) -> String {
+    let mut words = message.to_owned();
+    for start in ["invalid type: ", "invalid value: "] {
+        if let Some((found, expected)) =
+            message.strip_prefix(start).and_then(|m| m.rsplit_once(", expected "))
+        {
+            let kind = found.split(['"', '`']).next().unwrap_or_default().trim_end();
+            words = format!("{start}{kind}, expected {expected}");
+        }
+    }
+    let mut shown = String::new();
+    for run in words.split_inclusive(|c: char| !c.is_ascii_hexdigit()) {
+        let digits = run.trim_end_matches(|c: char| !c.is_ascii_hexdigit());
+        shown.push_str(if digits.len() < SECRET { digits } else { "(hidden)" });
+        shown.push_str(&run[digits.len()..]);
+    }
+    shown
 }
 
 /// The place that element `index` had before those in `removed` were taken out.

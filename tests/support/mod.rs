@@ -85,13 +85,25 @@ pub fn dump_of(netns: &Netns) -> String {
         "nft list ruleset",
     ] {
         let said = output(netns.command("sh").args(["-c", line])).unwrap();
-        // The timers of a bridge run, and what is on the way is on the way.
-        let still = said.lines().filter(|line| !line.contains("_timer")).map(|line| line.to_owned() + "\n");
+        // The timers of a bridge run.
+        let still = said.lines().filter(|line| !line.contains("_timer"));
+        let still = still.map(|line| format!("{}\n", without_carrier(line)));
         all += &format!("# {line}\n{}", still.collect::<String>());
     }
     all += "# sysctl\n";
     all += &netns.run(sysctls);
     all
+}
+
+/// The kernel notices that a link has no carrier some time after it came up.
+fn without_carrier(line: &str) -> String {
+    let mut line = line.replace(" linkdown", "");
+    for word in
+        ["NO-CARRIER,", ",LOWER_UP", "state UNKNOWN ", "state UP ", "state DOWN ", "state LOWERLAYERDOWN "]
+    {
+        line = line.replace(word, "");
+    }
+    line.trim_end().to_owned()
 }
 
 /// The sysctls of the network. Links come and go with theirs; what is left is sorted by name.
