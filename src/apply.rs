@@ -174,7 +174,13 @@ impl Run<'_> {
             (Vec::new(), Vec::new(), BTreeMap::<Protocol, Vec<_>>::new());
         for (n, step) in steps {
             match step {
-                Step::Send(protocol, message) => messages.entry(protocol).or_default().push((n, message)),
+                Step::Send(protocol, message) => {
+                    let messages = messages.entry(protocol).or_default();
+                    // What was just asked for, of a group of objects, need not be asked for again.
+                    if messages.last().is_none_or(|(_, last)| *last != message) {
+                        messages.push((n, message));
+                    }
+                }
                 Step::MakeTap(..) => taps.push((n, step)),
                 Step::SetSysctl(..) | Step::RestoreSysctl(..) => settings.push((n, step)),
             }

@@ -6,7 +6,7 @@ use std::path::Path;
 use guestnet_core::link::Peer;
 use guestnet_core::netns;
 use guestnet_core::owner::Owner;
-use guestnet_core::{Foreign, LinkKind, LinkName, Namespace, Netns, NetnsName, Observed, Result, file};
+use guestnet_core::{Foreign, Link, LinkKind, LinkName, Namespace, Netns, NetnsName, Observed, Result, file};
 
 use crate::objects::{Found, NamespaceObjects, Objects};
 use crate::plan::{FoundFiles, NamedNamespace};
@@ -192,9 +192,10 @@ fn name_the_other_ends(namespaces: &Namespaces, found: &mut BTreeMap<Netns, Foun
                 // One of several.
                 (Some(_), Some(_)) => continue,
             };
-            let Some(mut link) = found.links.ours.remove(name) else { continue };
-            link.kind = kind;
-            found.links.ours.insert(link);
+            let unnamed = |link: &&mut Link| link.kind == LinkKind::Other("veth".into());
+            if let Some(link) = found.links.ours.get_mut(name).filter(unnamed) {
+                link.kind = kind;
+            }
         }
     }
 }

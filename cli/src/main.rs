@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use guestnet::{Host, HostSpec, Objects};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use args::{Args, Command, Format, Input, Place};
 use exit::Failure;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
             return if error.use_stderr() { exit::USAGE.into() } else { ExitCode::SUCCESS };
         }
     };
+    raise_file_limit();
     let output = Output::new(args.output);
     match run(args.command, &output) {
         Ok(code) => code.into(),
@@ -87,6 +89,14 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
             Err(Failure::Io("write to standard output".into(), e))
         }
         _ => Ok(()),
+    }
+}
+
+/// Each namespace of a guest takes four descriptors, and the usual soft limit is 1024; the hard one is what counts.
+fn raise_file_limit() {
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // Where it cannot be raised, opening says so.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     }
 }
 

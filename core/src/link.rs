@@ -14,7 +14,7 @@ use crate::kind::{Context, Kind, Message, Outbox, Phase, Protocol, Step};
 use crate::name::{LinkName, Mac, Netns, NetnsName};
 use crate::netlink::{Attributes, Dump};
 use crate::netns::Namespace;
-use crate::owner::LINK_GROUP;
+use crate::owner::{DOOMED_GROUP, LINK_GROUP};
 use crate::problem::{Path, Problems};
 use crate::set::{Change, Object, Observed, Set};
 
@@ -219,8 +219,12 @@ impl Kind for Link {
         let dump = namespace.dump(Protocol::Route, &dump_request())?;
         namespace.learn_links(&dump);
         let mut observed = Observed::default();
-        for found in dump.replies().filter_map(|reply| read(reply.payload, namespace)) {
-            if found.group == LINK_GROUP {
+        for mut found in dump.replies().filter_map(|reply| read(reply.payload, namespace)) {
+            // A kill fell between the two steps of its deletion: whoever wants it gets it anew.
+            if found.group == DOOMED_GROUP {
+                found.link.kind = LinkKind::Other("doomed".into());
+            }
+            if [LINK_GROUP, DOOMED_GROUP].contains(&found.group) {
                 observed.ours.insert(found.link);
             } else {
                 observed.note_foreign(&found.link, wanted);
@@ -243,9 +247,13 @@ impl Kind for Link {
             {
                 out.send(Protocol::Route, set(new, Some(old), phase, context)?);
             }
-            (Change::Delete(old), Phase::Links) => {
+            // Each deletion by itself would wait for all CPUs (RCU); those of a group wait once for all of them.
+            (Change::Delete(old), Phase::Up) => {
+                out.send(Protocol::Route, mark(&old.name, DOOMED_GROUP));
+            }
+            (Change::Delete(_), Phase::Links) => {
                 let mut message = LinkMessage::default();
-                message.attributes.push(LinkAttribute::IfName(old.name.to_string()));
+                message.attributes.push(LinkAttribute::Group(DOOMED_GROUP));
                 out.send(Protocol::Route, encode(libc::RTM_DELLINK, 0, &message));
             }
             _ => {}
@@ -364,11 +372,11 @@ pub(crate) fn mark_loopback(mark: &str) -> Message {
     encode(libc::RTM_NEWLINK, 0, &message)
 }
 
-/// The message that gives a link, which a system call made, our mark.
-pub(crate) fn mark(name: &LinkName) -> Message {
+/// The message that puts a link into `group`.
+pub(crate) fn mark(name: &LinkName, group: u32) -> Message {
     let mut message = LinkMessage::default();
     message.attributes.push(LinkAttribute::IfName(name.to_string()));
-    message.attributes.push(LinkAttribute::Group(LINK_GROUP));
+    message.attributes.push(LinkAttribute::Group(group));
     encode(libc::RTM_NEWLINK, 0, &message)
 }
 

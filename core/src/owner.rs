@@ -4,7 +4,7 @@
 //! | object | mark |
 //! |---|---|
 //! | namespace | the alias of its `lo`: `guestnet owner=COOKIE` |
-//! | link | its group, [`LINK_GROUP`] |
+//! | link | its group, [`LINK_GROUP`], or [`DOOMED_GROUP`] just before it is deleted |
 //! | address | `IFA_PROTO` [`PROTOCOL`] (kernel 5.18) |
 //! | route, proxied neighbour | protocol [`PROTOCOL`] |
 //! | IPsec state and policy | in a namespace of ours all of them, elsewhere a reqid in [`REQIDS`] |
@@ -22,6 +22,9 @@ pub const PROTOCOL: u8 = 103;
 /// `IFLA_GROUP` of the links that we make; in `ip link` it reads `group 103103`. A group, unlike an alias, is
 /// set by the very message that creates the link and both ends of a veth pair: no kill can fall between.
 pub const LINK_GROUP: u32 = 103_103;
+
+/// `IFLA_GROUP` of those of our links that are about to be deleted together.
+pub const DOOMED_GROUP: u32 = LINK_GROUP + 1;
 
 /// The reqids of our IPsec objects in a namespace that we did not make.
 pub const REQIDS: RangeInclusive<u32> = 0x6700_0000..=0x67ff_ffff;

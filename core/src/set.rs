@@ -81,6 +81,11 @@ impl<T: Object> Set<T> {
         self.objects.get(key)
     }
 
+    /// The object with `key`, to be changed in place. Whoever changes its key loses it.
+    pub fn get_mut(&mut self, key: &T::Key) -> Option<&mut T> {
+        self.objects.get_mut(key)
+    }
+
     /// Whether there is an object with `key`.
     pub fn contains(&self, key: &T::Key) -> bool {
         self.objects.contains_key(key)

@@ -9,6 +9,7 @@ use crate::link::{TapOptions, mark};
 use crate::name::LinkName;
 use crate::netlink::Session;
 use crate::netns::Namespace;
+use crate::owner::LINK_GROUP;
 use crate::sys;
 
 /// Makes the tap `name` in `namespace`.
@@ -35,7 +36,7 @@ pub fn make(namespace: &Namespace, name: &LinkName, options: &TapOptions) -> Res
         if let Some(group) = options.group {
             sys::tun_set_group(&tun, group).map_err(failed)?;
         }
-        let refused = Session::open(Protocol::Route)?.exchange(&mut [mark(name)])?;
+        let refused = Session::open(Protocol::Route)?.exchange(&mut [mark(name, LINK_GROUP)])?;
         if let Some((_, refusal)) = refused.into_iter().next() {
             return Err(failed(std::io::Error::from_raw_os_error(refusal.errno)));
         }
