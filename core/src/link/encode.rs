@@ -1,0 +1,168 @@
+//! Saying links to the kernel: `RTM_NEWLINK` and `RTM_DELLINK` (rtnetlink(7)), by name, so that no index need be known.
+
+use netlink_packet_core::Emitable;
+use netlink_packet_route::link::{
+    InfoBridge, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+};
+
+use super::{Link, LinkKind, Peer, read};
+use crate::error::Result;
+use crate::kind::{Context, Kind, Message, Outbox, Phase, Protocol, Step};
+use crate::name::{LinkName, Netns};
+use crate::netns::Namespace;
+use crate::owner::{DOOMED_GROUP, LINK_GROUP};
+use crate::set::{Change, Observed, Set};
+
+impl Kind for Link {
+    const PHASES: &'static [Phase] = &[Phase::Links, Phase::Up];
+
+    fn observe(namespace: &mut Namespace, wanted: &Set<Self>) -> Result<Observed<Self>> {
+        read::observe(namespace, wanted)
+    }
+
+    fn encode(change: &Change<Self>, phase: Phase, context: &Context, out: &mut Outbox) -> Result<()> {
+        match (change, phase) {
+            (Change::Create(new), Phase::Links) => create(new, context, out)?,
+            (Change::Create(new), Phase::Up) if new.up || new.bridge.is_some() => {
+                out.send(Protocol::Route, set(new, None, phase, context)?);
+            }
+            (Change::Replace { old, new }, Phase::Links) if new.mtu != old.mtu || new.mac != old.mac => {
+                out.send(Protocol::Route, set(new, Some(old), phase, context)?);
+            }
+            (Change::Replace { old, new }, Phase::Up)
+                if new.up != old.up || new.bridge != old.bridge || goes_down(old, new) =>
+            {
+                out.send(Protocol::Route, set(new, Some(old), phase, context)?);
+            }
+            // Each deletion by itself would wait for all CPUs (RCU); those of a group wait once for all of them.
+            (Change::Delete(old), Phase::Up) => {
+                out.send(Protocol::Route, mark(&old.name, DOOMED_GROUP));
+            }
+            (Change::Delete(_), Phase::Links) => {
+                let mut message = LinkMessage::default();
+                message.attributes.push(LinkAttribute::Group(DOOMED_GROUP));
+                out.send(Protocol::Route, encode(libc::RTM_DELLINK, 0, &message));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn can_become(old: &Self, new: &Self) -> bool {
+        new.kind.accepts(&old.kind)
+    }
+}
+
+/// Whether the link goes down on its way from `old` to `new`: only when it comes up again does the kernel give it the
+/// link-local address of a new MAC, through which others may be routed.
+fn goes_down(old: &Link, new: &Link) -> bool {
+    old.up && new.mac.is_some_and(|mac| old.mac != Some(mac))
+}
+
+/// Whether this end makes the pair: the one whose namespace and name come first.
+fn makes_the_pair(own: &Netns, name: &LinkName, peer: &Peer) -> bool {
+    (own, name) < (&peer.netns(), &peer.peer)
+}
+
+fn create(new: &Link, context: &Context, out: &mut Outbox) -> Result<()> {
+    let info = match &new.kind {
+        LinkKind::Tap(options) => {
+            out.act(Step::MakeTap(new.name.clone(), options.clone()));
+            None
+        }
+        LinkKind::Veth(peer) if !makes_the_pair(&context.netns, &new.name, peer) => None,
+        LinkKind::Veth(peer) => {
+            let mut other = LinkMessage::default();
+            other.attributes.push(LinkAttribute::IfName(peer.peer.to_string()));
+            other.attributes.push(LinkAttribute::Group(LINK_GROUP));
+            if peer.netns() != context.netns {
+                other.attributes.push(LinkAttribute::NetNsFd(context.namespace(&peer.netns())?));
+            }
+            Some(vec![LinkInfo::Kind(InfoKind::Veth), LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(other)))])
+        }
+        LinkKind::Bridge(bridge) => {
+            // What is off is not said: a kernel without it would refuse even that.
+            let mut options = Vec::new();
+            options.extend(bridge.stp.then(|| InfoBridge::StpState(1.into())));
+            options.extend(bridge.vlan_filtering.then_some(InfoBridge::VlanFiltering(true)));
+            Some(vec![LinkInfo::Kind(InfoKind::Bridge), LinkInfo::Data(InfoData::Bridge(options))])
+        }
+        LinkKind::Dummy => Some(vec![LinkInfo::Kind(InfoKind::Dummy)]),
+        LinkKind::Other(kind) => {
+            return Err(crate::Error::malformed(
+                format!("link {}", new.name),
+                format!("kind {kind} cannot be made"),
+            ));
+        }
+    };
+    let Some(info) = info else {
+        // The link is there by now, made as a tap or by its other end.
+        if new.mtu.is_some() || new.mac.is_some() {
+            out.send(Protocol::Route, set(new, None, Phase::Links, context)?);
+        }
+        return Ok(());
+    };
+    let mut message = attributes(new, None);
+    message.attributes.push(LinkAttribute::Group(LINK_GROUP));
+    message.attributes.push(LinkAttribute::LinkInfo(info));
+    out.send(Protocol::Route, encode(libc::RTM_NEWLINK, libc::NLM_F_CREATE | libc::NLM_F_EXCL, &message));
+    Ok(())
+}
+
+/// Name, MTU and MAC of `new`, as far as they differ from `old`.
+fn attributes(new: &Link, old: Option<&Link>) -> LinkMessage {
+    let mut message = LinkMessage::default();
+    message.attributes.push(LinkAttribute::IfName(new.name.to_string()));
+    if let Some(mtu) = new.mtu.filter(|_| old.is_none_or(|old| old.mtu != new.mtu)) {
+        message.attributes.push(LinkAttribute::Mtu(mtu));
+    }
+    if let Some(mac) = new.mac.filter(|_| old.is_none_or(|old| old.mac != new.mac)) {
+        message.attributes.push(LinkAttribute::Address(mac.0.to_vec()));
+    }
+    message
+}
+
+/// The message that makes an existing link into `new`, as far as `phase` is concerned.
+fn set(new: &Link, old: Option<&Link>, phase: Phase, context: &Context) -> Result<Message> {
+    let mut message;
+    if phase == Phase::Links {
+        message = attributes(new, old);
+        if old.is_some_and(|old| goes_down(old, new)) {
+            message.header.change_mask = LinkFlags::Up;
+        }
+    } else {
+        message = LinkMessage::default();
+        message.attributes.push(LinkAttribute::IfName(new.name.to_string()));
+        message.header.change_mask = LinkFlags::Up;
+        message.header.flags = if new.up { LinkFlags::Up } else { LinkFlags::empty() };
+        if old.and_then(|old| old.bridge.as_ref()) != new.bridge.as_ref() {
+            let index = new.bridge.as_ref().map_or(Ok(0), |bridge| context.index(bridge))?;
+            message.attributes.push(LinkAttribute::Controller(index));
+        }
+    }
+    Ok(encode(libc::RTM_NEWLINK, 0, &message))
+}
+
+pub(crate) fn encode(kind: u16, flags: libc::c_int, message: &LinkMessage) -> Message {
+    let mut payload = vec![0; message.buffer_len()];
+    message.emit(&mut payload);
+    Message::new(kind, flags as u16, &payload)
+}
+
+/// The message that marks the loopback of a namespace of ours, and sets it up.
+pub(crate) fn mark_loopback(mark: &str) -> Message {
+    let mut message = LinkMessage::default();
+    message.attributes.push(LinkAttribute::IfName("lo".into()));
+    message.attributes.push(LinkAttribute::IfAlias(mark.into()));
+    message.header.change_mask = LinkFlags::Up;
+    message.header.flags = LinkFlags::Up;
+    encode(libc::RTM_NEWLINK, 0, &message)
+}
+
+/// The message that puts a link into `group`.
+pub(crate) fn mark(name: &LinkName, group: u32) -> Message {
+    let mut message = LinkMessage::default();
+    message.attributes.push(LinkAttribute::IfName(name.to_string()));
+    message.attributes.push(LinkAttribute::Group(group));
+    encode(libc::RTM_NEWLINK, 0, &message)
+}

@@ -1,0 +1,158 @@
+//! Reading links: what a dump of them says of each, and of the namespace as a whole.
+
+use std::collections::BTreeMap;
+
+use super::{BridgeOptions, Link, LinkKind, Peer, TapOptions};
+use crate::error::Result;
+use crate::kind::{Message, Protocol};
+use crate::name::{LinkName, Mac, Netns};
+use crate::netlink::{Attributes, Dump};
+use crate::netns::Namespace;
+use crate::owner::{DOOMED_GROUP, LINK_GROUP};
+use crate::set::{Observed, Set};
+
+const IFINFOMSG: usize = 16;
+const IFLA_EXT_MASK: u16 = 29;
+const RTEXT_FILTER_SKIP_STATS: u32 = 8;
+
+/// Asks for all links, without their counters.
+pub(crate) fn dump_request() -> Message {
+    let mut payload = vec![0; IFINFOMSG];
+    payload.extend(8_u16.to_ne_bytes());
+    payload.extend(IFLA_EXT_MASK.to_ne_bytes());
+    payload.extend(RTEXT_FILTER_SKIP_STATS.to_ne_bytes());
+    Message::new(libc::RTM_GETLINK, 0, &payload)
+}
+
+fn index(payload: &[u8]) -> Option<u32> {
+    payload.get(4..8)?.try_into().ok().map(u32::from_ne_bytes)
+}
+
+/// What a dump of links says about a namespace as a whole.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    pub(crate) by_index: BTreeMap<u32, LinkName>,
+    /// The alias of the loopback, which carries the mark of a namespace.
+    pub(crate) alias: Option<String>,
+    pub(crate) veths: BTreeMap<LinkName, VethEnd>,
+}
+
+/// What the kernel says of one end of a veth pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VethEnd {
+    /// The index of this end.
+    pub index: u32,
+    /// The index of the other end, in its namespace.
+    pub peer_index: u32,
+    /// Whether the other end is in another namespace.
+    pub elsewhere: bool,
+}
+
+/// Reads names, indexes and the loopback's alias. Names that guestnet would not make are passed over.
+pub(crate) fn names(dump: &Dump) -> Names {
+    let mut names = Names::default();
+    for reply in dump.replies() {
+        let attributes = Attributes::after(reply.payload, IFINFOMSG);
+        let name = attributes.get_str(libc::IFLA_IFNAME).and_then(|n| n.parse::<LinkName>().ok());
+        let (Some(name), Some(index)) = (name, index(reply.payload)) else { continue };
+        if name.as_str() == "lo" {
+            names.alias = attributes.get_str(libc::IFLA_IFALIAS).map(str::to_owned);
+        }
+        let info = Attributes::after(attributes.get(libc::IFLA_LINKINFO).unwrap_or_default(), 0);
+        if let (Some("veth"), Some(peer_index)) =
+            (info.get_str(libc::IFLA_INFO_KIND), attributes.get_u32(libc::IFLA_LINK))
+        {
+            let elsewhere = attributes.get(libc::IFLA_LINK_NETNSID).is_some();
+            names.veths.insert(name.clone(), VethEnd { index, peer_index, elsewhere });
+        }
+        names.by_index.insert(index, name);
+    }
+    names
+}
+
+/// Ours by their group, and others that hold a wanted name.
+pub(super) fn observe(namespace: &mut Namespace, wanted: &Set<Link>) -> Result<Observed<Link>> {
+    let dump = namespace.dump(Protocol::Route, &dump_request())?;
+    namespace.learn_links(&dump);
+    let mut observed = Observed::default();
+    for mut found in dump.replies().filter_map(|reply| read(reply.payload, namespace)) {
+        // A kill fell between the two steps of its deletion: whoever wants it gets it anew.
+        if found.group == DOOMED_GROUP {
+            found.link.kind = LinkKind::Other("doomed".into());
+        }
+        if [LINK_GROUP, DOOMED_GROUP].contains(&found.group) {
+            observed.ours.insert(found.link);
+        } else {
+            observed.note_foreign(&found.link, wanted);
+        }
+    }
+    Ok(observed)
+}
+
+struct Found {
+    group: u32,
+    link: Link,
+}
+
+fn read(payload: &[u8], namespace: &Namespace) -> Option<Found> {
+    let attributes = Attributes::after(payload, IFINFOMSG);
+    let name: LinkName = attributes.get_str(libc::IFLA_IFNAME)?.parse().ok()?;
+    let flags = payload.get(8..12)?.try_into().ok().map(u32::from_ne_bytes)?;
+    let info = Attributes::after(attributes.get(libc::IFLA_LINKINFO).unwrap_or_default(), 0);
+    let data = Attributes::after(info.get(libc::IFLA_INFO_DATA).unwrap_or_default(), 0);
+    let kind = match info.get_str(libc::IFLA_INFO_KIND) {
+        Some("veth") => veth(&name, namespace).unwrap_or_else(|| LinkKind::Other("veth".into())),
+        Some("tun") => read_tap(data),
+        Some("bridge") => LinkKind::Bridge(BridgeOptions {
+            stp: data.get_u32(IFLA_BR_STP_STATE).is_some_and(|stp| stp != 0),
+            vlan_filtering: data.get(IFLA_BR_VLAN_FILTERING).is_some_and(|v| v.first() == Some(&1)),
+        }),
+        Some("dummy") => LinkKind::Dummy,
+        Some(kind) => LinkKind::Other(kind.to_owned()),
+        None => LinkKind::Other("device".into()),
+    };
+    let bridge = attributes.get_u32(libc::IFLA_MASTER).filter(|master| *master != 0);
+    Some(Found {
+        group: attributes.get_u32(libc::IFLA_GROUP).unwrap_or(0),
+        link: Link {
+            name,
+            kind,
+            mtu: attributes.get_u32(libc::IFLA_MTU),
+            mac: attributes.get(libc::IFLA_ADDRESS).and_then(|mac| mac.try_into().ok()).map(Mac),
+            up: flags & libc::IFF_UP as u32 != 0,
+            bridge: bridge.and_then(|index| namespace.link_name(index)).cloned(),
+        },
+    })
+}
+
+/// A veth whose other end is in the same namespace; of others only the host as a whole knows the name.
+fn veth(name: &LinkName, namespace: &Namespace) -> Option<LinkKind> {
+    let end = namespace.veths().get(name).filter(|end| !end.elsewhere)?;
+    let peer = namespace.link_name(end.peer_index)?.clone();
+    let namespace = match namespace.netns() {
+        Netns::Host => None,
+        Netns::Named(name) => Some(name.clone()),
+    };
+    Some(LinkKind::Veth(Peer { peer, namespace }))
+}
+
+const IFLA_BR_STP_STATE: u16 = 5;
+const IFLA_BR_VLAN_FILTERING: u16 = 7;
+const IFLA_TUN_OWNER: u16 = 1;
+const IFLA_TUN_GROUP: u16 = 2;
+const IFLA_TUN_TYPE: u16 = 3;
+const IFLA_TUN_VNET_HDR: u16 = 5;
+const IFLA_TUN_MULTI_QUEUE: u16 = 7;
+
+fn read_tap(data: Attributes<'_>) -> LinkKind {
+    let flag = |kind| data.get(kind).is_some_and(|v| v.first() == Some(&1));
+    if data.get(IFLA_TUN_TYPE).and_then(|v| v.first()) != Some(&(libc::IFF_TAP as u8)) {
+        return LinkKind::Other("tun".into());
+    }
+    LinkKind::Tap(TapOptions {
+        owner: data.get_u32(IFLA_TUN_OWNER),
+        group: data.get_u32(IFLA_TUN_GROUP),
+        multi_queue: flag(IFLA_TUN_MULTI_QUEUE),
+        vnet_hdr: flag(IFLA_TUN_VNET_HDR),
+    })
+}
