@@ -227,8 +227,7 @@ fn read(key: SysctlKey) -> Option<Sysctl> {
     Some(Sysctl { key, value })
 }
 
-/// Carries out `SetSysctl` and `RestoreSysctl` steps in `namespace`, in order; one result for each. Without any it
-/// forgets what belonged to links that are gone.
+/// Carries out `SetSysctl` and `RestoreSysctl` steps in `namespace`, in order; one result for each.
 ///
 /// # Errors
 /// When the namespace cannot be entered or its ledger cannot be read; then nothing was done.
@@ -278,6 +277,14 @@ fn changed_with(key: &SysctlKey) -> Vec<Sysctl> {
     let all = of_links.chain([format!("{conf}/all/accept_redirects")]);
     let all = all.filter(|path| !path.ends_with("all/forwarding"));
     all.filter_map(|path| path.parse().ok()).filter_map(read).collect()
+}
+
+/// Forgets what the sysctls of links were that are gone from `namespace`, as of the last time that links were read.
+///
+/// # Errors
+/// `Io` when the ledger cannot be read or written.
+pub fn tidy(namespace: &Namespace) -> Result<()> {
+    Ledger::read(namespace)?.tidy()
 }
 
 /// Forgets what the sysctls of a namespace were, because it is gone.
