@@ -52,11 +52,9 @@ impl Host {
     /// # Errors
     /// When there is none or the caller may not enter it.
     pub fn in_namespace(name: &NetnsName) -> Result<Self, Error> {
-        let namespace = Namespace::named(name)?;
         let file = guestnet_core::netns::path(name);
         let fd: OwnedFd =
             fs::File::open(&file).map_err(|e| CoreError::io(format!("open {}", file.display()), e))?.into();
-        drop(namespace);
         Ok(Self::of(
             Namespace::from_fd(fd, Netns::Host)?,
             Path::new(DIRECTORY).join("netns").join(name.as_str()),

@@ -47,6 +47,19 @@ impl Objects {
         std::iter::once((Netns::Host, &self.host)).chain(named)
     }
 
+    /// Reads the keys that stand in files.
+    pub(crate) fn load_secrets(&mut self, path: &Path, problems: &mut Problems) {
+        let named = self.namespaces.iter_mut();
+        let named = named.map(|(name, objects)| (path.field("namespaces").field(name.as_str()), objects));
+        for (path, objects) in std::iter::once((path.field("host"), &mut self.host)).chain(named) {
+            for (n, state) in objects.states.with_positions_mut() {
+                if let Err(error) = state.key.load() {
+                    problems.at(&path.field("states").index(n).field("key"), error.to_string());
+                }
+            }
+        }
+    }
+
     /// Notes what is wrong with each object.
     pub(crate) fn check(&self, path: &Path, problems: &mut Problems) {
         for (netns, objects) in self.iter() {
@@ -141,6 +154,8 @@ macro_rules! kinds {
         }
 
         /// A change of an object of any kind in a namespace.
+        // Most changes of a plan are of the larger kinds; boxes would save little and cost an allocation each.
+        #[allow(clippy::large_enum_variant)]
         #[derive(Clone, Debug, PartialEq)]
         pub(crate) enum ObjectChange {
             $($type(Change<$type>),)*
@@ -230,7 +245,7 @@ macro_rules! check_in {
         impl CheckIn for $type {
             fn check_in(&self, $netns: &Netns, $path: &Path, $problems: &mut Problems) {
                 let $object = self;
-                $check;
+                $check
             }
         }
     )*};

@@ -16,26 +16,29 @@ use crate::plan::{FoundFiles, NamedNamespace};
 pub(crate) struct Namespaces(pub(crate) BTreeMap<Netns, Namespace>);
 
 impl Namespaces {
-    /// Opens those that are there: the ones that carry our mark, and those of `wanted` that are somebody else's.
+    /// Opens those that are there and carry our mark, as far as they are not open yet. Returns those of `wanted` that
+    /// are somebody else's.
     pub(crate) fn refresh(&mut self, owner: Owner, wanted: &Objects) -> Result<BTreeSet<NetnsName>> {
         let present = netns::list()?;
-        self.0.retain(|netns, _| match netns {
+        // A name may be gone, or stand for a new namespace by now.
+        self.0.retain(|netns, namespace| match netns {
             Netns::Host => true,
-            // A name may stand for a new namespace by now.
-            Netns::Named(_) => false,
+            Netns::Named(name) => namespace.is_still(name),
         });
         let mut foreign = BTreeSet::new();
         for name in present {
-            let Ok(namespace) = Namespace::named(&name) else {
-                if wanted.namespaces.contains_key(&name) {
+            let netns = Netns::Named(name.clone());
+            if self.0.contains_key(&netns) {
+                continue;
+            }
+            match Namespace::named(&name) {
+                Ok(namespace) if namespace.owner() == Some(owner) => {
+                    self.0.insert(netns, namespace);
+                }
+                _ if wanted.namespaces.contains_key(&name) => {
                     foreign.insert(name);
                 }
-                continue;
-            };
-            if namespace.owner() == Some(owner) {
-                self.0.insert(Netns::Named(name), namespace);
-            } else if wanted.namespaces.contains_key(&name) {
-                foreign.insert(name);
+                _ => {}
             }
         }
         Ok(foreign)

@@ -43,6 +43,8 @@ pub struct PlannedChange {
     pub(crate) what: What,
 }
 
+// Nearly all are objects.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum What {
     Namespace(Change<NamedNamespace>),

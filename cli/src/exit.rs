@@ -18,7 +18,7 @@ const BAD_SPEC: u8 = 65;
 /// Try again later (`EX_TEMPFAIL`).
 const TRY_AGAIN: u8 = 75;
 /// Not permitted (`EX_NOPERM`).
-pub const NOT_PERMITTED: u8 = 77;
+const NOT_PERMITTED: u8 = 77;
 
 /// The table of exit codes for the help.
 pub const HELP: &str = "Exit codes:

@@ -73,8 +73,10 @@ impl Output {
     pub fn failure(&self, failure: &Failure) {
         if !self.json {
             eprintln!("error: {failure}");
-            if failure.code() == crate::exit::NOT_PERMITTED {
-                eprintln!("hint: run it as root, or where the user has CAP_NET_ADMIN and CAP_SYS_ADMIN");
+            if let Failure::Library(error) = failure
+                && let Some(hint) = error.hint()
+            {
+                eprintln!("\nhint: {hint}");
             }
             return;
         }
@@ -83,6 +85,7 @@ impl Output {
         if let Failure::Library(error) = failure {
             document["errno"] = json!(error.errno());
             document["can_retry"] = json!(error.can_retry());
+            document["hint"] = json!(error.hint());
             match error {
                 Error::Core(guestnet::core::Error::Spec(problems)) => document["problems"] = json!(problems),
                 Error::Core(guestnet::core::Error::Foreign(lines)) => document["foreign"] = json!(lines),

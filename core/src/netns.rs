@@ -95,6 +95,13 @@ impl Namespace {
         self.owner.is_some()
     }
 
+    /// Whether the name still stands for this namespace, and not for another that was made since.
+    pub fn is_still(&self, name: &NetnsName) -> bool {
+        let ours = nix::sys::stat::fstat(&self.file).map(|stat| (stat.st_dev, stat.st_ino));
+        let named = nix::sys::stat::stat(&path(name)).map(|stat| (stat.st_dev, stat.st_ino));
+        ours.is_ok() && ours == named
+    }
+
     /// Its descriptor.
     pub fn as_raw_fd(&self) -> RawFd {
         self.file.as_raw_fd()

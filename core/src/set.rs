@@ -98,6 +98,14 @@ impl<T: Object> Set<T> {
         self.objects.iter().enumerate().map(place)
     }
 
+    /// The objects, to be changed in place, with their places as of [`Self::with_positions`]. Whoever changes an object's
+    /// key loses it.
+    pub fn with_positions_mut(&mut self) -> impl Iterator<Item = (usize, &mut T)> {
+        let positions = &self.positions;
+        let place = move |(n, (key, object))| (positions.get(key).copied().unwrap_or(n), object);
+        self.objects.iter_mut().enumerate().map(place)
+    }
+
     /// Keeps the objects for which `keep` says so.
     pub fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
         self.objects.retain(|_, object| keep(object));

@@ -77,6 +77,8 @@ fn unfit(address: IpAddr) -> Option<&'static str> {
 /// No address may stand in two places: which of them is meant would depend on the order of rules. Two prefixes are
 /// nested or apart, so those that overlap with one stand right behind it when they are sorted.
 fn check_overlaps(mut sides: Vec<(IpNet, usize, &str)>, path: &Path, problems: &mut Problems) {
+    // What is everything has been told already.
+    sides.retain(|(net, ..)| net.prefix_len() > 0);
     sides.sort_unstable();
     let mut before: Option<(IpNet, usize, &str)> = None;
     let mut found = Vec::new();

@@ -9,7 +9,8 @@
 //!     untranslated: vec!["192.168.0.0/16".parse()?],
 //!     pairs: vec![Pair { public: "203.0.113.7/32".parse()?, private: "192.168.0.85/32".parse()? }],
 //! };
-//! assert_eq!(spec.lower()[0].to_string(), "ip guestnet_nat  5 chains, 10 rules, 2 sets, 2 maps with 9 elements");
+//! let tables = spec.lower();
+//! assert_eq!(tables[0].to_string(), "ip guestnet_nat  6 chains, 11 rules, 2 sets, 2 maps with 9 elements");
 //! # Ok(())
 //! # }
 //! ```

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use guestnet_core::Sysctl;
 use guestnet_nft::{DataType, Element, Family, Set, Table, TableName};
 use ipnet::IpNet;
 
 use crate::rules::{ERRORS, UNTRANSLATED, Words, inbound, name, outbound};
-use crate::{NatSpec, Pair};
+use crate::{Mode, NatSpec, Pair};
 
 /// The table of the IPv4 pairs: `nft list table ip guestnet_nat`.
 pub const TABLE_IPV4: &str = "guestnet_nat";
@@ -20,7 +21,7 @@ pub const LINK_SCOPE: [&str; 5] =
 
 /// Up to here a map grows by itself; kept small because a guest can have a namespace of its own, with a map for it.
 const FEW: usize = 1024;
-/// Room for many: 4 MiB of hash buckets a map, filled in half the time.
+/// Room for many: 6 MiB of memory a map even when empty, filled in half the time.
 const MANY: usize = 262_144;
 
 impl NatSpec {
@@ -32,6 +33,24 @@ impl NatSpec {
         [(Family::Ip, TABLE_IPV4), (Family::Ip6, TABLE_IPV6)]
             .into_iter()
             .filter_map(|(family, name)| self.table(family, table_name(name)))
+            .collect()
+    }
+
+    /// The sysctls that the tables need: in [`Mode::Tracked`] `net.ipv4.fwmark_reflect=1`, and the same for IPv6. With
+    /// it an error that the namespace itself makes carries the mark of the packet that it is about, so that it is
+    /// known whether that packet was on its way to a public address. Without it, all works but the errors (path MTU
+    /// discovery too) that the namespace makes about packets between two of its guests who use public addresses.
+    ///
+    /// Not among them: `rp_filter`. In [`Mode::Notrack`] the source is public before routing, so on the guests'
+    /// interfaces it must not be strict (1); off (0) or loose (2).
+    pub fn sysctls(&self) -> Vec<Sysctl> {
+        let keys = [(false, "net/ipv4/fwmark_reflect"), (true, "net/ipv6/fwmark_reflect")];
+        keys.into_iter()
+            .filter(|(ipv6, _)| {
+                let translated = |pair: &Pair| pair.public.addr().is_ipv6() == *ipv6;
+                self.mode == Mode::Tracked && self.pairs.iter().any(translated)
+            })
+            .filter_map(|(_, key)| Some(Sysctl { key: key.parse().ok()?, value: "1".parse().ok()? }))
             .collect()
     }
 

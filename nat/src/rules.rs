@@ -10,7 +10,7 @@ use crate::Mode;
 
 /// The bit of the packet mark by which, in [`Mode::Tracked`], a packet whose destination was translated on its way in
 /// is known on its way out, where its source is translated even if its destination is private by now. It is only ever
-/// set between the two, and all others are left alone. A routing rule that looks at marks should mask it out.
+/// set between the two (and on errors about such a packet: [`crate::NatSpec::sysctls`]), and all others are left alone. A routing rule that looks at marks should mask it out.
 pub const MARK: u32 = 0x0100_0000;
 
 /// `raw`: before conntrack, which is at -200.

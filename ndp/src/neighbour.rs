@@ -67,6 +67,7 @@ impl ProxyNeighbour {
 /// | sysctl | value | why |
 /// |---|---|---|
 /// | `net/ipv6/conf/DEV/proxy_ndp` | 1 | without it IPv6 entries are ignored (IPv4 entries need no switch) |
+/// | `net/ipv6/conf/all/proxy_ndp` | 1 | without it only multicast solicitations are answered, not the unicast probes by which a neighbour sees whether an entry is still good (RFC 4861, section 7.3) |
 /// | `net/ipv6/neigh/DEV/proxy_delay`, `net/ipv4/…` | 0 | in units of 1/100 s (`USER_HZ`); 80 by default: each answer waits a random time up to 0.8 s |
 ///
 /// While answers are delayed, at most `proxy_qlen` (64 by default) of them wait and the others are dropped, which
@@ -78,6 +79,7 @@ impl ProxyNeighbour {
 /// When the name of `dev` cannot be part of a sysctl, as `..x`.
 pub fn sysctls(dev: &LinkName) -> std::result::Result<Vec<Sysctl>, SysctlError> {
     Ok(vec![
+        Sysctl::new("net/ipv6/conf/all/proxy_ndp", "1")?,
         Sysctl::of_link("ipv6", dev, "proxy_ndp", "1")?,
         Sysctl::new(&format!("net/ipv6/neigh/{dev}/proxy_delay"), "0")?,
         Sysctl::new(&format!("net/ipv4/neigh/{dev}/proxy_delay"), "0")?,
@@ -208,10 +210,11 @@ mod tests {
     }
 
     #[test]
-    fn the_sysctls_are_those_of_the_interface() {
+    fn the_sysctls_are_those_of_the_interface_and_the_switch_for_all() {
         let dev: LinkName = "eth0.100".parse().unwrap();
         let texts: Vec<String> = sysctls(&dev).unwrap().iter().map(ToString::to_string).collect();
         let wanted = [
+            "net/ipv6/conf/all/proxy_ndp=1",
             "net/ipv6/conf/eth0.100/proxy_ndp=1",
             "net/ipv6/neigh/eth0.100/proxy_delay=0",
             "net/ipv4/neigh/eth0.100/proxy_delay=0",

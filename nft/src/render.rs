@@ -130,6 +130,7 @@ pub(crate) struct Term {
 enum TermKind {
     Value,
     Presence,
+    Mapped,
     Constant(Vec<u8>),
 }
 
@@ -142,6 +143,11 @@ impl Term {
     /// Whether something is there: 1 or 0.
     pub fn presence(words: impl Into<String>) -> Self {
         Self { kind: TermKind::Presence, ..Self::new(words, None, 1) }
+    }
+
+    /// What a map gives.
+    pub fn mapped(words: impl Into<String>, data: Option<DataType>, length: usize) -> Self {
+        Self { kind: TermKind::Mapped, ..Self::new(words, data, length) }
     }
 
     /// A constant.
@@ -261,6 +267,8 @@ impl Text<'_> {
         if term.words == "meta l4proto" && op == CmpOp::Eq {
             self.protocol = bytes.first().copied();
         }
+        // nft lists such a comparison and does not read it.
+        self.only_netlink |= term.kind == TermKind::Mapped;
         if term.kind == TermKind::Presence {
             let zero = bytes.iter().all(|byte| *byte == 0);
             let there = zero != (op == CmpOp::Eq);

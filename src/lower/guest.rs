@@ -102,6 +102,9 @@ impl Lowered {
             let table = self.nat.entry(netns.clone()).or_default();
             (table.mode, table.untranslated) = (nat.mode, nat.untranslated.clone());
             table.pairs.push(Pair { public: host4(public), private: host4(private) });
+            // What the guest sends may carry its public address by the time that its way back is looked at. The larger
+            // of this and `conf/all` counts, so this is loose whatever the host says (RFC 3704 section 2.4).
+            self.add(&netns, of_link("ipv4", dev, "rp_filter", "2")?, path, |o| &mut o.sysctls);
         }
         for prefix in interface.prefixes() {
             // The guest's side is told by dnsmasq; ours is there at once, before anyone could dispute it.
@@ -132,8 +135,8 @@ impl Lowered {
                 Some(_) => Addressing::Subnet,
                 None => Addressing::PointToPoint { router: ROUTER },
             };
-            // Only prefixes of 64 bits can be announced (RFC 4862 section 5.5.3); others the guest is given otherwise.
-            served.prefixes = interface.prefixes().filter(|prefix| prefix.prefix_len() == 64).collect();
+            // Of a shorter prefix no address can be told, and a longer one has none for the guest.
+            served.prefixes = interface.prefixes().filter(|p| (64..=126).contains(&p.prefix_len())).collect();
             served.mtu = interface.mtu.and_then(|mtu| u16::try_from(mtu).ok());
             served.dns.clone_from(&serve.dns);
             if served.address.is_some() || !served.prefixes.is_empty() {

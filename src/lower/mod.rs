@@ -93,6 +93,9 @@ impl HostSpec {
             lowered.guest(self, guest, &Path::root().field("guests").index(n))?;
         }
         for (netns, nat) in std::mem::take(&mut lowered.nat) {
+            for sysctl in nat.sysctls() {
+                lowered.add(&netns, sysctl, &Path::root().field("nat"), |o| &mut o.sysctls);
+            }
             for table in nat.lower() {
                 lowered.add(&netns, table, &Path::root().field("nat"), |o| &mut o.tables);
             }

@@ -119,6 +119,7 @@ impl HostSpec {
                 }
             }
         }
+        self.objects.load_secrets(&Path::root().field("objects"), &mut problems);
         problems
     }
 

@@ -68,7 +68,7 @@ fn unknown_fields_and_doubled_keys_are_refused() {
     assert!(serde_json::from_str::<State>(state).is_ok());
     assert!(serde_json::from_str::<State>(&state.replace("spi", "spy")).is_err());
     let twice = serde_json::from_str::<Set<State>>(&format!("[{state}, {state}]")).unwrap_err().to_string();
-    assert!(twice.starts_with("two xfrm states are called dst ::2 proto esp spi 0x00000100"), "{twice}");
+    assert!(twice.contains("dst ::2 proto esp spi 0x00000100"), "{twice}");
 }
 
 #[test]

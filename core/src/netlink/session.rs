@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 
 use netlink_sys::{Socket, SocketAddr};
+use zeroize::Zeroize;
 
 use super::reply::{Refusal, Reply, replies};
 use crate::error::{Error, Result};
@@ -37,14 +38,31 @@ pub struct Session {
     buffer: Vec<u8>,
 }
 
-/// A whole dump. Iterate over [`Dump::replies`].
-#[derive(Debug, Default)]
-pub struct Dump(Vec<u8>);
+/// A whole dump. Iterate over [`Dump::replies`]. One of IPsec states holds their keys, and is wiped when dropped.
+#[derive(Default)]
+pub struct Dump {
+    bytes: Vec<u8>,
+    secret: bool,
+}
+
+impl Drop for Dump {
+    fn drop(&mut self) {
+        if self.secret {
+            self.bytes.zeroize();
+        }
+    }
+}
+
+impl std::fmt::Debug for Dump {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Dump({} bytes)", self.bytes.len())
+    }
+}
 
 impl Dump {
     /// The messages of the dump.
     pub fn replies(&self) -> impl Iterator<Item = Reply<'_>> {
-        replies(&self.0).filter(|reply| i32::from(reply.kind) >= libc::NLMSG_MIN_TYPE)
+        replies(&self.bytes).filter(|reply| i32::from(reply.kind) >= libc::NLMSG_MIN_TYPE)
     }
 }
 
@@ -97,7 +115,7 @@ impl Session {
             }
             let refused = self.send_and_hear(&bytes, first, chunk.len(), None);
             if self.protocol == Protocol::Xfrm {
-                zeroize::Zeroize::zeroize(&mut bytes);
+                bytes.zeroize();
                 chunk.iter_mut().for_each(Message::wipe);
             }
             refusals.extend(refused?.into_iter().map(|(i, refusal)| (n * CHUNK + i, refusal)));
@@ -201,24 +219,27 @@ impl Session {
         let mut bytes = Vec::new();
         self.append(&mut bytes, &dump, false);
         self.send(&bytes)?;
-        let mut whole = Vec::new();
+        let mut whole = Dump { bytes: Vec::new(), secret: self.protocol == Protocol::Xfrm };
         let mut interrupted = false;
         loop {
             self.receive()?;
+            let mut end = None;
             for reply in replies(&self.buffer).filter(|r| r.sequence == sequence) {
                 interrupted |= reply.flags & NLM_F_DUMP_INTR != 0;
-                let ends = matches!(i32::from(reply.kind), libc::NLMSG_ERROR | libc::NLMSG_DONE);
-                if !ends {
-                    continue;
+                if matches!(i32::from(reply.kind), libc::NLMSG_ERROR | libc::NLMSG_DONE) {
+                    end = Some(Refusal::read(&reply, &bytes));
+                    break;
                 }
-                if let Some(refusal) = Refusal::read(&reply, &bytes) {
+            }
+            self.keep(&mut whole);
+            match end {
+                None => {}
+                Some(None) => return Ok((!interrupted).then_some(whole)),
+                Some(Some(refusal)) => {
                     let what = refusal.words.unwrap_or_else(|| format!("dump of type {}", request.kind()));
                     return Err(Error::io(what, io::Error::from_raw_os_error(refusal.errno)));
                 }
-                whole.extend_from_slice(&self.buffer);
-                return Ok((!interrupted).then_some(Dump(whole)));
             }
-            whole.extend_from_slice(&self.buffer);
         }
     }
 
@@ -231,16 +252,16 @@ impl Session {
         let mut bytes = Vec::new();
         self.append(&mut bytes, request, true);
         self.send(&bytes)?;
-        let mut whole = Vec::new();
+        let mut whole = Dump { bytes: Vec::new(), secret: self.protocol == Protocol::Xfrm };
         loop {
             self.receive()?;
             let end = replies(&self.buffer)
                 .find(|r| r.sequence == sequence && i32::from(r.kind) == libc::NLMSG_ERROR)
                 .map(|reply| Refusal::read(&reply, &bytes));
-            whole.extend_from_slice(&self.buffer);
+            self.keep(&mut whole);
             match end {
                 None => {}
-                Some(None) => return Ok(Some(Dump(whole))),
+                Some(None) => return Ok(Some(whole)),
                 Some(Some(r)) if [libc::ENOENT, libc::ENODEV, libc::ESRCH].contains(&r.errno) => {
                     return Ok(None);
                 }
@@ -249,6 +270,20 @@ impl Session {
                     return Err(Error::io(what, io::Error::from_raw_os_error(r.errno)));
                 }
             }
+        }
+    }
+
+    /// Adds what was read to `whole`. Secrets are kept in one place only: growing would leave copies behind.
+    fn keep(&mut self, whole: &mut Dump) {
+        let needed = whole.bytes.len() + self.buffer.len();
+        if whole.secret && whole.bytes.capacity() < needed {
+            let mut larger = Vec::with_capacity(needed.max(2 * whole.bytes.capacity()));
+            larger.extend_from_slice(&whole.bytes);
+            std::mem::replace(&mut whole.bytes, larger).zeroize();
+        }
+        whole.bytes.extend_from_slice(&self.buffer);
+        if whole.secret {
+            self.buffer.zeroize();
         }
     }
 

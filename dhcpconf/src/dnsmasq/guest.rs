@@ -25,7 +25,8 @@ pub struct Guest {
     pub address: Option<Ipv4Addr>,
     /// How it gets the address.
     pub addressing: Addressing,
-    /// Its IPv6 prefixes of 64 bits. The interface has the first address of each, so `…::1` of `…::/64`.
+    /// Its IPv6 prefixes: those of 64 bits by SLAAC and DHCPv6, longer ones, up to 126 bits, by DHCPv6 alone. The
+    /// interface has the first address of each, so `…::1` of `…::/64`.
     pub prefixes: Vec<Ipv6Net>,
     /// The MTU of its link in bytes, if another than the interface's. IPv6 needs at least 1280.
     pub mtu: Option<u16>,
@@ -102,7 +103,10 @@ impl DnsmasqSpec {
             let (address, hostname) = (guest.address, guest.hostname.clone());
             self.hosts.push(Host { ignore_client_id: true, address, hostname, ..Host::new(mac) });
         }
-        self.ranges6.extend(guest.prefixes.iter().map(|prefix| Range6::slaac(interface, *prefix)));
+        self.ranges6.extend(guest.prefixes.iter().map(|prefix| match prefix.prefix_len() {
+            64 => Range6::slaac(interface, *prefix),
+            _ => Range6::stateful(interface, *prefix),
+        }));
         if let Some(mtu) = guest.mtu {
             if guest.address.is_some() {
                 self.options.push(tell(OptionValue::Mtu(mtu)));

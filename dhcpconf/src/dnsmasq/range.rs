@@ -203,6 +203,11 @@ impl Range6 {
         }
     }
 
+    /// One address by DHCPv6 alone, for prefixes that are not of 64 bits and so cannot be advertised for SLAAC.
+    pub fn stateful(interface: &Interface, prefix: Ipv6Net) -> Self {
+        Self { modes: BTreeSet::new(), ..Self::slaac(interface, prefix) }
+    }
+
     pub(super) fn size(&self) -> u64 {
         let last = u128::from(self.end.unwrap_or(self.start));
         u64::try_from(last.saturating_sub(u128::from(self.start))).unwrap_or(u64::MAX).saturating_add(1)

@@ -58,6 +58,6 @@ impl Expression for Map {
         let key = text.key(&self.map, self.register);
         let types = text.data(&self.map);
         let data = if let [one] = types[..] { Some(one) } else { None };
-        text.load(self.to, Term::new(format!("{key} map @{}", self.map), data, DataType::total(&types)));
+        text.load(self.to, Term::mapped(format!("{key} map @{}", self.map), data, DataType::total(&types)));
     }
 }

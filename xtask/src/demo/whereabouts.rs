@@ -6,7 +6,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use guestnet_lab::{Capability, enter, has, isolate};
 
-use crate::{deps, vm};
+use crate::run::run;
+use crate::{deps, place, vm};
 
 const NEEDED: &[Capability] =
     &[Capability::Esp, Capability::XfrmPolicy, Capability::Tap, Capability::Conntrack];
@@ -15,6 +16,10 @@ const DEADLINE: Duration = Duration::from_secs(300);
 /// `cargo xtask demo`: finds a kernel and runs the demo there.
 pub fn start() -> Result<u8> {
     deps::install()?;
+    println!("building the command guestnet");
+    run(Command::new("cargo")
+        .args(["build", "--quiet", "--release", "--package", "guestnet-cli"])
+        .current_dir(place::repository()))?;
     let reason = match isolated("demo-probe")?.output() {
         Ok(probe) if probe.status.success() => return isolated_here(),
         Ok(probe) => String::from_utf8_lossy(&probe.stdout).trim().to_owned(),

@@ -93,10 +93,7 @@ mod tests {
         archive.add("directory/file", 0o100_644, b"content");
         let cpio =
             Command::new("busybox").args(["cpio", "-t"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-        let Ok(mut cpio) = cpio else {
-            println!("SKIPPED: there is no busybox");
-            return;
-        };
+        let mut cpio = cpio.expect("busybox, which udhcpc needs too");
         cpio.stdin.take().expect("piped").write_all(&archive.finish()).expect("written");
         let listed = cpio.wait_with_output().expect("ended");
         assert_eq!(String::from_utf8_lossy(&listed.stdout), "directory\ndirectory/file\n");
