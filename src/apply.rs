@@ -1,6 +1,6 @@
 //! Carrying a plan out, phase by phase: what goes goes first and backwards, then what comes, forwards.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::os::fd::RawFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -36,8 +36,15 @@ enum Pass {
 
 /// Carries `plan` out. Stops after the first phase in which something was refused.
 pub(crate) fn carry_out(plan: &Plan, namespaces: &mut Namespaces, owner: Owner, directory: &Path) -> Outcome {
-    let mut run =
-        Run { plan, namespaces, owner, directory, contexts: BTreeMap::new(), outcome: Outcome::default() };
+    let mut run = Run {
+        plan,
+        namespaces,
+        owner,
+        directory,
+        contexts: BTreeMap::new(),
+        acted: false,
+        outcome: Outcome::default(),
+    };
     for pass in [Pass::Remove, Pass::Make] {
         let mut phases = Phase::ALL;
         if pass == Pass::Remove {
@@ -45,9 +52,9 @@ pub(crate) fn carry_out(plan: &Plan, namespaces: &mut Namespaces, owner: Owner, 
         }
         for phase in phases {
             let began = Instant::now();
-            let before = run.outcome.done;
+            run.acted = false;
             run.phase(pass, phase);
-            if run.outcome.done > before {
+            if run.acted {
                 run.outcome.times.push((phase, began.elapsed()));
             }
             if !run.outcome.failures.is_empty() {
@@ -64,6 +71,8 @@ struct Run<'a> {
     owner: Owner,
     directory: &'a Path,
     contexts: BTreeMap<Netns, Context>,
+    /// Whether the phase had anything to do.
+    acted: bool,
     outcome: Outcome,
 }
 
@@ -119,6 +128,7 @@ impl Run<'_> {
     }
 
     fn note(&mut self, change: &PlannedChange, result: Result<()>) {
+        self.acted = true;
         match result {
             Ok(()) => self.outcome.done += 1,
             Err(error) => self.outcome.failures.push((place(change), error)),
@@ -132,21 +142,27 @@ impl Run<'_> {
         for &n in changes {
             if let What::Object(object) = &self.plan.changes[n].what {
                 outbox.begin(n);
-                object.encode(phase, &context, &mut outbox)?;
+                match object.encode(phase, &context, &mut outbox) {
+                    // What it lived on is gone, and it with that.
+                    Err(_) if pass == Pass::Remove => {}
+                    Err(error) => self.outcome.failures.push((place(&self.plan.changes[n]), error)),
+                    Ok(()) => {}
+                }
             }
         }
         self.contexts.insert(netns.clone(), context);
+        if !self.outcome.failures.is_empty() {
+            return Ok(());
+        }
         let steps = outbox.into_steps();
-        let changed: BTreeSet<usize> = steps.iter().map(|(n, _)| *n).collect();
-        self.outcome.done += if phase == Phase::Up { 0 } else { changed.len() };
+        self.acted |= !steps.is_empty();
+        // A change counts once, also where it takes no step of its own: one end makes both of a pair.
+        let begins = |n: &&usize| matches!(&self.plan.changes[**n].what, What::Object(object) if object.phases().first() == Some(&phase));
+        self.outcome.done += changes.iter().filter(begins).count();
         self.send(netns, steps, pass)?;
         if phase == Phase::Links {
             if let Some(namespace) = self.namespaces.0.get_mut(netns) {
                 namespace.refresh_links()?;
-                if pass == Pass::Remove {
-                    // What the sysctls of the links were is of no more use.
-                    sysctl::carry_out(namespace, &[])?;
-                }
             }
             // A veth pair shows up in two namespaces at once.
             self.contexts.clear();

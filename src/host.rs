@@ -129,6 +129,7 @@ impl Host {
     /// what had been done was undone.
     pub fn apply(&mut self, spec: &HostSpec) -> Result<Report, Error> {
         let wanted = spec.lower()?;
+        let _alone = self.lock()?;
         self.converge(&wanted)
     }
 
@@ -137,6 +138,7 @@ impl Host {
     /// # Errors
     /// As [`Self::apply`].
     pub fn remove_all(&mut self) -> Result<Report, Error> {
+        let _alone = self.lock()?;
         self.converge(&Lowered::default())
     }
 
@@ -146,6 +148,7 @@ impl Host {
     /// As [`Self::apply`].
     pub fn remove(&mut self, spec: &HostSpec) -> Result<Report, Error> {
         let gone = spec.lower()?.objects;
+        let _alone = self.lock()?;
         let mut rest = self.read(&Objects::default())?.ours();
         rest.host.subtract(&gone.host);
         rest.namespaces.retain(|name, _| !gone.namespaces.contains_key(name));
@@ -162,10 +165,9 @@ impl Host {
         Ok((Plan::between(wanted, &found), found))
     }
 
-    /// Plans and applies until nothing is left to do.
+    /// Plans and applies until nothing is left to do. For those who hold the lock.
     fn converge(&mut self, wanted: &Lowered) -> Result<Report, Error> {
         let began = Instant::now();
-        let _alone = self.lock()?;
         let mut report = Report::default();
         let mut before = None;
         for _ in 0..ROUNDS {
@@ -175,8 +177,7 @@ impl Host {
             }
             report.left.clone_from(&plan.left);
             if plan.is_empty() {
-                report.microseconds = microseconds(began.elapsed());
-                return Ok(report);
+                return self.done(report, began);
             }
             let before = before.get_or_insert_with(|| found.ours());
             let outcome = apply::carry_out(&plan, &mut self.namespaces, self.owner, &self.directory);
@@ -189,10 +190,19 @@ impl Host {
         }
         let (plan, _) = self.plan_objects(&wanted.objects)?;
         if plan.is_empty() {
-            report.microseconds = microseconds(began.elapsed());
-            return Ok(report);
+            return self.done(report, began);
         }
         Err(Error::Apply(Box::new(Failure { refusals: Vec::new(), state: State::Unstable(lines(&plan)) })))
+    }
+
+    fn done(&self, mut report: Report, began: Instant) -> Result<Report, Error> {
+        self.tidy()?;
+        report.microseconds = microseconds(began.elapsed());
+        Ok(report)
+    }
+
+    fn tidy(&self) -> Result<(), CoreError> {
+        self.namespaces.0.values().try_for_each(sysctl::tidy)
     }
 
     /// Makes the host as it was `before`, and says how far that went.
@@ -208,6 +218,8 @@ impl Host {
             let Ok((plan, _)) = self.plan_objects(before) else { break };
             left = lines(&plan);
             if left.is_empty() {
+                // What stays in a ledger of a link that is gone does no harm.
+                let _ = self.tidy();
                 break;
             }
             reverted += apply::carry_out(&plan, &mut self.namespaces, self.owner, &self.directory).done;

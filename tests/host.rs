@@ -22,7 +22,7 @@ lab_test! {
         let mut host = host();
         let (one, two, three) = (guest("one", 1), guest("two", 2), guest_in_host("three", 3));
 
-        apply(&mut host, &spec_of(&[one.clone()]));
+        apply(&mut host, &spec_of(std::slice::from_ref(&one)));
         let with_one = dump();
         apply(&mut host, &spec_of(&[one.clone(), two.clone(), three.clone()]));
         assert!(sh("ip -n two route").contains("192.168.0.2 dev taptwo proto 103"));
@@ -68,7 +68,7 @@ lab_test! {
         let _outside = with_uplink();
         let mut host = host();
         let old = guest("vm", 7);
-        apply(&mut host, &spec_of(&[old.clone()]));
+        apply(&mut host, &spec_of(std::slice::from_ref(&old)));
         let with_old = dump();
         let mut change = |change: &dyn Fn(&mut Value), wanted: &[&str]| {
             let mut new = old.clone();
@@ -78,7 +78,7 @@ lab_test! {
             if made != wanted { eprintln!("XX\n{made:#?}"); }
             apply(&mut host, &new);
             has_gateways();
-            apply(&mut host, &spec_of(&[old.clone()]));
+            apply(&mut host, &spec_of(std::slice::from_ref(&old)));
             same(&without_indexes(&with_old), &without_indexes(&dump()));
         };
         change(&|guest| guest["interfaces"][0]["mtu"] = 1400.into(), &[

@@ -39,7 +39,8 @@ fn main() -> ExitCode {
 fn run(command: Command, output: &Output) -> Result<u8, Failure> {
     match command {
         Command::Plan { input, place } => {
-            let plan = host(&place)?.plan(&spec(&input)?)?;
+            let spec = spec(&input)?;
+            let plan = host(&place)?.plan(&spec)?;
             output.plan(&plan)?;
             if !plan.conflicts().is_empty() {
                 return Ok(exit::FAILED);
@@ -52,7 +53,8 @@ fn run(command: Command, output: &Output) -> Result<u8, Failure> {
             Ok(exit::DONE)
         }
         Command::Verify { input, place } => {
-            let plan = host(&place)?.verify(&spec(&input)?)?;
+            let spec = spec(&input)?;
+            let plan = host(&place)?.verify(&spec)?;
             output.plan(&plan)?;
             Ok(if plan.is_empty() { exit::DONE } else { exit::FAILED })
         }
@@ -62,9 +64,10 @@ fn run(command: Command, output: &Output) -> Result<u8, Failure> {
             Ok(exit::DONE)
         }
         Command::Remove { file, format, place } => {
+            let spec = file.map(|file| spec(&Input { file, format })).transpose()?;
             let mut host = host(&place)?;
-            let report = match file {
-                Some(file) => host.remove(&spec(&Input { file, format })?)?,
+            let report = match spec {
+                Some(spec) => host.remove(&spec)?,
                 None => host.remove_all()?,
             };
             output.report(&report)?;

@@ -215,7 +215,8 @@ fn read(path: &Path, key: &FilePath, owner: Owner) -> io::Result<Option<File>> {
     }
     let mark = header(owner);
     let mut first = vec![0; mark.len()];
-    if file.read_exact(&mut first).is_err() || first != mark.as_bytes() {
+    let marked = file.read_exact(&mut first).is_ok() && first == mark.as_bytes();
+    if !marked && !(key.0.ends_with(&fresh_suffix(owner))) {
         return Ok(None);
     }
     let mut content = String::new();
@@ -266,8 +267,8 @@ fn write(path: &Path, owner: Owner, file: &File) -> io::Result<()> {
     let parent = path.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(parent)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    // Carries the mark too, so that what a kill leaves here is found and removed by the next apply.
-    let fresh = parent.join(format!(".{name}.new"));
+    // Its name carries the mark, so that what a kill leaves here, be it empty, is found and removed by the next apply.
+    let fresh = parent.join(format!(".{name}{}", fresh_suffix(owner)));
     let mut out = OpenOptions::new()
         .write(true)
         .create(true)
@@ -283,6 +284,11 @@ fn write(path: &Path, owner: Owner, file: &File) -> io::Result<()> {
     out.set_permissions(fs::Permissions::from_mode(file.mode.0))?;
     out.sync_all()?;
     fs::rename(&fresh, path)
+}
+
+/// How the names of files end that `owner` is about to write.
+fn fresh_suffix(owner: Owner) -> String {
+    format!(".guestnet-{}", owner.0)
 }
 
 /// Removes directories that have become empty, up to but without `top`.

@@ -283,8 +283,6 @@ pub fn create(name: &NetnsName, owner: Owner) -> Result<()> {
     let failed = |e: io::Error| Error::io(what.clone(), e);
     prepare_directory().map_err(failed)?;
     let target = path(name);
-    // An empty file that is there already was left by someone who was killed between the two steps.
-    let _ = OpenOptions::new().create(true).truncate(false).write(true).open(&target).map_err(failed)?;
     on_a_thread(&what, || {
         unshare(CloneFlags::CLONE_NEWNET).map_err(|e| Error::io(what.clone(), e))?;
         let mut session = Session::open(Protocol::Route)?;
@@ -292,6 +290,9 @@ pub fn create(name: &NetnsName, owner: Owner) -> Result<()> {
         if let Some((_, refusal)) = session.exchange(&mut marks)?.into_iter().next() {
             return Err(Error::io(what.clone(), io::Error::from_raw_os_error(refusal.errno)));
         }
+        // An empty file that is there already was left by someone who was killed between these two steps.
+        let open = OpenOptions::new().create(true).truncate(false).write(true).open(&target);
+        drop(open.map_err(|e| Error::io(what.clone(), e))?);
         let source = "/proc/thread-self/ns/net";
         mount(Some(source), &target, None::<&str>, MsFlags::MS_BIND, None::<&str>)
             .map_err(|e| Error::io(what.clone(), e))

@@ -4,10 +4,8 @@
 //! written before the sysctl is: so a removal restores them, also after a kill. A sysctl that already has the
 //! wanted value is left to whoever set it.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -18,6 +16,10 @@ use crate::kind::{Context, Kind, Outbox, Phase, Step};
 use crate::name::LinkName;
 use crate::netns::Namespace;
 use crate::set::{Change, Foreign, Object, Observed, Set};
+
+mod ledger;
+
+use ledger::Ledger;
 
 /// Where ledgers and locks are kept; goes with the boot, as the kernel's objects do.
 pub const STATE: &str = "/run/guestnet/.host";
@@ -227,8 +229,7 @@ fn read(key: SysctlKey) -> Option<Sysctl> {
     Some(Sysctl { key, value })
 }
 
-/// Carries out `SetSysctl` and `RestoreSysctl` steps in `namespace`, in order; one result for each. Without any it
-/// forgets what belonged to links that are gone.
+/// Carries out `SetSysctl` and `RestoreSysctl` steps in `namespace`, in order; one result for each.
 ///
 /// # Errors
 /// When the namespace cannot be entered or its ledger cannot be read; then nothing was done.
@@ -264,122 +265,17 @@ fn write(key: &SysctlKey, value: &str) -> Result<()> {
     fs::write(key.file(), value).map_err(|e| Error::io(format!("set sysctl {key} to {value}"), e))
 }
 
-/// The sysctls that the kernel changes by itself when `key` is written, as they are (`inet_forward_change`,
-/// `addrconf_forward_change`).
-fn changed_with(key: &SysctlKey) -> Vec<Sysctl> {
-    let family = match key.path.as_str() {
-        "net/ipv4/ip_forward" | "net/ipv4/conf/all/forwarding" => "ipv4",
-        "net/ipv6/conf/all/forwarding" => "ipv6",
-        _ => return Vec::new(),
-    };
-    let conf = format!("net/{family}/conf");
-    let entries = fs::read_dir(Path::new("/proc/sys").join(&conf)).into_iter().flatten().flatten();
-    let of_links = entries.map(|entry| format!("{conf}/{}/forwarding", entry.file_name().to_string_lossy()));
-    let all = of_links.chain([format!("{conf}/all/accept_redirects")]);
-    let all = all.filter(|path| !path.ends_with("all/forwarding"));
-    all.filter_map(|path| path.parse().ok()).filter_map(read).collect()
+/// Forgets what the sysctls of links were that are gone from `namespace`, as of the last time that links were read.
+///
+/// # Errors
+/// `Io` when the ledger cannot be read or written.
+pub fn tidy(namespace: &Namespace) -> Result<()> {
+    Ledger::read(namespace)?.tidy()
 }
 
 /// Forgets what the sysctls of a namespace were, because it is gone.
 pub fn forget(cookie: u64) {
     let _ = fs::remove_file(Ledger::path(cookie));
-}
-
-/// What the sysctls that are ours were before: one line `KEY = VALUE` each, in the order of writing. The sysctl of a
-/// link has the link's index behind its key (`KEY#INDEX = VALUE`): another link with its name, later, is not it.
-struct Ledger {
-    cookie: u64,
-    links: BTreeMap<LinkName, u32>,
-    was: BTreeMap<SysctlKey, SysctlValue>,
-    /// What others were that the kernel changed with it, written `KEY > OTHER = VALUE`.
-    with: BTreeMap<SysctlKey, BTreeMap<SysctlKey, SysctlValue>>,
-    dirty: bool,
-}
-
-impl Ledger {
-    fn path(cookie: u64) -> PathBuf {
-        Path::new(STATE).join(format!("{cookie}.sysctl"))
-    }
-
-    fn read(namespace: &Namespace) -> Result<Self> {
-        let (cookie, links) = (namespace.cookie(), namespace.link_indexes());
-        let path = Self::path(cookie);
-        let text = match fs::read_to_string(&path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => String::new(),
-            other => other.map_err(|e| Error::io(format!("read {}", path.display()), e))?,
-        };
-        let mut ledger = Self { cookie, links, was: BTreeMap::new(), with: BTreeMap::new(), dirty: false };
-        for (name, value) in text.lines().filter_map(|line| line.split_once(" = ")) {
-            let (of, name) =
-                name.split_once(" > ").map_or((None, name), |(of, name)| (of.parse().ok(), name));
-            let key = name.rsplit_once('#').map_or(name, |(key, _)| key);
-            match (key.parse::<SysctlKey>(), value.parse::<SysctlValue>()) {
-                // The first is the original; a second was written by someone who could not see the first.
-                (Ok(key), Ok(value)) if ledger.name(&key).as_deref() == Some(name) => {
-                    let was = match of {
-                        Some(of) => ledger.with.entry(of).or_default(),
-                        None => &mut ledger.was,
-                    };
-                    was.entry(key).or_insert(value);
-                }
-                _ => ledger.dirty = true,
-            }
-        }
-        Ok(ledger)
-    }
-
-    /// How `key` is written; `None` where there is no such link.
-    fn name(&self, key: &SysctlKey) -> Option<String> {
-        match &key.link {
-            Some(link) => self.links.get(link).map(|index| format!("{key}#{index}")),
-            None => Some(key.to_string()),
-        }
-    }
-
-    /// Notes the original value of `key`, on the disk before the sysctl is changed.
-    fn note(&mut self, key: &SysctlKey, was: Option<SysctlValue>) -> Result<()> {
-        let (Some(was), Some(name)) = (was.filter(|_| !self.was.contains_key(key)), self.name(key)) else {
-            return Ok(());
-        };
-        let path = Self::path(self.cookie);
-        let failed = |e| Error::io(format!("write {}", path.display()), e);
-        fs::create_dir_all(STATE).map_err(failed)?;
-        let mut file = fs::OpenOptions::new().create(true).append(true).open(&path).map_err(failed)?;
-        self.with.insert(key.clone(), changed_with(key).into_iter().map(|s| (s.key, s.value)).collect());
-        self.was.insert(key.clone(), was);
-        // At once: either all of it is there after a kill, or nothing.
-        file.write_all(self.lines(key, &name).as_bytes()).map_err(failed)
-    }
-
-    fn lines(&self, key: &SysctlKey, name: &str) -> String {
-        let others = self.with.get(key).into_iter().flatten();
-        let others =
-            others.filter_map(|(other, was)| Some(format!("{key} > {} = {was}\n", self.name(other)?)));
-        let own = self.was.get(key).map(|was| format!("{name} = {was}\n"));
-        others.chain(own).collect()
-    }
-
-    /// Forgets `key`; what others were that were changed with it.
-    fn forget(&mut self, key: &SysctlKey) -> BTreeMap<SysctlKey, SysctlValue> {
-        self.dirty |= self.was.remove(key).is_some();
-        self.with.remove(key).unwrap_or_default()
-    }
-
-    /// Writes the ledger anew where something was forgotten.
-    fn tidy(&mut self) -> Result<()> {
-        if !self.dirty {
-            return Ok(());
-        }
-        let path = Self::path(self.cookie);
-        let failed = |e| Error::io(format!("write {}", path.display()), e);
-        if self.was.is_empty() {
-            return fs::remove_file(&path).map_err(failed);
-        }
-        let text: String =
-            self.was.keys().filter_map(|key| Some(self.lines(key, &self.name(key)?))).collect();
-        let fresh = path.with_extension("sysctl.new");
-        fs::write(&fresh, text).and_then(|()| fs::rename(&fresh, &path)).map_err(failed)
-    }
 }
 
 #[cfg(test)]

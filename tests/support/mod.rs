@@ -1,6 +1,8 @@
 //! What the tests of hosts share: specs, and everything that a namespace has, as text to be compared.
 #![allow(dead_code)]
 
+pub mod mistakes;
+
 use std::fs;
 use std::path::Path;
 use std::process::Command;

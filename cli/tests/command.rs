@@ -1,0 +1,296 @@
+//! The real command: what it takes, what it prints, with what it exits.
+
+#[path = "../../tests/support/mod.rs"]
+mod support;
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use guestnet_lab::{Capability, lab_test, need, need_program};
+use serde_json::{Value, json};
+
+const GUESTNET: &str = env!("CARGO_BIN_EXE_guestnet");
+const GOOD: &str = r#"{"version": 1, "objects": {"namespaces": {"a": {}}}}"#;
+const OTHER: &str = "version = 1\n[objects.namespaces.a]\n[objects.namespaces.b]\n";
+
+fn guestnet(arguments: &[&str], input: &str) -> Output {
+    let mut command = Command::new(GUESTNET);
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // One that does not read its input ends before it is written.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+/// Its exit code, standard output and standard error.
+fn said(arguments: &[&str], input: &str) -> (i32, String, String) {
+    let output = guestnet(arguments, input);
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"))
+}
+
+fn example(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name)).unwrap()
+}
+
+#[test]
+fn a_wrong_call_is_usage() {
+    for wrong in [
+        &[][..],
+        &["frobnicate"],
+        &["apply"],
+        &["plan", "-f"],
+        &["plan", "-f", "-", "--output", "xml"],
+        &["show", "extra"],
+        &["plan", "-f", "-", "-n", "../x"],
+        &["apply", "-f", "-", "--wait", "soon"],
+    ] {
+        let (code, out, err) = said(wrong, "");
+        assert_eq!((code, out.as_str()), (64, ""), "{wrong:?}");
+        assert!(err.contains("Usage") || err.contains("--help"), "{wrong:?}: {err}");
+    }
+}
+
+#[test]
+fn help_says_all_there_is() {
+    let (code, out, _) = said(&["--help"], "");
+    assert_eq!(code, 0);
+    for word in ["plan", "apply", "show", "verify", "remove", "schema", "render", "--output", "Exit codes:"] {
+        assert!(out.contains(word), "{word}");
+    }
+    for code in ["0  in sync", "1  failed", "2  plan", "64  called", "65  the spec", "75  busy", "77  not"] {
+        assert!(out.contains(code), "{code}");
+    }
+    for command in ["plan", "apply", "show", "verify", "remove", "schema", "render"] {
+        let (code, out, _) = said(&[command, "--help"], "");
+        assert_eq!(code, 0);
+        assert!(out.contains("Usage: guestnet"), "{out}");
+    }
+    let (code, out, _) = said(&["--version"], "");
+    assert_eq!((code, out), (0, format!("guestnet {}\n", env!("CARGO_PKG_VERSION"))));
+}
+
+#[test]
+fn a_bad_spec_is_65_with_all_its_problems() {
+    let bad = r#"{"version": 2, "guest": [], "guests": [{"name": "-"}]}"#;
+    for command in ["plan", "apply", "verify", "remove", "render"] {
+        let (code, out, err) = said(&[command, "-f", "-"], bad);
+        assert_eq!((code, out.as_str()), (65, ""), "{command}: {err}");
+        assert!(err.starts_with("error: the spec has 3 problems:\n"), "{err}");
+        let (code, out, err) = said(&[command, "-f", "-", "-o", "json"], bad);
+        assert_eq!((code, out.as_str()), (65, ""), "{command}");
+        let error = json(&err);
+        assert_eq!(error["exit_code"], 65);
+        let mut paths: Vec<&str> =
+            error["problems"].as_array().unwrap().iter().map(|p| p["path"].as_str().unwrap()).collect();
+        paths.sort_unstable();
+        assert_eq!(paths, ["guest", "guests[0].name", "version"]);
+    }
+    assert_eq!(said(&["render", "-f", "-", "--format", "toml"], GOOD).0, 65);
+    assert_eq!(said(&["render", "-f", "-"], OTHER).0, 65);
+    assert_eq!(said(&["render", "-f", "/does/not/exist"], "").0, 1);
+}
+
+#[test]
+fn the_schema_is_one_and_has_what_the_examples_have() {
+    let (code, out, _) = said(&["schema"], "");
+    assert_eq!(code, 0);
+    let schema = json(&out);
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+    for example in [json(&example("seed.json")), json(&example("host1.json"))] {
+        fields_are_known(&example, &schema, &schema, "");
+    }
+    // Every reference leads somewhere.
+    let mut references = 0;
+    for reference in out.split("\"$ref\": \"#").skip(1) {
+        let pointer = reference.split('"').next().unwrap();
+        assert!(schema.pointer(pointer).is_some(), "{pointer}");
+        references += 1;
+    }
+    assert!(references > 20);
+}
+
+/// Every field of `value` is a property in `schema`, or in one of the alternatives that it offers.
+fn fields_are_known(value: &Value, schema: &Value, root: &Value, here: &str) {
+    let candidates = alternatives(schema, root);
+    match value {
+        Value::Object(map) => {
+            for (field, value) in map {
+                let known = candidates.iter().find_map(|s| {
+                    s["properties"]
+                        .get(field)
+                        .or_else(|| s.get("additionalProperties").filter(|more| more.is_object()))
+                });
+                let known = known.unwrap_or_else(|| panic!("{here}.{field} is not in the schema"));
+                fields_are_known(value, known, root, &format!("{here}.{field}"));
+            }
+        }
+        Value::Array(list) => {
+            let items =
+                candidates.iter().find_map(|s| s.get("items")).unwrap_or_else(|| panic!("{here} is no list"));
+            list.iter().for_each(|value| fields_are_known(value, items, root, &format!("{here}[]")));
+        }
+        _ => {}
+    }
+}
+
+fn alternatives<'a>(schema: &'a Value, root: &'a Value) -> Vec<&'a Value> {
+    let mut all = vec![schema];
+    if let Some(reference) = schema["$ref"].as_str() {
+        all.extend(alternatives(root.pointer(reference.trim_start_matches('#')).unwrap(), root));
+    }
+    for one in ["anyOf", "oneOf", "allOf"].iter().filter_map(|of| schema[of].as_array()).flatten() {
+        all.extend(alternatives(one, root));
+    }
+    all
+}
+
+#[test]
+fn rendered_lines_are_for_review_and_hide_keys() {
+    let seed = example("seed.json");
+    let (code, out, _) = said(&["render", "-f", "-"], &seed);
+    assert_eq!(code, 0);
+    for line in [
+        "ip netns add vm7m86kv",
+        "table ip guestnet_nat {",
+        "ip -n vm7m86kv tuntap add dev tapvm7m86kv mode tap",
+        "aead 'rfc4106(gcm(aes))' (hidden) 128",
+    ] {
+        assert!(out.contains(line), "{line}");
+    }
+    assert!(!out.contains("c15cd35d") && seed.contains("c15cd35d"));
+}
+
+lab_test! {
+    fn a_host_is_planned_applied_shown_verified_and_removed() {
+        let stdin = |arguments: &[&str]| said(&[arguments, &["-f", "-"]].concat(), GOOD);
+        let (code, out, _) = stdin(&["plan"]);
+        assert_eq!((code, out.as_str()), (2, "+ a  namespace a\n1 to make, 0 to change, 0 to remove\n"));
+        assert_eq!(stdin(&["verify"]).0, 1);
+        let (code, out, _) = stdin(&["apply"]);
+        assert!(code == 0 && out.starts_with("1 change made ("), "{out}");
+        assert_eq!(stdin(&["plan"]), (0, "nothing to do\n".into(), String::new()));
+        assert_eq!(stdin(&["verify"]).0, 0);
+        assert!(stdin(&["apply"]).1.starts_with("nothing to do ("));
+
+        fs::write("/run/other.toml", OTHER).unwrap();
+        assert_eq!(said(&["plan", "-f", "/run/other.toml"], "").0, 2);
+        assert_eq!(said(&["apply", "-f", "-", "--format", "toml"], OTHER).0, 0);
+        let (code, shown, _) = said(&["show"], "");
+        assert_eq!(code, 0);
+        assert_eq!(json(&shown), json!({"version": 1, "objects": {"namespaces": {"a": {}, "b": {}}}}));
+        assert_eq!(said(&["verify", "-f", "-"], &shown).0, 0);
+
+        assert_eq!(said(&["remove", "-f", "-"], GOOD).0, 0);
+        assert_eq!(json(&said(&["show"], "").1)["objects"], json!({"namespaces": {"b": {}}}));
+        assert_eq!(said(&["remove"], "").0, 0);
+        assert_eq!(json(&said(&["show"], "").1), json!({"version": 1}));
+    }
+
+    fn programs_read_json() {
+        let spec = json!({"version": 1, "objects": {
+            "host": {"links": [{"name": "v0", "kind": {"veth": {"peer": "v1"}}}], "routes": [{"to": "10.0.0.0/8", "kind": "blackhole"}]},
+            "files": [{"path": "a.conf", "content": "a\n"}]}}).to_string();
+        let (code, out, _) = said(&["plan", "-f", "-", "--output", "json"], &spec);
+        let plan = json(&out);
+        assert_eq!((code, &plan["version"], &plan["conflicts"]), (2, &json!(1), &json!([])));
+        let changes = plan["changes"].as_array().unwrap();
+        assert_eq!(changes.len(), 4);
+        assert_eq!(changes[2], json!({"operation": "create", "namespace": null, "kind": "route",
+            "text": "route blackhole 10.0.0.0/8", "object": {"to": "10.0.0.0/8", "kind": "blackhole"}, "was": null}));
+
+        let (code, out, _) = said(&["-o", "json", "apply", "-f", "-"], &spec);
+        let report = json(&out);
+        assert_eq!((code, &report["version"], &report["changes"]), (0, &json!(1), &json!(4)));
+        assert_eq!((&report["files"], &report["left"]), (&json!(["a.conf"]), &json!([])));
+        assert!(report["microseconds"].as_u64().unwrap() > 0 && report["phases"][0]["phase"].is_string());
+
+        // Somebody else's in the way.
+        support::sh("ip link add v2 type veth peer name v3");
+        let foreign = spec.replace("v0", "v2");
+        let (code, out, _) = said(&["plan", "-f", "-", "-o", "json"], &foreign);
+        assert_eq!(code, 1);
+        assert!(json(&out)["conflicts"][0].as_str().unwrap().contains("there is v2 veth peer v3"), "{out}");
+        let (code, out, err) = said(&["apply", "-f", "-", "-o", "json"], &foreign);
+        assert_eq!((code, out.as_str()), (1, ""));
+        assert!(json(&err)["foreign"][0].as_str().unwrap().contains("v2"), "{err}");
+
+        // Refused by the kernel.
+        let refused = spec.replace(r#""kind":"blackhole""#, r#""via":"192.0.2.1","dev":"v0""#);
+        assert_ne!(refused, spec);
+        let (code, out, err) = said(&["apply", "-f", "-", "-o", "json"], &refused);
+        assert_eq!((code, out.as_str()), (1, ""), "{err}");
+        let error = json(&err);
+        assert_eq!(error["undone"], true);
+        assert_eq!(error["refusals"][0]["path"], "objects.host.routes[0]");
+        assert_eq!(error["exit_code"], 1);
+        assert!(error["errno"].is_number() && error["can_retry"] == false);
+        assert_eq!(said(&["verify", "-f", "-"], &spec).0, 0);
+    }
+
+    fn a_host_is_a_namespace_too() {
+        support::sh("ip netns add other");
+        let there = ["-n", "other"];
+        assert_eq!(said(&[&["apply", "-f", "-"], &there[..]].concat(), r#"{"version": 1, "objects": {
+            "host": {"routes": [{"to": "10.0.0.0/8", "kind": "blackhole"}]}, "files": [{"path": "x", "content": "y"}]}}"#).0, 0);
+        assert_eq!(support::sh("ip -n other route"), "blackhole 10.0.0.0/8 proto 103 \n");
+        assert_eq!(support::sh("ip route"), "");
+        assert!(Path::new("/run/guestnet/netns/other/x").exists());
+        // The host around it neither sees nor takes what is in it.
+        assert_eq!(json(&said(&["show"], "").1), json!({"version": 1}));
+        assert_eq!(said(&["remove"], "").0, 0);
+        assert!(Path::new("/run/guestnet/netns/other/x").exists());
+        assert_eq!(said(&[&["remove"], &there[..]].concat(), "").0, 0);
+        assert!(!Path::new("/run/guestnet/netns/other/x").exists());
+        assert_eq!(said(&["show", "-n", "missing"], "").0, 1);
+    }
+
+    fn files_go_where_they_are_told() {
+        let spec = r#"{"version": 1, "objects": {"files": [{"path": "x", "content": "y"}]}}"#;
+        assert_eq!(said(&["apply", "-f", "-", "--files", "/run/there"], spec).0, 0);
+        assert!(Path::new("/run/there/x").exists() && !Path::new("/run/guestnet/x").exists());
+    }
+
+    fn who_may_not_is_told_so() {
+        need_program("setpriv");
+        if !guestnet_lab::is_root() || !fs::read_to_string("/proc/self/uid_map").unwrap().contains("4294967295") {
+            guestnet_lab::skip("there is no other user to be");
+        }
+        // Where anybody may read it.
+        fs::copy(GUESTNET, "/run/guestnet-command").unwrap();
+        fs::write("/run/spec.json", GOOD).unwrap();
+        support::sh("chmod 755 /run /run/guestnet-command");
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all"]);
+        let output = command.args(["/run/guestnet-command", "apply", "-f", "/run/spec.json"]).output().unwrap();
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(77), "{err}");
+        assert!(err.contains("hint: run it as root"), "{err}");
+    }
+
+    fn colour_is_for_people_at_terminals() {
+        need_program("script");
+        fs::write("/run/spec.json", GOOD).unwrap();
+        let on_a_terminal = |environment: &str| {
+            support::sh(&format!("script -qec '{environment} {GUESTNET} plan -f /run/spec.json' /dev/null </dev/null || true"))
+        };
+        assert!(on_a_terminal("env -u NO_COLOR").contains("\x1b[32m+ a"), "{:?}", on_a_terminal("env -u NO_COLOR"));
+        assert!(!on_a_terminal("NO_COLOR=1").contains('\x1b'));
+        assert!(!said(&["plan", "-f", "/run/spec.json"], "").1.contains('\x1b'));
+    }
+
+    fn nobody_has_to_read_to_the_end() {
+        need(Capability::Tap);
+        let _outside = support::with_uplink();
+        fs::write("/run/spec.json", example("host1.json")).unwrap();
+        support::sh(&format!("{GUESTNET} render -f /run/spec.json | head -1"));
+        let (code, _, err) = said(&["plan", "-f", "/run/spec.json", "-o", "text"], "");
+        assert_eq!(code, 2, "{err}");
+    }
+}

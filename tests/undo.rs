@@ -1,0 +1,118 @@
+//! Applies that are refused under way: undone, and said.
+
+mod support;
+
+use guestnet::{Error, Failure, HostSpec, State};
+use guestnet_lab::{Capability, has, lab_test, need};
+use serde_json::{Value, json};
+use support::{apply, dump, guest, host, same, spec, spec_of, with_uplink};
+
+fn refused(host: &mut guestnet::Host, spec: &HostSpec) -> Box<Failure> {
+    match host.apply(spec) {
+        Err(Error::Apply(failure)) => failure,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What others made, and one guest of ours that shall stay.
+fn with_objects(objects: &Value) -> HostSpec {
+    spec(&json!({ "version": 1, "uplink": "uplink", "guests": [guest("one", 1), guest("two", 2)],
+        "objects": { "host": objects } }))
+}
+
+lab_test! {
+    fn a_refused_object_undoes_the_rest() {
+        need(Capability::Tap);
+        let _outside = with_uplink();
+        let mut host = host();
+        apply(&mut host, &spec_of(&[guest("one", 1)]));
+        let before = dump();
+        for (objects, object, words, path) in [
+            (
+                json!({"routes": [
+                    {"to": "10.1.0.0/16", "dev": "uplink"},
+                    {"to": "10.2.0.0/16", "via": "192.0.2.1", "dev": "uplink"},
+                ]}),
+                "route 10.2.0.0/16 metric 0 table 254",
+                "add route 10.2.0.0/16 via 192.0.2.1 dev uplink: Nexthop has invalid gateway",
+                "objects.host.routes[1]",
+            ),
+            (
+                json!({"links": [{"name": "t0", "kind": {"tap": {}}, "mtu": 65535}]}),
+                "link t0",
+                "add link t0 tap mtu 65535 up: mtu greater than device maximum",
+                "objects.host.links[0]",
+            ),
+            (
+                json!({"sysctls": [{"key": "net.ipv4.ip_forward", "value": "1"}, {"key": "net.ipv4.ip_default_ttl", "value": "0"}]}),
+                "sysctl net/ipv4/ip_default_ttl",
+                "set sysctl net/ipv4/ip_default_ttl to 0: Invalid argument",
+                "objects.host.sysctls[1]",
+            ),
+            (
+                json!({"sysctls": [{"key": "net.ipv4.no_such_thing", "value": "1"}]}),
+                "sysctl net/ipv4/no_such_thing",
+                "No such file",
+                "objects.host.sysctls[0]",
+            ),
+            (
+                json!({"addresses": [{"dev": "missing", "address": "10.1.0.1/24"}]}),
+                "address 10.1.0.1/24 dev missing",
+                "there is no such interface",
+                "objects.host.addresses[0]",
+            ),
+        ] {
+            let failure = refused(&mut host, &with_objects(&objects));
+            let said = failure.to_string();
+            assert!(said.contains(words), "{words:?} is not in\n{said}");
+            assert_eq!(failure.refusals.len(), 1, "{said}");
+            assert_eq!(failure.refusals[0].object, object, "{said}");
+            assert_eq!(failure.refusals[0].path.as_deref(), Some(path), "{said}");
+            assert!(matches!(failure.state, State::Undone(_)), "{said}");
+            assert!(said.contains("state: undone, the host is as before"), "{said}");
+            same(&before, &dump());
+        }
+        assert!(host.verify(&spec_of(&[guest("one", 1)])).unwrap().is_empty());
+    }
+
+    fn what_was_changed_and_removed_comes_back() {
+        need(Capability::Tap);
+        let _outside = with_uplink();
+        let mut host = host();
+        let mut old = guest("one", 1);
+        apply(&mut host, &spec_of(&[old.clone(), guest("three", 3)]));
+        // Links that are made again have new indexes.
+        let stable = |dump: String| -> String {
+            let line = |line: &str| line.split_once(": ").map_or(line, |(_, rest)| rest).to_owned();
+            let anew = |line: &&str| !line.contains("three") && !line.contains("link/ether");
+            let mut lines: Vec<String> = dump.lines().filter(anew).map(line).collect();
+            lines.sort();
+            lines.join("\n")
+        };
+        let before = stable(dump());
+        old["interfaces"][0]["public_ipv4"] = "203.0.113.9".into();
+        old["interfaces"][0]["mtu"] = 1400.into();
+        let new = spec(&json!({ "version": 1, "uplink": "uplink", "guests": [old],
+            "objects": { "host": {"routes": [{"to": "10.2.0.0/16", "via": "192.0.2.1", "dev": "uplink"}]}}}));
+        let failure = refused(&mut host, &new);
+        assert!(matches!(failure.state, State::Undone(n) if n > 20), "{failure}");
+        same(&before, &stable(dump()));
+        assert!(host.verify(&spec_of(&[guest("one", 1), guest("three", 3)])).unwrap().is_empty());
+    }
+
+    fn a_kernel_without_esp_says_so() {
+        need(Capability::Tap);
+        if has(Capability::Esp).is_ok() {
+            guestnet_lab::skip("this kernel has ESP");
+        }
+        let _outside = with_uplink();
+        let before = dump();
+        let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/seed.json")).unwrap();
+        let failure = refused(&mut host(), &HostSpec::from_json(&text).unwrap());
+        let said = failure.to_string();
+        assert!(said.contains("(ENOSYS)") && said.contains("spec:  guests[0].tunnels[0]"), "{said}");
+        assert_eq!(failure.refusals.len(), 4, "{said}");
+        assert!(!said.contains("c15cd35d"), "{said}");
+        same(&before, &dump());
+    }
+}
