@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use guestnet_core::owner::Owner;
-use guestnet_core::{Error as CoreError, Namespace, Netns, NetnsName, sysctl};
+use guestnet_core::{Error as CoreError, Namespace, Netns, NetnsName, Set, sysctl};
 use nix::fcntl::{Flock, FlockArg};
 
 use crate::apply::{self, Outcome};
@@ -142,7 +142,8 @@ impl Host {
         self.converge(&Lowered::default())
     }
 
-    /// Removes what `spec` describes and leaves the rest of ours.
+    /// Removes what `spec` describes and leaves the rest of ours. What guests share, like forwarding and the tables of
+    /// translation, goes with the last of them.
     ///
     /// # Errors
     /// As [`Self::apply`].
@@ -152,7 +153,10 @@ impl Host {
         let mut rest = self.read(&Objects::default())?.ours();
         rest.host.subtract(&gone.host);
         rest.namespaces.retain(|name, _| !gone.namespaces.contains_key(name));
-        rest.files.retain(|file| !gone.files.contains(&file.path));
+        rest.files.subtract(&gone.files);
+        if rest.namespaces.is_empty() && rest.host.len() == rest.host.sysctls.len() {
+            rest.host.sysctls = Set::new();
+        }
         self.converge(&Lowered::from(rest))
     }
 

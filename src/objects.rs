@@ -112,9 +112,9 @@ macro_rules! kinds {
                 $(self.$field.extend(other.$field);)*
             }
 
-            /// Takes away what has a key that `other` has too.
-            pub(crate) fn subtract(&mut self, other: &Self) {
-                $(self.$field.retain(|object| !other.$field.contains(&object.key()));)*
+            /// Takes away what `gone` has, but for what others may share.
+            pub(crate) fn subtract(&mut self, gone: &Self) {
+                $(self.$field.subtract(&gone.$field);)*
             }
 
             /// Notes what is wrong with each object.

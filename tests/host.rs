@@ -287,9 +287,31 @@ lab_test! {
         assert_eq!(sh("ip netns list | cut -d' ' -f1"), "two\noutside\n");
         assert!(!sh("ip link").contains("vethoone"));
         assert!(!Path::new("/run/guestnet/one").exists());
-        // The other guest is whole, but for what both of them had asked of the host.
-        let plan = host.plan(&spec(&json!({"version": 1, "guests": [guest_without_uplink("two", 2)]}))).unwrap();
-        assert!(plan.changes().iter().all(|c| c.kind() == "sysctl"), "{plan}");
+        // The other guest is whole, and goes as a whole.
+        let other = spec(&json!({"version": 1, "guests": [guest_without_uplink("two", 2)]}));
+        assert_eq!(host.plan(&other).unwrap().to_string(), "nothing to do");
+        host.remove(&other).unwrap();
+        assert!(host.observe().unwrap().is_empty());
+    }
+
+    fn a_guest_leaves_the_tables_that_it_shares() {
+        need(Capability::Tap);
+        let mut host = host();
+        let guest = |n: u8| json!({"name": format!("g{n}"), "placement": "host", "interfaces": [{
+            "name": format!("tap{n}"),
+            "public_ipv4": format!("203.0.113.{n}"),
+            "private_ipv4": format!("192.168.0.{n}"),
+        }]});
+        let spec_of = |guests: &[serde_json::Value]| spec(&json!({"version": 1, "guests": guests}));
+        let before = sh("nft list ruleset");
+        apply(&mut host, &spec_of(&[guest(1), guest(2)]));
+        host.remove(&spec_of(&[guest(1)])).unwrap();
+        assert_eq!(host.plan(&spec_of(&[guest(2)])).unwrap().to_string(), "nothing to do");
+        let shown = sh("nft list ruleset");
+        assert!(shown.contains("203.0.113.2") && !shown.contains("203.0.113.1 "), "{shown}");
+        host.remove(&spec_of(&[guest(2)])).unwrap();
+        assert_eq!(sh("nft list ruleset"), before);
+        assert!(host.observe().unwrap().is_empty());
     }
 
     fn files_are_written_changed_and_removed() {

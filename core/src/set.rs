@@ -28,6 +28,12 @@ pub trait Object: Clone + Debug + Display + PartialEq {
         self == found
     }
 
+    /// What is left of this object when `gone`, which has the same key, is taken away from the host. Most objects go as
+    /// a whole; one that several guests share loses what was the one's.
+    fn less(&self, _gone: &Self) -> Option<Self> {
+        None
+    }
+
     /// The difference from `old` in words, for the line of a plan.
     fn changed_from(&self, old: &Self) -> String {
         format!("{self}  (was: {old})")
@@ -109,6 +115,15 @@ impl<T: Object> Set<T> {
         let positions = &self.positions;
         let place = move |(n, (key, object))| (positions.get(key).copied().unwrap_or(n), object);
         self.objects.iter_mut().enumerate().map(place)
+    }
+
+    /// Takes away what `gone` has, as far as each object lets it go.
+    pub fn subtract(&mut self, gone: &Self) {
+        for (key, object) in &gone.objects {
+            if let Some(rest) = self.objects.remove(key).and_then(|mine| mine.less(object)) {
+                self.objects.insert(key.clone(), rest);
+            }
+        }
     }
 
     /// Keeps the objects for which `keep` says so.

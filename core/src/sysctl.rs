@@ -72,6 +72,10 @@ impl FromStr for SysctlKey {
             return refuse(&format!("{c:?} cannot stand in it"));
         }
         let (rank, link) = match parts[..] {
+            // Without this being 2, `conf/all/forwarding` takes away the default route that a router has announced.
+            [_, "ipv6", "conf", link, "accept_ra"] if link != "all" && link != "default" => {
+                (0, Some(link.parse().map_err(|e: crate::name::NameError| SysctlError(e.to_string()))?))
+            }
             [_, "ipv4" | "ipv6", "conf" | "neigh", "all", _] => (1, None),
             [_, "ipv4" | "ipv6", "conf" | "neigh", "default", _] => (2, None),
             [_, "ipv4" | "ipv6", "conf" | "neigh", link, _] => {
@@ -178,6 +182,11 @@ impl Object for Sysctl {
 
     fn key(&self) -> SysctlKey {
         self.key.clone()
+    }
+
+    /// What concerns the namespace as a whole, others there may need as well.
+    fn less(&self, _gone: &Self) -> Option<Self> {
+        self.key.link.is_none().then(|| self.clone())
     }
 }
 

@@ -73,6 +73,18 @@ impl Object for Table {
         TableKey(self.family, self.name.clone())
     }
 
+    /// The maps without the elements that `gone` has; nothing where they are empty then. Sets stay: they say what holds
+    /// for all.
+    fn less(&self, gone: &Self) -> Option<Self> {
+        let mut rest = self.clone();
+        for (_, set) in rest.sets.with_positions_mut().filter(|(_, set)| set.is_map()) {
+            if let Some(gone) = gone.sets.get(&set.name) {
+                set.elements.subtract(&gone.elements);
+            }
+        }
+        rest.sets.iter().any(|set| set.is_map() && !set.elements.is_empty()).then_some(rest)
+    }
+
     /// Equal, but for intervals that overlap: those are merged before they are sent.
     fn accepts(&self, found: &Self) -> bool {
         self.same_structure(found)
