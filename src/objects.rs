@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use guestnet_core::set::{Conflict, diff};
+use guestnet_core::diff::{Conflict, diff};
 use guestnet_core::{
     Address, Change, Context, File, Kind, Link, LinkName, Namespace, Netns, NetnsName, Object, Observed,
     Outbox, Path, Phase, Problems, Result, Route, Set, Sysctl,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use guestnet_core::set::Conflict;
+use guestnet_core::diff::{Conflict, diff};
 use guestnet_core::{Change, File, Netns, NetnsName, Object, Observed, Set, set};
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
@@ -141,7 +141,7 @@ impl Plan {
     pub(crate) fn between(wanted: &Objects, found: &Observation) -> Self {
         let mut plan = Self::default();
         let namespaces: Set<NamedNamespace> = wanted.namespaces.keys().cloned().map(NamedNamespace).collect();
-        let (mut of_namespaces, conflicts) = set::diff(&namespaces, &found.namespaces());
+        let (mut of_namespaces, conflicts) = diff(&namespaces, &found.namespaces());
         plan.conflicts.extend(conflicts.into_iter().map(|c| (Netns::Host, c)));
         of_namespaces.retain(|change| match change {
             Change::Delete(gone) => !plan.keeps(gone, found),
@@ -165,7 +165,7 @@ impl Plan {
             );
             plan.conflicts.extend(conflicts.into_iter().map(|c| (netns.clone(), c)));
         }
-        let (changes, conflicts) = set::diff(&wanted.files, &found.files);
+        let (changes, conflicts) = diff(&wanted.files, &found.files);
         plan.changes
             .extend(changes.into_iter().map(|c| PlannedChange { netns: Netns::Host, what: What::File(c) }));
         plan.conflicts.extend(conflicts.into_iter().map(|c| (Netns::Host, c)));

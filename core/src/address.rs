@@ -11,13 +11,14 @@ use netlink_packet_route::address::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::diff::Change;
 use crate::error::Result;
 use crate::kind::{Context, Kind, Message, Outbox, Phase, Protocol};
 use crate::name::LinkName;
 use crate::netlink::Attributes;
 use crate::netns::Namespace;
 use crate::owner::PROTOCOL;
-use crate::set::{Change, Object, Observed, Set};
+use crate::set::{Object, Observed, Set};
 
 /// An address on an interface: `ip address add ADDRESS/LEN dev DEV`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]

@@ -9,9 +9,11 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::checked_text;
+use crate::diff::Change;
 use crate::error::{Error, Result};
 use crate::owner::Owner;
-use crate::set::{Change, Foreign, Object, Observed, Set};
+use crate::set::{Foreign, Object, Observed, Set};
 
 /// A file below the host's directory for files (`/run/guestnet` unless the caller says otherwise).
 ///
@@ -82,31 +84,8 @@ impl FromStr for Mode {
     }
 }
 
-macro_rules! text {
-    ($($type:ident)*) => {$(
-        impl TryFrom<String> for $type {
-            type Error = FileError;
-            fn try_from(text: String) -> std::result::Result<Self, FileError> {
-                text.parse()
-            }
-        }
-        impl From<$type> for String {
-            fn from(value: $type) -> String {
-                value.to_string()
-            }
-        }
-        impl schemars::JsonSchema for $type {
-            fn schema_name() -> std::borrow::Cow<'static, str> {
-                stringify!($type).into()
-            }
-            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                schemars::json_schema!({ "type": "string" })
-            }
-        }
-    )*};
-}
-
-text!(FilePath Mode);
+checked_text!(FilePath, FileError);
+checked_text!(Mode, FileError);
 
 impl fmt::Display for FilePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -304,7 +283,7 @@ fn remove_empty(mut directory: Option<&Path>, top: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::set::diff;
+    use crate::diff::diff;
 
     #[test]
     fn a_file_is_written_read_back_and_removed() {

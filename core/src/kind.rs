@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::os::fd::RawFd;
 
+use crate::diff::Change;
 use crate::error::{Error, Result};
 use crate::link::TapOptions;
 use crate::name::{LinkName, Netns};
 use crate::netns::Namespace;
-use crate::set::{Change, Object, Observed, Set};
+use crate::set::{Object, Observed, Set};
 
 /// The order in which a plan is carried out. Deletions run through it backwards and first.
 ///

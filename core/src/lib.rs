@@ -2,9 +2,10 @@
 //! plain objects that live in a namespace (links, addresses, routes, sysctls) or beside it (files).
 //!
 //! Everything on a host is a keyed set. An object is the same type whether it is desired or observed, so a
-//! plan is a subtraction ([`set::diff`]) and a verification is a plan that came out empty.
+//! plan is a subtraction ([`diff::diff`]) and a verification is a plan that came out empty.
 
 pub mod address;
+pub mod diff;
 pub mod error;
 pub mod file;
 pub mod kind;
@@ -19,8 +20,13 @@ pub mod set;
 mod sys;
 pub mod sysctl;
 pub mod tap;
+mod text;
+
+#[doc(hidden)]
+pub use schemars;
 
 pub use address::Address;
+pub use diff::Change;
 pub use error::{Error, KernelError, Result};
 pub use file::{File, FilePath};
 pub use kind::{Context, Kind, Message, Outbox, Phase, Protocol, Step};
@@ -29,5 +35,5 @@ pub use name::{LinkName, Mac, Netns, NetnsName};
 pub use netns::Namespace;
 pub use problem::{Path, Problem, Problems};
 pub use route::{Route, RouteKind};
-pub use set::{Change, Foreign, Object, Observed, Set};
+pub use set::{Foreign, Object, Observed, Set};
 pub use sysctl::Sysctl;

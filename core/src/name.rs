@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::checked_text;
+
 /// The name of a network interface: 1 to 15 visible ASCII characters (`IFNAMSIZ` less the NUL).
 ///
 /// Narrower than the kernel, which also takes other UTF-8: no `/` and `:` (the kernel refuses them), no `.` or
@@ -156,34 +158,9 @@ impl fmt::Display for Netns {
     }
 }
 
-/// The conversions that every checked text has, and its schema: a string with a pattern.
-macro_rules! text {
-    ($type:ident, $pattern:literal) => {
-        impl TryFrom<String> for $type {
-            type Error = NameError;
-            fn try_from(text: String) -> Result<Self, NameError> {
-                text.parse()
-            }
-        }
-        impl From<$type> for String {
-            fn from(name: $type) -> String {
-                name.to_string()
-            }
-        }
-        impl schemars::JsonSchema for $type {
-            fn schema_name() -> std::borrow::Cow<'static, str> {
-                stringify!($type).into()
-            }
-            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                schemars::json_schema!({ "type": "string", "pattern": $pattern })
-            }
-        }
-    };
-}
-
-text!(LinkName, r#"^[^/:%"'\\,#;{}\s]{1,15}$"#);
-text!(NetnsName, r"^[A-Za-z0-9_@][A-Za-z0-9_.@-]{0,254}$");
-text!(Mac, r"^[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}$");
+checked_text!(LinkName, NameError, r#"^[^/:%"'\\,#;{}\s]{1,15}$"#);
+checked_text!(NetnsName, NameError, r"^[A-Za-z0-9_@][A-Za-z0-9_.@-]{0,254}$");
+checked_text!(Mac, NameError, r"^[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}$");
 
 macro_rules! string_newtype {
     ($($type:ident)*) => {$(

@@ -14,6 +14,7 @@ use netlink_packet_route::route::{
 use serde::{Deserialize, Serialize};
 
 use crate::address::ip;
+use crate::diff::Change;
 use crate::error::Result;
 use crate::kind::{Context, Kind, Message, Outbox, Phase, Protocol};
 use crate::name::LinkName;
@@ -21,7 +22,7 @@ use crate::netlink::Attributes;
 use crate::netns::Namespace;
 use crate::owner::PROTOCOL;
 use crate::problem::{Path, Problems};
-use crate::set::{Change, Object, Observed, Set};
+use crate::set::{Object, Observed, Set};
 
 /// A route: `ip route add TO via VIA dev DEV src SOURCE metric METRIC table TABLE`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]

@@ -11,11 +11,13 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::checked_text;
+use crate::diff::Change;
 use crate::error::{Error, Result};
 use crate::kind::{Context, Kind, Outbox, Phase, Step};
 use crate::name::LinkName;
 use crate::netns::Namespace;
-use crate::set::{Change, Foreign, Object, Observed, Set};
+use crate::set::{Foreign, Object, Observed, Set};
 
 mod ledger;
 
@@ -103,31 +105,8 @@ impl FromStr for SysctlValue {
     }
 }
 
-macro_rules! text {
-    ($($type:ident)*) => {$(
-        impl TryFrom<String> for $type {
-            type Error = SysctlError;
-            fn try_from(text: String) -> std::result::Result<Self, SysctlError> {
-                text.parse()
-            }
-        }
-        impl From<$type> for String {
-            fn from(value: $type) -> String {
-                value.to_string()
-            }
-        }
-        impl schemars::JsonSchema for $type {
-            fn schema_name() -> std::borrow::Cow<'static, str> {
-                stringify!($type).into()
-            }
-            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                schemars::json_schema!({ "type": "string" })
-            }
-        }
-    )*};
-}
-
-text!(SysctlKey SysctlValue);
+checked_text!(SysctlKey, SysctlError);
+checked_text!(SysctlValue, SysctlError);
 
 impl fmt::Display for SysctlKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -215,25 +215,7 @@ macro_rules! text {
                 f.write_str(&self.0)
             }
         }
-        impl TryFrom<String> for $type {
-            type Error = ValueError;
-            fn try_from(text: String) -> Result<Self, ValueError> {
-                text.parse()
-            }
-        }
-        impl From<$type> for String {
-            fn from(value: $type) -> String {
-                value.0
-            }
-        }
-        impl schemars::JsonSchema for $type {
-            fn schema_name() -> std::borrow::Cow<'static, str> {
-                stringify!($type).into()
-            }
-            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                schemars::json_schema!({ "type": "string", "pattern": $pattern })
-            }
-        }
+        guestnet_core::checked_text!($type, ValueError, $pattern);
     )*};
 }
 

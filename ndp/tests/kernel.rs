@@ -5,8 +5,8 @@ use std::net::{Ipv6Addr, UdpSocket};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use guestnet_core::diff::diff;
 use guestnet_core::netlink::Refusal;
-use guestnet_core::set::diff;
 use guestnet_core::{Context, Kind, LinkName, Namespace, Outbox, Phase, Protocol, Set, Step};
 use guestnet_lab::{Netns, lab_test, wait_until};
 use guestnet_ndp::{ProxyNeighbour, sysctls};

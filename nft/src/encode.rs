@@ -1,6 +1,6 @@
 //! Changes of tables in the kernel's words.
 
-use guestnet_core::set::{Change, diff};
+use guestnet_core::diff::{Change, diff};
 use guestnet_core::{
     Context, Kind, Message, Namespace, Observed, Outbox, Phase, Protocol, Result, Set as Keyed,
 };

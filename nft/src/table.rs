@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use guestnet_core::set::{Change, diff};
+use guestnet_core::diff::{Change, diff};
 use guestnet_core::{Object, Observed, Set as Keyed};
 use serde::{Deserialize, Serialize};
 

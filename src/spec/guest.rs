@@ -258,30 +258,10 @@ impl FromStr for GuestName {
     }
 }
 
-impl TryFrom<String> for GuestName {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<GuestName> for String {
-    fn from(name: GuestName) -> Self {
-        name.0
-    }
-}
+guestnet_core::checked_text!(GuestName, String, "^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$");
 
 impl fmt::Display for GuestName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
-    }
-}
-
-impl schemars::JsonSchema for GuestName {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "GuestName".into()
-    }
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$" })
     }
 }

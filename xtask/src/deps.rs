@@ -36,6 +36,8 @@ const ALWAYS: &[Need] = &[
     Need { package: "iproute2", sign: Sign::Program("ip"), why: "tests compare with what ip shows" },
     Need { package: "nftables", sign: Sign::Program("nft"), why: "tests compare with what nft shows" },
     Need { package: "dnsmasq-base", sign: Sign::Program("dnsmasq"), why: "serves DHCP to guests in the lab" },
+    Need { package: "procps", sign: Sign::Program("sysctl"), why: "tests compare with what sysctl shows" },
+    Need { package: "strace", sign: Sign::Program("strace"), why: "tests kill at, and count, system calls" },
     Need { package: "iputils-ping", sign: Sign::Program("ping"), why: "goes through the tunnels in tests" },
     Need { package: "udhcpc", sign: Sign::Program("udhcpc"), why: "is the guests' DHCP client in the lab" },
 ];

@@ -6,12 +6,13 @@ use netlink_packet_route::link::{
 };
 
 use super::{Link, LinkKind, Peer, read};
+use crate::diff::Change;
 use crate::error::Result;
 use crate::kind::{Context, Kind, Message, Outbox, Phase, Protocol, Step};
 use crate::name::{LinkName, Netns};
 use crate::netns::Namespace;
 use crate::owner::{DOOMED_GROUP, LINK_GROUP};
-use crate::set::{Change, Observed, Set};
+use crate::set::{Observed, Set};
 
 impl Kind for Link {
     const PHASES: &'static [Phase] = &[Phase::Links, Phase::Up];

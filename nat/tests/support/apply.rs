@@ -1,7 +1,7 @@
 //! Carrying a spec out.
 
 use anyhow::{Result, ensure};
-use guestnet_core::set::{Change, diff};
+use guestnet_core::diff::{Change, diff};
 use guestnet_core::{Context, Kind, Message, Namespace, Outbox, Path, Phase, Problems, Protocol, Set, Step};
 use guestnet_nat::NatSpec;
 use guestnet_nft::Table;

@@ -5,8 +5,8 @@ pub mod corpus;
 
 use std::process::Command;
 
+use guestnet_core::diff::{Change, diff};
 use guestnet_core::netlink::Refusal;
-use guestnet_core::set::{Change, diff};
 use guestnet_core::{Context, Kind, Message, Namespace, Object, Outbox, Phase, Protocol, Set, Step};
 use guestnet_nft::{Name, Table, TableName};
 use nix::sched::{CloneFlags, unshare};

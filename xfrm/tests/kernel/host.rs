@@ -1,8 +1,8 @@
 //! A namespace, what is wanted of it, and what `ip` shows of it.
 
 use anyhow::{Result, ensure};
+use guestnet_core::diff::{Conflict, diff};
 use guestnet_core::owner::Owner;
-use guestnet_core::set::{Conflict, diff};
 use guestnet_core::{Change, Context, Kind, Message, Namespace, Outbox, Phase, Protocol, Set, Step, netns};
 use guestnet_lab::sh;
 use guestnet_xfrm::{Key, Policy, State, TunnelSpec};

@@ -109,7 +109,7 @@ fn init(exchange: &Exchange, shares: &[(String, PathBuf)]) -> String {
     let mut mounts = String::new();
     for (tag, path) in shares {
         let path = quoted(&path.to_string_lossy());
-        mounts += &format!("mkdir -p /root{path}\nmount -t 9p -o rw,cache=mmap,$nine {tag} /root{path}\n");
+        mounts += &format!("mkdir -p /top{path}\nmount -t 9p -o rw,cache=mmap,$nine {tag} /top{path}\n");
     }
     let exchange = quoted(&exchange.0.to_string_lossy());
     format!(
@@ -125,21 +125,21 @@ nine=trans=virtio,version=9p2000.L,msize=512000
 mount -t tmpfs rw /rw
 mkdir /rw/upper /rw/work
 mount -t 9p -o ro,cache=loose,$nine host /host
-mount -t overlay -o lowerdir=/host,upperdir=/rw/upper,workdir=/rw/work root /root
-mount --move /dev /root/dev
-mkdir -p /root/dev/pts /root/dev/shm
-mount -t devpts devpts /root/dev/pts
-mount -t tmpfs shm /root/dev/shm
-mount -t tmpfs tmp /root/tmp
-mount -t tmpfs run /root/run
-mount -t proc proc /root/proc
-mount -t sysfs sys /root/sys
+mount -t overlay -o lowerdir=/host,upperdir=/rw/upper,workdir=/rw/work top /top
+mount --move /dev /top/dev
+mkdir -p /top/dev/pts /top/dev/shm
+mount -t devpts devpts /top/dev/pts
+mount -t tmpfs shm /top/dev/shm
+mount -t tmpfs tmp /top/tmp
+mount -t tmpfs run /top/run
+mount -t proc proc /top/proc
+mount -t sysfs sys /top/sys
 {mounts}
 for module in /then/*; do insmod $module || echo cannot load $module; done
 echo 1 > /proc/sys/net/core/fb_tunnels_only_for_init_net
-exchange=/root{exchange}
+exchange=/top{exchange}
 echo yes > $exchange/booted
-chroot /root /bin/sh {exchange}/command < /root/dev/null > /root/dev/vport0p1 2>&1
+chroot /top /bin/sh {exchange}/command < /top/dev/null > /top/dev/vport0p1 2>&1
 echo $? > $exchange/code
 sync
 poweroff -f

@@ -11,7 +11,7 @@ use super::module::{FOR_LAB, FOR_ROOT, Modules};
 pub fn build(kernel: &Kernel, init: &str) -> Result<Vec<u8>> {
     let modules = Modules::of(kernel)?;
     let mut archive = Archive::default();
-    for directory in ["bin", "dev", "proc", "sys", "root", "host", "rw", "first", "then"] {
+    for directory in ["bin", "dev", "proc", "sys", "top", "host", "rw", "first", "then"] {
         archive.add(directory, 0o040_755, &[]);
     }
     archive.add("bin/busybox", 0o100_755, &fs::read(&kernel.busybox)?);
