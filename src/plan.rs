@@ -3,7 +3,7 @@
 use std::fmt;
 
 use guestnet_core::diff::{Conflict, diff};
-use guestnet_core::{Change, File, Netns, NetnsName, Object, Observed, Set, set};
+use guestnet_core::{Change, File, Netns, NetnsName, Object, Observed, Set};
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use crate::objects::{ObjectChange, Objects, changes};

@@ -4,7 +4,7 @@ mod support;
 
 use std::net::Ipv4Addr;
 
-use guestnet_core::set::Change;
+use guestnet_core::Change;
 use guestnet_core::{Object, Path, Problems, Set as Keyed};
 use guestnet_lab::{Capability, is_root, lab_test, need, skip};
 use guestnet_nft::{Chain, DataType, Element, Family, Hook, Key, Rule, Set, Table, ip, statement};

@@ -2,7 +2,7 @@
 
 mod support;
 
-use guestnet_core::set::Change;
+use guestnet_core::Change;
 use guestnet_core::{Path, Problems};
 use guestnet_nft::expr::{Cmp, CmpOp, Exthdr, ExthdrKind, Lookup, Map, Register, Unknown};
 use guestnet_nft::{
