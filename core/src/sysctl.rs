@@ -38,7 +38,8 @@ pub struct Sysctl {
 
 /// The path of a sysctl below `/proc/sys`, starting with `net/`.
 ///
-/// Ordered so that what sets others comes first: plain ones, then `conf/all`, `conf/default`, then interfaces.
+/// Ordered so that what sets others comes first: plain ones, then `conf/all`, `conf/default`, then interfaces. The
+/// `accept_ra` of an interface comes before all of `conf`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct SysctlKey {

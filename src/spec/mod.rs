@@ -25,6 +25,10 @@ pub struct HostSpec {
     /// The version of this form: 1.
     pub version: u32,
     /// The interface to the outside, on which neighbours are proxied. Not made by guestnet.
+    ///
+    /// Guests make the host a router, and a router takes no default route from router advertisements. Where the host's
+    /// own comes from one, say `{"key": "net/ipv6/conf/UPLINK/accept_ra", "value": "2"}` among the sysctls of
+    /// `objects.host`: it is set before forwarding is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uplink: Option<LinkName>,
     /// How addresses are translated, for guests that do not say otherwise.
