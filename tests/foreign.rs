@@ -139,7 +139,7 @@ lab_test! {
         for words in [
             "link vethovm veth peer vethivm",
             ": there is vethovm veth peer x",
-            "route 203.0.113.7/32 via 169.254.0.2 dev vethovm onlink: there is 203.0.113.7/32 via 198.51.100.1 dev uplink",
+            "route 203.0.113.7/32 via inet6 fe80::287a:80ff:fe3a:8fda dev vethovm: there is 203.0.113.7/32 via 198.51.100.1 dev uplink",
             "file vm/dnsmasq.conf mode",
             "/run/guestnet/vm/dnsmasq.conf without guestnet's mark",
             "nothing was changed",

@@ -31,6 +31,8 @@ fn host(internet: &Netns, n: u8) -> Result<(Netns, Host)> {
     let name = format!("host{n}");
     let netns = Netns::make(&name)?;
     netns.skip_dad()?;
+    // As distributions have it, and strictly: what is translated has to get through all the same.
+    netns.set_sysctl("net/ipv4/conf/all/rp_filter", "1")?;
     internet.ip(&format!("link add {name} type veth peer name uplink netns {name}"))?;
     internet.ip(&format!("address add 198.51.100.{}/30 dev {name}", 4 * n + 1))?;
     internet.ip(&format!("address add 2001:db8:{n}::1/64 dev {name}"))?;

@@ -78,9 +78,9 @@ impl Lowered {
     /// ```text
     /// ip netns add vm1
     /// ip link add vethovm1 type veth peer name vethivm1 netns vm1
-    /// ip route add 203.0.113.7 via 169.254.0.2 dev vethovm1 onlink
+    /// ip route add 203.0.113.7 via inet6 fe80::…(vethivm1) dev vethovm1
     /// ip route add 2001:db8:1::/80 via fe80::…(vethivm1) dev vethovm1
-    /// ip -n vm1 route add default via 169.254.0.1 dev vethivm1 onlink
+    /// ip -n vm1 route add default via inet6 fe80::…(vethovm1) dev vethivm1
     /// ip -n vm1 route add 2000::/3 via fe80::…(vethovm1) dev vethivm1
     /// ```
     pub(super) fn own_namespace(
@@ -102,47 +102,42 @@ impl Lowered {
             self.add(&Netns::Host, address(on_host, ends.host_ipv4), path, |o| &mut o.addresses);
             self.add(&netns, address(inside, ends.guest_ipv4), path, |o| &mut o.addresses);
         }
+        // The gateways of both families are link-local addresses of IPv6 (RFC 8950). IPv4 addresses of the pair, which
+        // all pairs may share, would not stand a strict reverse path filter, and so ARP between them would not.
+        let to_host = |to| Route::via(to, ends.host_mac.link_local().into(), inside.clone());
+        let to_guest = |to| Route::via(to, ends.guest_mac.link_local().into(), on_host.clone());
         // Without a public address there is nowhere to go for IPv4 but through the tunnels.
         if guest.interfaces.iter().any(|interface| interface.public_ipv4.is_some()) {
             let everywhere = IpNet::from(Ipv4Net::default());
-            let out = Route { onlink: true, ..Route::via(everywhere, ends.host_ipv4.into(), inside.clone()) };
-            self.add(&netns, out, path, |o| &mut o.routes);
+            self.add(&netns, to_host(everywhere), path, |o| &mut o.routes);
         }
         // All that is routed in public: private prefixes leave through tunnels or not at all (RFC 4291 section 2.4).
         let public = Ipv6Net::new_assert(Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
-        let out = Route::via(public.into(), ends.host_mac.link_local().into(), inside.clone());
-        self.add(&netns, out, path, |o| &mut o.routes);
+        self.add(&netns, to_host(public.into()), path, |o| &mut o.routes);
         if let Some(endpoint) = guest.endpoint {
             let address = Address { nodad: true, ..Address::new(inside.clone(), host6(endpoint)) };
             self.add(&netns, address, &path.field("endpoint"), |o| &mut o.addresses);
         }
 
-        let to_guest6 = |to| Route::via(to, ends.guest_mac.link_local().into(), on_host.clone());
         if let Some(endpoint) = guest.endpoint {
-            self.add(&Netns::Host, to_guest6(host6(endpoint)), &path.field("endpoint"), |o| &mut o.routes);
+            self.add(&Netns::Host, to_guest(host6(endpoint)), &path.field("endpoint"), |o| &mut o.routes);
         }
         for (n, interface) in guest.interfaces.iter().enumerate() {
             let path = path.field("interfaces").index(n);
             if let Some(public) = interface.public_ipv4 {
-                let via = Route::via(host4(public), ends.guest_ipv4.into(), on_host.clone());
-                let to_guest = Route { onlink: true, ..via };
-                self.add(&Netns::Host, to_guest, &path.field("public_ipv4"), |o| &mut o.routes);
+                self.add(&Netns::Host, to_guest(host4(public)), &path.field("public_ipv4"), |o| {
+                    &mut o.routes
+                });
             }
             for prefix in interface.public_ipv6.iter().chain(&interface.routed_ipv6) {
-                self.add(&Netns::Host, to_guest6(prefix.trunc().into()), &path, |o| &mut o.routes);
+                self.add(&Netns::Host, to_guest(prefix.trunc().into()), &path, |o| &mut o.routes);
             }
         }
         for (n, tunnel) in guest.tunnels.iter().enumerate() {
             let path = path.field("tunnels").index(n);
             for pair in &tunnel.pairs {
                 // The route only leads to the policy, which sends the packet into the tunnel.
-                let via = match pair.remote {
-                    IpNet::V4(_) => IpAddr::from(ends.host_ipv4),
-                    IpNet::V6(_) => ends.host_mac.link_local().into(),
-                };
-                let route =
-                    Route { onlink: via.is_ipv4(), ..Route::via(pair.remote.trunc(), via, inside.clone()) };
-                self.add(&netns, route, &path, |o| &mut o.routes);
+                self.add(&netns, to_host(pair.remote.trunc()), &path, |o| &mut o.routes);
             }
         }
         Ok(())

@@ -76,7 +76,8 @@ pub struct Transit {
     /// The MAC address of the guest's end; left out: derived from the names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub guest_mac: Option<Mac>,
-    /// The IPv4 address of the host's end; left out: 169.254.0.1, which every pair may have, for it is not routed.
+    /// The IPv4 address of the host's end; left out: 169.254.0.1. Every pair may have it: routes go through the IPv6
+    /// link-local addresses (RFC 8950), and this is only what ICMP errors may come from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host_ipv4: Option<Ipv4Addr>,
     /// The IPv4 address of the guest's end; left out: 169.254.0.2.
