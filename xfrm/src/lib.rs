@@ -9,6 +9,7 @@
 //! Only ESP (RFC 4303) with AES-GCM (RFC 4106): the one algorithm that every kernel with IPsec does fast.
 
 pub mod algorithm;
+pub mod counters;
 pub mod derive;
 pub mod key;
 pub mod lifetime;
@@ -23,6 +24,7 @@ pub mod tunnel;
 mod wire;
 
 pub use algorithm::{Algorithm, Icv};
+pub use counters::Counters;
 pub use key::Key;
 pub use lifetime::{Lifetimes, Limits};
 pub use mtu::inner_mtu;

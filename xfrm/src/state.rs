@@ -9,6 +9,7 @@ use guestnet_core::problem::{Path, Problems};
 use serde::{Deserialize, Serialize};
 
 use crate::algorithm::{Algorithm, Icv};
+use crate::counters::Counters;
 use crate::lifetime::Lifetimes;
 use crate::selector::{Mark, Selector, is_ipv4};
 use crate::source::KeySource;
@@ -70,6 +71,9 @@ pub struct State {
     /// How far its packets were counted when it was read. Not part of a spec.
     #[serde(skip)]
     pub sequence: Sequence,
+    /// What it had carried and refused when it was read. Not part of a spec.
+    #[serde(skip)]
+    pub counters: Counters,
 }
 
 /// What becomes of the inner packet's IP header.
@@ -184,6 +188,7 @@ impl State {
             mark: None,
             if_id: None,
             sequence: Sequence::default(),
+            counters: Counters::default(),
         }
     }
 

@@ -18,6 +18,7 @@ use zeroize::Zeroize;
 
 use super::{LARGEST_WINDOW, Mode, Sequence, State, StateDirection, StateKey};
 use crate::algorithm::{Algorithm, Icv};
+use crate::counters::Counters;
 use crate::key::Key;
 use crate::source::KeySource;
 use crate::spi::Spi;
@@ -300,7 +301,21 @@ fn read_state(info: &xfrm::UserSaInfo, key: StateKey, attributes: Attributes<'_>
         mark: key.mark,
         if_id: attributes.get_u32(XFRMA_IF_ID).and_then(NonZeroU32::new),
         sequence,
+        counters: read_counters(info, attributes),
     })
+}
+
+fn read_counters(info: &xfrm::UserSaInfo, attributes: Attributes<'_>) -> Counters {
+    let last = attributes.get(XFRMA_LASTUSED).and_then(|value| value.try_into().ok()).map(u64::from_ne_bytes);
+    Counters {
+        bytes: info.lifetime_cur.bytes,
+        packets: info.lifetime_cur.packets,
+        added: info.lifetime_cur.add_time,
+        used: last.or(Some(info.lifetime_cur.use_time)).filter(|time| *time != 0),
+        outside_window: info.stats.replay_window,
+        replayed: info.stats.replay,
+        integrity_failed: info.stats.integrity_failed,
+    }
 }
 
 #[cfg(test)]
