@@ -31,8 +31,8 @@ const ROUNDS: usize = 4;
 /// and never moves the caller's. It keeps four descriptors open for each namespace of a guest: a program that has
 /// hundreds of those raises its soft limit (`RLIMIT_NOFILE`), as the command does.
 pub struct Host {
-    namespaces: Namespaces,
-    owner: Owner,
+    pub(crate) namespaces: Namespaces,
+    pub(crate) owner: Owner,
     directory: PathBuf,
     patience: Duration,
 }
@@ -124,8 +124,8 @@ impl Host {
     /// # Errors
     /// When the spec is wrong (with all its problems) or the host cannot be read.
     pub fn plan(&mut self, spec: &HostSpec) -> Result<Plan, Error> {
-        let wanted = spec.lower()?.objects;
-        Ok(self.plan_objects(&wanted)?.0)
+        let wanted = spec.lower()?;
+        Ok(self.plan_wanted(&wanted)?.0)
     }
 
     /// Whether the host is as `spec` wants it: the plan, which is empty if it is. The same as [`Self::plan`]; the name
@@ -164,9 +164,11 @@ impl Host {
     /// # Errors
     /// As [`Self::apply`].
     pub fn remove(&mut self, spec: &HostSpec) -> Result<Report, Error> {
-        let gone = spec.lower()?.objects;
+        let gone = spec.lower()?;
         let _alone = self.lock()?;
-        let mut rest = self.read(&Objects::default())?.ours();
+        let found = self.read(&Objects::default())?;
+        let gone = gone.settled(&found)?;
+        let mut rest = found.ours();
         rest.host.subtract(&gone.host);
         rest.namespaces.retain(|name, _| !gone.namespaces.contains_key(name));
         rest.files.subtract(&gone.files);
@@ -185,13 +187,19 @@ impl Host {
         Ok((Plan::between(wanted, &found), found))
     }
 
+    /// The changes that would make the host as wanted, where what is left open is as it was found.
+    fn plan_wanted(&mut self, wanted: &Lowered) -> Result<(Plan, Observation), CoreError> {
+        let found = self.read(&wanted.objects)?;
+        Ok((Plan::between(wanted.settled(&found)?.as_ref(), &found), found))
+    }
+
     /// Plans and applies until nothing is left to do. For those who hold the lock.
     fn converge(&mut self, wanted: &Lowered) -> Result<Report, Error> {
         let began = Instant::now();
         let mut report = Report::default();
         let mut before = None;
         for _ in 0..ROUNDS {
-            let (plan, found) = self.plan_objects(&wanted.objects)?;
+            let (plan, found) = self.plan_wanted(wanted)?;
             if !plan.conflicts.is_empty() {
                 return Err(CoreError::Foreign(plan.conflicts()).into());
             }
@@ -208,7 +216,7 @@ impl Host {
                 return Err(self.undo(before, outcome, wanted));
             }
         }
-        let (plan, _) = self.plan_objects(&wanted.objects)?;
+        let (plan, _) = self.plan_wanted(wanted)?;
         if plan.is_empty() {
             return self.done(report, began);
         }
@@ -249,7 +257,7 @@ impl Host {
     }
 
     /// Keeps other applies on the same host away until the lock is dropped.
-    fn lock(&self) -> Result<Flock<fs::File>, CoreError> {
+    pub(crate) fn lock(&self) -> Result<Flock<fs::File>, CoreError> {
         let path = Path::new(sysctl::STATE).join(format!("{}.lock", self.owner.0));
         let failed = |e| CoreError::io(format!("lock {}", path.display()), e);
         fs::create_dir_all(sysctl::STATE).map_err(failed)?;

@@ -35,6 +35,7 @@ mod lower;
 mod objects;
 mod observe;
 mod plan;
+pub mod rekey;
 mod render;
 mod report;
 pub mod spec;

@@ -4,6 +4,7 @@
 
 mod apply;
 mod plan;
+mod rekey;
 mod remove;
 mod render;
 mod schema;
@@ -42,6 +43,7 @@ commands! {
     show::Show,
     verify::Verify,
     remove::Remove,
+    rekey::Rekey,
     schema::Schema,
     render::Render,
 }

@@ -59,16 +59,20 @@ impl OptionalInput {
     }
 }
 
+/// What is in `file`; `-` is standard input.
+pub fn text(file: &Path) -> Result<String, Failure> {
+    if file.as_os_str() != "-" {
+        let failed = |e| Failure::Io(format!("read {}", file.display()), e);
+        return std::fs::read_to_string(file).map_err(failed);
+    }
+    let mut text = String::new();
+    io::stdin().read_to_string(&mut text).map_err(|e| Failure::Io("read standard input".into(), e))?;
+    Ok(text)
+}
+
 impl Form {
     fn read(&self, file: &Path) -> Result<HostSpec, Failure> {
-        let mut text = String::new();
-        if file.as_os_str() == "-" {
-            let failed = |e| Failure::Io("read standard input".into(), e);
-            io::stdin().read_to_string(&mut text).map_err(failed)?;
-        } else {
-            text = std::fs::read_to_string(file)
-                .map_err(|e| Failure::Io(format!("read {}", file.display()), e))?;
-        }
+        let text = text(file)?;
         let toml = match self.format {
             Some(format) => format == Format::Toml,
             None => file.extension().is_some_and(|extension| extension == "toml"),

@@ -45,14 +45,7 @@ impl Lowered {
             self.interface(spec, guest, interface, &path.field("interfaces").index(n))?;
         }
         for (n, tunnel) in guest.tunnels.iter().enumerate() {
-            let path = path.field("tunnels").index(n);
-            let (states, policies) = tunnel.lower()?;
-            for state in states {
-                self.add(&netns, state, &path, |o| &mut o.states);
-            }
-            for policy in policies {
-                self.add(&netns, policy, &path, |o| &mut o.policies);
-            }
+            self.tunnel(&netns, tunnel, &path.field("tunnels").index(n))?;
         }
         if let Some(uplink) = spec.uplink.as_ref().filter(|_| !guest.proxied.is_empty()) {
             let path = path.field("proxied");

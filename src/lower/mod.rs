@@ -2,6 +2,7 @@
 
 mod guest;
 mod namespace;
+mod tunnels;
 
 pub(crate) use namespace::Ends;
 
@@ -9,6 +10,7 @@ use std::collections::BTreeMap;
 
 use guestnet_core::{Error, File, Kind, Link, Netns, Object, Path, Problems, Set};
 use guestnet_nat::NatSpec;
+use guestnet_xfrm::TunnelSpec;
 
 use crate::objects::{NamespaceObjects, Objects};
 use crate::spec::HostSpec;
@@ -21,6 +23,8 @@ pub(crate) struct Lowered {
     paths: BTreeMap<String, Path>,
     /// What is translated in each namespace: one table for all the guests in it.
     nat: BTreeMap<Netns, NatSpec>,
+    /// The tunnels, which may have been rekeyed since the spec was written.
+    tunnels: BTreeMap<Netns, Vec<TunnelSpec>>,
     /// Where two parts of the spec ask for different objects under one key.
     problems: Problems,
 }

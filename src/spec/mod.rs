@@ -3,7 +3,7 @@
 mod check;
 mod guest;
 mod json;
-mod parse;
+pub(crate) mod parse;
 
 use guestnet_core::{Error, LinkName, Path, Problem, Problems};
 use guestnet_nat::Mode;
@@ -146,5 +146,19 @@ impl HostSpec {
     /// The JSON Schema of a spec (draft 2020-12).
     pub fn schema() -> schemars::Schema {
         schemars::schema_for!(Self)
+    }
+}
+
+impl parse::Document for HostSpec {
+    fn load_secrets(&mut self) -> Problems {
+        self.load_secrets()
+    }
+
+    fn checked(&self) -> Problems {
+        self.checked()
+    }
+
+    fn problems(&self) -> Problems {
+        self.problems()
     }
 }
