@@ -1,6 +1,7 @@
 //! The developer's commands. `cargo xtask` lists them.
 
 mod architecture;
+mod bench;
 mod demo;
 mod deps;
 mod place;
@@ -17,6 +18,9 @@ use anyhow::{Result, bail};
 const USAGE: &str = "\
 cargo xtask demo                two hosts, their guests and an internet, shown as a table
 cargo xtask test [--quick]      everything that must hold; --quick leaves out what needs the second kernel
+cargo xtask bench [--quick] [JOB...]
+                                what it costs, beside the kernel's floor and other tools; `list` names the jobs
+cargo xtask bench --count       the instructions of the pure middle; --accept: and they are the new baseline
 cargo xtask deps                install what building and testing need on a Debian machine
 cargo xtask vm -- COMMAND...    run COMMAND in the second kernel, here, with this environment
 ";
@@ -46,6 +50,9 @@ fn dispatch(arguments: &[String]) -> Result<u8> {
         ["demo-inside"] => demo::inside(),
         ["test"] => test::run(test::Extent::Whole),
         ["test", "--quick"] => test::run(test::Extent::Quick),
+        ["bench", "--count"] => bench::check().map(|()| 0),
+        ["bench", "--accept"] => bench::accept(),
+        ["bench", ..] => bench::run(&arguments[1..]),
         // What `test` runs inside the second kernel.
         ["test-list", list] => second_kernel::run_list(list.as_ref()),
         ["deps"] => deps::install().map(|()| 0),
