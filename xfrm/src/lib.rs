@@ -11,6 +11,7 @@
 pub mod algorithm;
 pub mod counters;
 pub mod derive;
+pub mod encap;
 pub mod key;
 pub mod lifetime;
 pub mod mtu;
@@ -25,6 +26,7 @@ mod wire;
 
 pub use algorithm::{Algorithm, Icv};
 pub use counters::Counters;
+pub use encap::{Encap, Udp};
 pub use key::Key;
 pub use lifetime::{Lifetimes, Limits};
 pub use mtu::inner_mtu;
