@@ -24,6 +24,7 @@ mod path;
 pub use builder::Tunnel;
 pub use check::check_together;
 pub use marks::Marks;
+pub use path::LEAST_IPV6;
 
 /// One end of an ESP tunnel.
 ///
