@@ -30,6 +30,7 @@ impl HostSpec {
         for (n, guest) in self.guests.iter().enumerate() {
             self.guest(guest, &root.field("guests").index(n), &mut taken, problems);
         }
+        self.check_bridges(&mut taken, problems);
         self.translation(&root, problems);
         self.tunnels_together(&root, problems);
         self.objects.check(&root.field("objects"), problems);
@@ -237,10 +238,10 @@ fn check_prefix(prefix: &Ipv6Net, path: &Path, problems: &mut Problems) {
 
 /// What one thing has, another cannot have. A claim says whether it was granted.
 #[derive(Default)]
-struct Taken(BTreeMap<(&'static str, Netns, String), Path>);
+pub(super) struct Taken(BTreeMap<(&'static str, Netns, String), Path>);
 
 impl Taken {
-    fn claim(
+    pub(super) fn claim(
         &mut self,
         kind: &'static str,
         netns: &Netns,
