@@ -95,6 +95,7 @@ pub struct State {
     schemars::JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "XfrmMode")]
 pub enum Mode {
     /// It is encrypted too, and another stands before it.
     #[default]
