@@ -93,7 +93,9 @@ impl Floor {
                 }
                 fs::write(&path, content).with_context(|| format!("write {}", path.display()))
             }
-            What::Remove(path) => fs::remove_file(&path).with_context(|| format!("remove {}", path.display())),
+            What::Remove(path) => {
+                fs::remove_file(&path).with_context(|| format!("remove {}", path.display()))
+            }
         }
     }
 

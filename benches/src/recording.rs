@@ -76,7 +76,8 @@ impl Recorder {
 impl Recording {
     /// The same for another host, in which the mark is another.
     pub fn for_this_host(mut self) -> Result<Self> {
-        let (old, new) = (format!("owner={}", self.cookie), format!("owner={}", Namespace::current()?.cookie()));
+        let (old, new) =
+            (format!("owner={}", self.cookie), format!("owner={}", Namespace::current()?.cookie()));
         ensure!(old.len() == new.len(), "the marks of two hosts differ in length: run it again");
         for act in &mut self.acts {
             if let What::Send(_, bytes, _) | What::Write(_, bytes) = &mut act.what {

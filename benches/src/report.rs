@@ -58,7 +58,9 @@ impl Options {
             match *word {
                 "--quick" => options.quick = true,
                 "--json" => options.json = Some(words.next().context("--json needs a file")?.into()),
-                "--markdown" => options.markdown = Some(words.next().context("--markdown needs a file")?.into()),
+                "--markdown" => {
+                    options.markdown = Some(words.next().context("--markdown needs a file")?.into())
+                }
                 name => {
                     let known = jobs::all().iter().any(|job| job.name == name);
                     ensure!(known, "there is no job {name:?}: `cargo xtask bench list` names them");
@@ -117,7 +119,8 @@ fn rows(results: &[Results], goals: &[Goal]) -> Vec<Row> {
             let measured = !who.rounds.is_empty();
             let goals = goals.iter().filter(|goal| goal.who == who.name && measured);
             let goals = goals.filter_map(|goal| {
-                let with = results.iter().find(|other| other.name == goal.with && !other.rounds.is_empty())?;
+                let with =
+                    results.iter().find(|other| other.name == goal.with && !other.rounds.is_empty())?;
                 Some(goal.judge(&compared(with, |a, b| a / b), &compared(with, |a, b| a - b)))
             });
             let note = who.rounds.last().and_then(|reading| reading.note.clone());
@@ -140,7 +143,8 @@ fn middle(reading: &Reading) -> f64 {
 
 impl Table {
     fn markdown(&self) -> String {
-        let mut out = format!("\n### {}, {}\n\n{}; {} rounds.\n\n", self.job, self.size, self.what, self.rounds);
+        let mut out =
+            format!("\n### {}, {}\n\n{}; {} rounds.\n\n", self.job, self.size, self.what, self.rounds);
         let first = self.rows.first().map_or("", |row| row.contestant.as_str());
         let _ = writeln!(out, "| | median | quartiles | least | ÷ {first} | quartiles | memory | calls | |");
         let _ = writeln!(out, "|---|--:|--:|--:|--:|--:|--:|--:|---|");

@@ -64,7 +64,13 @@ mod tests {
 
     #[test]
     fn numbers_are_short() {
-        assert_eq!((digits(1.234), digits(12.34), digits(123.4)), ("1.23".into(), "12.3".into(), "123".into()));
-        assert_eq!((time(2400.0), time(2.4e6), time(24e9)), ("2.40 us".into(), "2.40 ms".into(), "24.0 s".into()));
+        assert_eq!(
+            (digits(1.234), digits(12.34), digits(123.4)),
+            ("1.23".into(), "12.3".into(), "123".into())
+        );
+        assert_eq!(
+            (time(2400.0), time(2.4e6), time(24e9)),
+            ("2.40 us".into(), "2.40 ms".into(), "24.0 s".into())
+        );
     }
 }

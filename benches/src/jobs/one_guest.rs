@@ -1,7 +1,6 @@
 //! One guest provisioned, as in the first seed: a namespace, a pair, a tap, addresses of both families, routes, sysctls,
 //! translation, a proxied neighbour.
 
-
 use anyhow::Result;
 use guestnet::HostSpec;
 

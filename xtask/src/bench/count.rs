@@ -53,7 +53,8 @@ pub fn check() -> Result<()> {
     let accepted: Value = serde_json::from_str(&text).context("read the accepted counts")?;
     let (then, now) = (accepted["rustc"].as_str().unwrap_or_default().to_owned(), compiler()?);
     if then != now {
-        let words = format!("the counts were accepted with {then:?}, and this is {now:?}: `{ACCEPT}`, and commit");
+        let words =
+            format!("the counts were accepted with {then:?}, and this is {now:?}: `{ACCEPT}`, and commit");
         ensure!(std::env::var_os("GUESTNET_LAB_REQUIRED").is_none(), "{words}");
         println!("SKIPPED: {words}");
         return Ok(());

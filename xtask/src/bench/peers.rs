@@ -21,7 +21,14 @@ pub fn pyroute2() -> Option<PathBuf> {
     println!("installing pyroute2 into {}: one of the peers", folder.display());
     let made = find("python3").ok_or_else(|| anyhow::anyhow!("there is no python3")).and_then(|python3| {
         run(Command::new(python3).args(["-m", "venv"]).arg(&folder))?;
-        run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "pyroute2"]))
+        run(Command::new(&python).args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "pyroute2",
+        ]))
     });
     match made {
         Ok(()) if works(&python) => Some(python),
