@@ -201,6 +201,19 @@ macro_rules! kinds {
             }
         }
 
+        /// An object of any kind, in the form that it has in a spec.
+        #[derive(schemars::JsonSchema)]
+        #[schemars(untagged, deny_unknown_fields)]
+        #[expect(dead_code, reason = "for schemas")]
+        #[allow(clippy::large_enum_variant)]
+        pub(crate) enum AnyObject {
+            $($(#[$doc])* $type($type),)*
+            /// Files.
+            File(File),
+            /// A namespace: that it is there is all there is to it.
+            Namespace { name: String },
+        }
+
         /// The changes that make `found` into `wanted`, and what stands in their way.
         pub(crate) fn changes(wanted: &NamespaceObjects, found: &Found) -> (Vec<ObjectChange>, Vec<Conflict>) {
             let mut all = Vec::new();

@@ -63,17 +63,17 @@ impl Form {
     fn read(&self, file: &Path) -> Result<HostSpec, Failure> {
         let mut text = String::new();
         if file.as_os_str() == "-" {
-            let failed = |e| Failure::Io("read standard input".into(), e);
+            let failed = |e| Failure::io("read standard input", e);
             io::stdin().read_to_string(&mut text).map_err(failed)?;
         } else {
             text = std::fs::read_to_string(file)
-                .map_err(|e| Failure::Io(format!("read {}", file.display()), e))?;
+                .map_err(|e| Failure::io(format!("read {}", file.display()), e))?;
         }
         let toml = match self.format {
             Some(format) => format == Format::Toml,
             None => file.extension().is_some_and(|extension| extension == "toml"),
         };
         let spec = if toml { HostSpec::from_toml(&text) } else { HostSpec::from_json(&text) };
-        Ok(spec.map_err(guestnet::Error::from)?)
+        Ok(spec?)
     }
 }

@@ -145,6 +145,6 @@ impl HostSpec {
 
     /// The JSON Schema of a spec (draft 2020-12).
     pub fn schema() -> schemars::Schema {
-        schemars::schema_for!(Self)
+        crate::document::Described::Spec.schema()
     }
 }

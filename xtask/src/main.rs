@@ -3,8 +3,10 @@
 mod architecture;
 mod demo;
 mod deps;
+mod man;
 mod place;
 mod run;
+mod schema;
 mod second_kernel;
 mod test;
 mod vm;
@@ -18,6 +20,8 @@ const USAGE: &str = "\
 cargo xtask demo                two hosts, their guests and an internet, shown as a table
 cargo xtask test [--quick]      everything that must hold; --quick leaves out what needs the second kernel
 cargo xtask deps                install what building and testing need on a Debian machine
+cargo xtask schema              write the JSON Schemas of the documents into schemas/
+cargo xtask man                 write man pages and completions into target/share, laid out for /usr
 cargo xtask vm -- COMMAND...    run COMMAND in the second kernel, here, with this environment
 ";
 
@@ -49,6 +53,8 @@ fn dispatch(arguments: &[String]) -> Result<u8> {
         // What `test` runs inside the second kernel.
         ["test-list", list] => second_kernel::run_list(list.as_ref()),
         ["deps"] => deps::install().map(|()| 0),
+        ["schema"] => schema::write().map(|()| 0),
+        ["man"] => man::write().map(|()| 0),
         ["vm", "--", _, ..] => vm::run(&arguments[2..], Duration::from_secs(3600)),
         _ => bail!("what is {:?}?\n{USAGE}", arguments.join(" ")),
     }
