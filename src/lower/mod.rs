@@ -2,6 +2,7 @@
 
 mod guest;
 mod namespace;
+mod tunnel;
 
 pub(crate) use namespace::Ends;
 

@@ -100,7 +100,8 @@ pub struct Interface {
     /// The MAC address that the guest uses. DHCP and the routes through its link-local address need it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mac: Option<Mac>,
-    /// The MTU of the link, announced to the guest; left out: 1500, not announced.
+    /// The MTU of the link, announced to the guest; left out: 1500, and announced is, on an interface without public
+    /// addresses, what fits its tunnels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u32>,
     /// Its public IPv4 address, translated to and from the private one.

@@ -9,7 +9,9 @@
 //! Only ESP (RFC 4303) with AES-GCM (RFC 4106): the one algorithm that every kernel with IPsec does fast.
 
 pub mod algorithm;
+pub mod counters;
 pub mod derive;
+pub mod encap;
 pub mod key;
 pub mod lifetime;
 pub mod mtu;
@@ -23,6 +25,8 @@ pub mod tunnel;
 mod wire;
 
 pub use algorithm::{Algorithm, Icv};
+pub use counters::Counters;
+pub use encap::{Encap, Udp};
 pub use key::Key;
 pub use lifetime::{Lifetimes, Limits};
 pub use mtu::inner_mtu;

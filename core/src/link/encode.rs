@@ -2,7 +2,7 @@
 
 use netlink_packet_core::Emitable;
 use netlink_packet_route::link::{
-    InfoBridge, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+    InfoBridge, InfoData, InfoKind, InfoVeth, InfoXfrm, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
 };
 
 use super::{Link, LinkKind, Peer, read};
@@ -89,6 +89,10 @@ fn create(new: &Link, context: &Context, out: &mut Outbox) -> Result<()> {
             Some(vec![LinkInfo::Kind(InfoKind::Bridge), LinkInfo::Data(InfoData::Bridge(options))])
         }
         LinkKind::Dummy => Some(vec![LinkInfo::Kind(InfoKind::Dummy)]),
+        LinkKind::Xfrm(xfrm) => {
+            let id = InfoXfrm::IfId(xfrm.if_id.get());
+            Some(vec![LinkInfo::Kind(InfoKind::Xfrm), LinkInfo::Data(InfoData::Xfrm(vec![id]))])
+        }
         LinkKind::Other(kind) => {
             return Err(crate::Error::malformed(
                 format!("link {}", new.name),

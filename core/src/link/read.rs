@@ -1,8 +1,9 @@
 //! Reading links: what a dump of them says of each, and of the namespace as a whole.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
-use super::{BridgeOptions, Link, LinkKind, Peer, TapOptions};
+use super::{BridgeOptions, Link, LinkKind, Peer, TapOptions, XfrmOptions};
 use crate::error::Result;
 use crate::kind::{Message, Protocol};
 use crate::name::{LinkName, Mac, Netns};
@@ -108,6 +109,11 @@ fn read(payload: &[u8], namespace: &Namespace) -> Option<Found> {
             vlan_filtering: data.get(IFLA_BR_VLAN_FILTERING).is_some_and(|v| v.first() == Some(&1)),
         }),
         Some("dummy") => LinkKind::Dummy,
+        Some("xfrm") => match data.get_u32(IFLA_XFRM_IF_ID).and_then(NonZeroU32::new) {
+            Some(if_id) => LinkKind::Xfrm(XfrmOptions { if_id }),
+            // One for packets of any id, whose routes say which (`external`).
+            None => LinkKind::Other("xfrm".into()),
+        },
         Some(kind) => LinkKind::Other(kind.to_owned()),
         None => LinkKind::Other("device".into()),
     };
@@ -138,6 +144,7 @@ fn veth(name: &LinkName, namespace: &Namespace) -> Option<LinkKind> {
 
 const IFLA_BR_STP_STATE: u16 = 5;
 const IFLA_BR_VLAN_FILTERING: u16 = 7;
+const IFLA_XFRM_IF_ID: u16 = 2;
 const IFLA_TUN_OWNER: u16 = 1;
 const IFLA_TUN_GROUP: u16 = 2;
 const IFLA_TUN_TYPE: u16 = 3;
