@@ -48,6 +48,7 @@ pub use guestnet_nft as nft;
 pub use guestnet_xfrm as xfrm;
 
 pub use guestnet_core::{Act, Deed, Problem, Problems};
+pub use guestnet_xfrm::{SecretName, Secrets};
 pub use host::{DIRECTORY, Host};
 pub use objects::{NamespaceObjects, Objects};
 pub use plan::{Plan, PlannedChange};

@@ -8,6 +8,7 @@ mod exit;
 mod input;
 mod output;
 mod place;
+mod watch;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

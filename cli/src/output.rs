@@ -34,15 +34,15 @@ impl Output {
     /// An error, on standard error. In JSON it is one line, so that it can be told from what `-v` printed before it.
     pub fn failure(&self, failure: &Failure) {
         let document = failure.document();
-        if self.json {
+        let text = if self.json {
             // All that it has is text and numbers.
-            eprintln!("{}", serde_json::to_string(&document).unwrap_or_default());
-            return;
-        }
-        eprintln!("error: {}", document.message);
-        if let Some(hint) = document.hint {
-            eprintln!("\nhint: {hint}");
-        }
+            serde_json::to_string(&document).unwrap_or_default()
+        } else {
+            let hint = document.hint.map(|hint| format!("\n\nhint: {hint}"));
+            format!("error: {}{}", document.message, hint.unwrap_or_default())
+        };
+        // Where nobody hears it the exit code still says it.
+        let _ = writeln!(io::stderr(), "{text}");
     }
 }
 
