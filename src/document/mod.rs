@@ -18,6 +18,7 @@ use guestnet_core::NetnsName;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 pub use error::{ErrorClass, ErrorDocument, HostState, RefusalDocument};
 pub use plan::{ChangeDocument, Operation, PlanDocument};
@@ -104,6 +105,12 @@ impl Described {
             Self::Host => read().into_root_schema_for::<HostDocument>(),
             Self::Error => written().into_root_schema_for::<ErrorDocument>(),
         };
+        // The pattern that ipnet gives for IPv6 fits IPv4, too: an IPv4 prefix would be valid under both.
+        if let Some(Value::Object(net)) = schema.pointer_mut("/$defs/IpNet")
+            && let Some(either) = net.remove("oneOf")
+        {
+            net.insert("anyOf".into(), either);
+        }
         schema.insert("title".into(), format!("guestnet {}, version {VERSION}", self.name()).into());
         schema
     }
