@@ -4,8 +4,10 @@ mod architecture;
 mod bench;
 mod demo;
 mod deps;
+mod man;
 mod place;
 mod run;
+mod schema;
 mod second_kernel;
 mod test;
 mod vm;
@@ -22,6 +24,8 @@ cargo xtask bench [--quick] [JOB...]
                                 what it costs, beside the kernel's floor and other tools; `list` names the jobs
 cargo xtask bench --count       the instructions of the pure middle; --accept: and they are the new baseline
 cargo xtask deps                install what building and testing need on a Debian machine
+cargo xtask schema              write the JSON Schemas of the documents into schemas/
+cargo xtask man                 write man pages and completions into target/share, laid out for /usr
 cargo xtask vm -- COMMAND...    run COMMAND in the second kernel, here, with this environment
 ";
 
@@ -56,6 +60,8 @@ fn dispatch(arguments: &[String]) -> Result<u8> {
         // What `test` runs inside the second kernel.
         ["test-list", list] => second_kernel::run_list(list.as_ref()),
         ["deps"] => deps::install().map(|()| 0),
+        ["schema"] => schema::write().map(|()| 0),
+        ["man"] => man::write().map(|()| 0),
         ["vm", "--", _, ..] => vm::run(&arguments[2..], Duration::from_secs(3600)),
         _ => bail!("what is {:?}?\n{USAGE}", arguments.join(" ")),
     }
