@@ -22,11 +22,12 @@ pub mod source;
 pub mod spi;
 pub mod state;
 pub mod tunnel;
+mod sys;
 mod wire;
 
 pub use algorithm::{Algorithm, Icv};
 pub use counters::Counters;
-pub use encap::{Encap, Udp};
+pub use encap::{Encap, EncapSocket, Udp};
 pub use key::Key;
 pub use lifetime::{Lifetimes, Limits};
 pub use mtu::inner_mtu;
