@@ -92,10 +92,8 @@ fn interface(guest: &Guest, tunnel: &TunnelSpec) -> Result<Option<Link>, Error> 
 /// `tcp flags syn tcp option maxseg size set rt mtu`
 fn clamp() -> Result<Table, Error> {
     let failed = |e: String| Error::malformed("table", e);
-    let rule = Rule::new()
-        .with(meta::l4proto().eq(TCP))
-        .with(th::tcp_flags().has(SYN))
-        .with(statement::clamp_mss());
+    let rule =
+        Rule::new().with(meta::l4proto().eq(TCP)).with(th::tcp_flags().has(SYN)).with(statement::clamp_mss());
     let forward = Chain::base("forward".parse().map_err(failed)?, Hook::Forward, MANGLE).rule(rule);
     Ok(Table::new(Family::Inet, "guestnet_mss".parse().map_err(failed)?).chain(forward))
 }

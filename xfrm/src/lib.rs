@@ -4,6 +4,7 @@
 //!   is a difference, and what is found can be applied again without its secrets (see [`source`]).
 //! - [`TunnelSpec`] is one end's description of a tunnel; [`Tunnel`] builds both ends from one. Keys and SPIs are
 //!   derived from one secret per pair of hosts (see [`mod@derive`]) or given.
+//! - [`rekey`] takes tunnels to the next generation of their keys without losing a packet.
 //! - [`inner_mtu`] is what is left of a packet inside the tunnel.
 //!
 //! Only ESP (RFC 4303) with AES-GCM (RFC 4106): the one algorithm that every kernel with IPsec does fast.
@@ -16,6 +17,7 @@ pub mod key;
 pub mod lifetime;
 pub mod mtu;
 pub mod policy;
+pub mod rekey;
 pub mod secret;
 pub mod selector;
 pub mod source;

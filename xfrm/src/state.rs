@@ -33,6 +33,10 @@ pub struct State {
     /// The number by which policies find it; 0 is found by none that asks for one.
     #[serde(default)]
     pub reqid: u32,
+    /// Which generation of its tunnel's keys it has, counted up by [`crate::rekey`]. The kernel keeps it as the number
+    /// of the key exchange that the state came from (`seq`), so that nobody else has to remember it.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub generation: u32,
     /// What becomes of the inner packet's IP header.
     #[serde(default, skip_serializing_if = "Mode::is_tunnel")]
     pub mode: Mode,
@@ -95,6 +99,7 @@ pub struct State {
     schemars::JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "XfrmMode")]
 pub enum Mode {
     /// It is encrypted too, and another stands before it.
     #[default]
@@ -163,6 +168,10 @@ impl fmt::Display for StateKey {
     }
 }
 
+fn is_first(generation: &u32) -> bool {
+    *generation == 0
+}
+
 /// The kernel's largest replay window, in packets.
 pub const LARGEST_WINDOW: u32 = 4096;
 
@@ -174,6 +183,7 @@ impl State {
             dst,
             spi,
             reqid: 0,
+            generation: 0,
             mode: Mode::Tunnel,
             algorithm,
             icv: Icv::default(),
@@ -241,6 +251,9 @@ impl State {
         if !flags.is_empty() {
             line += &format!(" flag {}", flags.join(" flag "));
         }
+        if self.generation != 0 {
+            line += &format!(" seq {}", self.generation);
+        }
         if let Some(selector) = &self.selector {
             line += &format!(" sel {selector}");
         }
@@ -289,6 +302,7 @@ impl Object for State {
         };
         note("src", self.src.to_string(), old.src.to_string());
         note("reqid", self.reqid.to_string(), old.reqid.to_string());
+        note("generation", self.generation.to_string(), old.generation.to_string());
         note("mode", self.mode.to_string(), old.mode.to_string());
         note("algorithm", self.algorithm.to_string(), old.algorithm.to_string());
         note("icv", self.icv.bits().to_string(), old.icv.bits().to_string());

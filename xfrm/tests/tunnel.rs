@@ -294,7 +294,8 @@ fn marks_and_interfaces_stand_where_packets_have_them() {
     .unwrap();
     assert_eq!(problems(&spec, &ANY), ["tunnels[0].marks.set_in.value", "tunnels[0].path_mtu"]);
     let (states, policies) = spec.lower().unwrap();
-    let values = |marks: [Option<guestnet_xfrm::Mark>; 2]| marks.map(|mark| mark.map_or(0, |mark| mark.value));
+    let values =
+        |marks: [Option<guestnet_xfrm::Mark>; 2]| marks.map(|mark| mark.map_or(0, |mark| mark.value));
     // What comes in is found by its SPI: it has no mark yet.
     assert_eq!(values([states[0].mark, states[1].mark]), [1, 0]);
     assert_eq!(values([states[0].set_mark, states[1].set_mark]), [3, 2]);
@@ -313,7 +314,8 @@ fn marks_and_interfaces_stand_where_packets_have_them() {
 
 #[test]
 fn routes_have_what_fits_and_ipv6_never_less_than_its_least() {
-    let (mut spec, _) = Tunnel::between("2001:db8::1".parse().unwrap(), "2001:db8::2".parse().unwrap()).ends();
+    let (mut spec, _) =
+        Tunnel::between("2001:db8::1".parse().unwrap(), "2001:db8::2".parse().unwrap()).ends();
     assert_eq!((spec.route_mtu(1500, false), spec.route_mtu(1500, true)), (1426, 1426));
     assert_eq!(spec.route_mtu(9000, true), 8926);
     spec.path_mtu = Some(1400);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
-use super::{BridgeOptions, Link, LinkKind, Peer, TapOptions, XfrmOptions};
+use super::{BridgeOptions, Link, LinkKind, Peer, PortOptions, TapOptions, XfrmOptions};
 use crate::error::Result;
 use crate::kind::{Message, Protocol};
 use crate::name::{LinkName, Mac, Netns};
@@ -104,10 +104,7 @@ fn read(payload: &[u8], namespace: &Namespace) -> Option<Found> {
     let kind = match info.get_str(libc::IFLA_INFO_KIND) {
         Some("veth") => veth(&name, namespace).unwrap_or_else(|| LinkKind::Other("veth".into())),
         Some("tun") => read_tap(data),
-        Some("bridge") => LinkKind::Bridge(BridgeOptions {
-            stp: data.get_u32(IFLA_BR_STP_STATE).is_some_and(|stp| stp != 0),
-            vlan_filtering: data.get(IFLA_BR_VLAN_FILTERING).is_some_and(|v| v.first() == Some(&1)),
-        }),
+        Some("bridge") => LinkKind::Bridge(BridgeOptions::read(data)),
         Some("dummy") => LinkKind::Dummy,
         Some("xfrm") => match data.get_u32(IFLA_XFRM_IF_ID).and_then(NonZeroU32::new) {
             Some(if_id) => LinkKind::Xfrm(XfrmOptions { if_id }),
@@ -127,6 +124,7 @@ fn read(payload: &[u8], namespace: &Namespace) -> Option<Found> {
             mac: attributes.get(libc::IFLA_ADDRESS).and_then(|mac| mac.try_into().ok()).map(Mac),
             up: flags & libc::IFF_UP as u32 != 0,
             bridge: bridge.and_then(|index| namespace.link_name(index)).cloned(),
+            port: PortOptions::read(info),
         },
     })
 }
@@ -142,8 +140,6 @@ fn veth(name: &LinkName, namespace: &Namespace) -> Option<LinkKind> {
     Some(LinkKind::Veth(Peer { peer, namespace }))
 }
 
-const IFLA_BR_STP_STATE: u16 = 5;
-const IFLA_BR_VLAN_FILTERING: u16 = 7;
 const IFLA_XFRM_IF_ID: u16 = 2;
 const IFLA_TUN_OWNER: u16 = 1;
 const IFLA_TUN_GROUP: u16 = 2;

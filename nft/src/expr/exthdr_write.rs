@@ -72,7 +72,10 @@ impl Expression for ExthdrWrite {
             check.problem("length", "2 or 4 bytes can be written");
         }
         if self.option < 2 || self.offset < 2 {
-            check.problem("offset", "an option has a value from its third byte on, and those below 2 have none");
+            check.problem(
+                "offset",
+                "an option has a value from its third byte on, and those below 2 have none",
+            );
         }
     }
 

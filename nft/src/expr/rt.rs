@@ -58,8 +58,7 @@ impl Expression for Rt {
     const NAME: &'static str = "rt";
 
     fn write(&self, raw: RawExpr) -> RawExpr {
-        raw.u32(c::NFTNL_EXPR_RT_KEY, self.key.number())
-            .u32(c::NFTNL_EXPR_RT_DREG, self.register.number())
+        raw.u32(c::NFTNL_EXPR_RT_KEY, self.key.number()).u32(c::NFTNL_EXPR_RT_DREG, self.register.number())
     }
 
     fn read(raw: &View<'_>) -> Option<Self> {

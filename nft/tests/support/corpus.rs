@@ -3,7 +3,8 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use guestnet_nft::expr::{
-    Bytes, Cmp, CmpOp, Exthdr, ExthdrKind, Fib, FibFlag, FibResult, Limit, LimitUnit, Log, PayloadBase, Register, Reject, Rt, RtKey,
+    Bytes, Cmp, CmpOp, Exthdr, ExthdrKind, Fib, FibFlag, FibResult, Limit, LimitUnit, Log, PayloadBase,
+    Register, Reject, Rt, RtKey,
 };
 use guestnet_nft::{
     Chain, ChainType, DataType, Element, Expr, Family, Field, Hook, Key, Rule, Set, Table, Value, Verdict,

@@ -123,6 +123,7 @@ fn new_message(kind: u16, state: &State, key: &Key, sequence: Sequence) -> Messa
     info.id.spi = state.spi.get();
     info.id.proto = ESP;
     info.reqid = state.reqid;
+    info.seq = state.generation;
     info.mode = mode(state.mode);
     info.lifetime_cfg = wire::lifetimes(&state.lifetimes);
     match &state.selector {
@@ -285,6 +286,7 @@ fn read_state(info: &xfrm::UserSaInfo, key: StateKey, attributes: Attributes<'_>
         dst: key.dst,
         spi: key.spi,
         reqid: info.reqid,
+        generation: info.seq,
         mode: read_mode(info.mode)?,
         algorithm: secret.algorithm(),
         icv: Icv::try_from(icv).ok()?,

@@ -50,6 +50,7 @@ impl TunnelSpec {
         let (spi, key) = self.spi_and_key(way, inner)?;
         Ok(State {
             reqid: self.reqid(),
+            generation: self.generation,
             icv: self.icv,
             // Only the receiver keeps a window, but the kernel wants one of every state with extended sequence
             // numbers: the smallest, then.
