@@ -9,7 +9,7 @@ use guestnet_core::{
 };
 use guestnet_ndp::ProxyNeighbour;
 use guestnet_nft::Table;
-use guestnet_xfrm::{Policy, State};
+use guestnet_xfrm::{HashThreshold, Policy, State};
 use serde::{Deserialize, Serialize};
 
 use crate::spec::reqids;
@@ -225,6 +225,8 @@ kinds! {
     sysctls: Sysctl,
     /// IPsec states.
     states: State,
+    /// How the kernel finds policies.
+    thresholds: HashThreshold,
     /// IPsec policies.
     policies: Policy,
     /// Addresses of interfaces.
@@ -256,6 +258,7 @@ check_in! {
     Table: |table, _netns, path, problems| table.check(path, problems);
     Sysctl: |_sysctl, _netns, _path, _problems| ();
     State: |state, netns, path, problems| state.check(&reqids(netns), path, problems);
+    HashThreshold: |threshold, _netns, path, problems| threshold.check(path, problems);
     Policy: |policy, netns, path, problems| policy.check(&reqids(netns), path, problems);
     Address: |_address, _netns, _path, _problems| ();
     Route: |route, _netns, path, problems| route.check(path, problems);

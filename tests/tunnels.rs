@@ -131,7 +131,8 @@ impl Way {
     /// The guest, with the addresses that it would be told.
     fn guest(&self, netns: &Netns, n: u8) -> Result<Guest> {
         let mac: guestnet::core::Mac = format!("02:00:5e:00:53:{n:02x}").parse()?;
-        let guest = Guest::plug(&format!("vm{n}"), netns, &format!("tap{n}"), Some(guestnet_lab::Mac(mac.0)))?;
+        let guest =
+            Guest::plug(&format!("vm{n}"), netns, &format!("tap{n}"), Some(guestnet_lab::Mac(mac.0)))?;
         let at = guest.netns();
         at.ip(&format!("link set eth0 mtu {}", self.link))?;
         at.ip(&format!("address add 192.168.7.{n}/32 dev eth0"))?;
@@ -162,7 +163,12 @@ impl Lab {
                 ensure!(echoed(mtu)? == Echoed::Reply, "{} bytes do not come through {}", mtu, what());
                 let larger = echoed(mtu + 1)?;
                 ensure!(larger == Echoed::TooBig(mtu), "{} bytes {}: {larger:?}", mtu + 1, what());
-                ensure!(echoed(mtu)? == Echoed::Reply, "{} bytes do not come through {} any more", mtu, what());
+                ensure!(
+                    echoed(mtu)? == Echoed::Reply,
+                    "{} bytes do not come through {} any more",
+                    mtu,
+                    what()
+                );
             }
         }
         for server in [SERVER, SERVER6] {

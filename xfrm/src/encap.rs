@@ -117,7 +117,8 @@ impl EncapSocket {
     /// when the kernel has no ESP in UDP (IPv6: before 5.8).
     pub fn open(namespace: &Namespace, address: SocketAddr) -> Result<Self> {
         let netns = namespace.netns();
-        let failed = |e| Error::io(format!("open a socket for ESP in UDP at {address} in namespace {netns}"), e);
+        let failed =
+            |e| Error::io(format!("open a socket for ESP in UDP at {address} in namespace {netns}"), e);
         namespace.inside(|| {
             let socket = UdpSocket::bind(address).map_err(failed)?;
             sys::take_esp(&socket).map_err(failed)?;
@@ -137,6 +138,7 @@ impl EncapSocket {
     /// `Io`, for instance when there is no route.
     pub fn keep_alive(&self, to: SocketAddr) -> Result<()> {
         let sent = self.socket.send_to(&[0xff], to);
-        sent.map(drop).map_err(|e| Error::io(format!("send a NAT keepalive from {} to {to}", self.address), e))
+        sent.map(drop)
+            .map_err(|e| Error::io(format!("send a NAT keepalive from {} to {to}", self.address), e))
     }
 }
