@@ -3,7 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use guestnet_core::LinkName;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Access {
-    /// The groups that it is in, whose lists are its own too. Every packet is looked up once for each: four are the most.
+    /// The groups that it is in, whose lists are its own too.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<GroupName>,
     /// What it gets. `[{}]` is everything.
@@ -98,21 +97,16 @@ impl Tier {
     }
 }
 
-/// The name of a group: 1 to 15 characters from `a-z A-Z 0-9 _ -`, starting with a letter or digit. It is a key in
-/// the kernel's sets, which hold names as they hold those of interfaces.
+/// The name of a group: 1 to 31 characters from `a-z 0-9 _`, starting with a letter. It is part of the names of the
+/// kernel's sets: `nft list set inet guestnet_firewall members_web`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct GroupName(LinkName);
+pub struct GroupName(String);
 
 impl GroupName {
     /// The name as text.
     pub fn as_str(&self) -> &str {
-        self.0.as_str()
-    }
-
-    /// As the kernel's sets have it.
-    pub(crate) fn key(&self) -> LinkName {
-        self.0.clone()
+        &self.0
     }
 }
 
@@ -120,14 +114,16 @@ impl FromStr for GroupName {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let form = "1 to 15 letters, digits, '_' and '-', the first a letter or digit";
-        let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-        let name = text.parse().ok().filter(|_| plain && !text.starts_with(['-', '_']));
-        name.map(Self).ok_or_else(|| format!("{text:?} is not a name for a group: {form}"))
+        let form = "1 to 31 of a to z, 0 to 9 and '_', the first a letter";
+        let plain = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+        if !plain || text.len() > 31 || !text.starts_with(|c: char| c.is_ascii_lowercase()) {
+            return Err(format!("{text:?} is not a name for a group: {form}"));
+        }
+        Ok(Self(text.to_owned()))
     }
 }
 
-guestnet_core::checked_text!(GroupName, String, "^[A-Za-z0-9][A-Za-z0-9_-]{0,14}$");
+guestnet_core::checked_text!(GroupName, String, "^[a-z][a-z0-9_]{0,30}$");
 
 impl fmt::Display for GroupName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -8,9 +8,6 @@ use ipnet::IpNet;
 use crate::spec::is_a_guests;
 use crate::{Access, Entry, FirewallSpec, GroupName, GuestLink, Transport};
 
-/// How many groups a guest can be in: each costs every packet a lookup for each shape of entries.
-pub const MOST_GROUPS: usize = 4;
-
 impl FirewallSpec {
     /// Notes everything that is wrong with it.
     pub fn check(&self, path: &Path, problems: &mut Problems) {
@@ -118,10 +115,6 @@ impl Access {
             if !seen.insert(group) {
                 problems.at(&path, format!("{group} is named twice"));
             }
-        }
-        if self.groups.len() > MOST_GROUPS {
-            let words = format!("has {} groups; {MOST_GROUPS} are the most", self.groups.len());
-            problems.at(&path.field("groups"), words);
         }
         check_entries(&self.ingress, groups, &path.field("ingress"), problems);
         check_entries(&self.egress, groups, &path.field("egress"), problems);

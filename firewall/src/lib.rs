@@ -12,7 +12,7 @@
 //! let https = Entry { protocol: Some(Transport::TCP), ports: vec![443.into()], ..Entry::default() };
 //! guest.access = Access { ingress: vec![https], egress: vec![Entry::default()], ..Access::default() };
 //! let tables = FirewallSpec { guests: vec![guest], ..FirewallSpec::default() }.lower();
-//! assert!(tables[0].to_nft().contains("oifname . meta l4proto . th dport @in_own_port16"));
+//! assert!(tables[0].to_nft().contains("oifname . meta l4proto . th dport @own_in_port16"));
 //! # Ok(())
 //! # }
 //! ```
@@ -28,7 +28,7 @@ mod spec;
 mod words;
 
 pub use access::{Access, Entry, Group, GroupName, PortRange, Tier, Transport};
-pub use check::{MOST_GROUPS, check_ethertypes};
+pub use check::{check_ethertypes};
 pub use lower::TABLE;
 pub use paragraph::Paragraph;
 pub use spec::{FirewallSpec, Guard, GuestLink, HostAccess, LogDrops, TunnelEnds};

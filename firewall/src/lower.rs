@@ -6,7 +6,7 @@ use guestnet_nft::{
 };
 
 use crate::guests::{Guests, Ip, members};
-use crate::rules::list::{self, Lists};
+use crate::rules::list::Lists;
 use crate::rules::{arp, bridge, guard, inet, input};
 use crate::shape::{Direction, List};
 use crate::words::{DROP, chain, deny, is_its_mac, name, not_from_guest, on, pass};
@@ -45,7 +45,6 @@ impl FirewallSpec {
 
         let mut sets: Vec<Set> = inet::sets(self, &guests);
         sets.extend(input::sets(self));
-        sets.extend(list::maps(&guests));
         sets.extend(lists.iter().flat_map(Lists::sets).chain(served.sets()).chain(services.sets()));
         let mut chains = inet::chains(&guests, out, into);
         chains.extend(input::chains(self, &served, &services, !guests.is_empty()));
@@ -68,7 +67,6 @@ impl FirewallSpec {
         let mut served = List::new("served", Direction::In, None);
         self.guest_services.iter().for_each(|entry| served.add(None, entry, &members));
         let mut sets = bridge::sets(self, guests);
-        sets.extend(list::maps(guests));
         sets.extend(lists.iter().flat_map(Lists::sets).chain(served.sets()));
         table(Family::Bridge, sets, bridge::chains(guests, out, into, &served))
     }

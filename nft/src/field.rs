@@ -53,7 +53,6 @@ pub(crate) enum Source {
     Meta(MetaKey),
     Ct(CtKey, Option<CtDirection>),
     Exthdr(u8),
-    Mapped(Box<Field>, Name),
 }
 
 impl Field {
@@ -145,14 +144,6 @@ impl Field {
         Operand::Map(self.into(), map)
     }
 
-    /// What `map` has for the field, as a field of type `data`: for a concatenation that is looked up in turn, as in
-    /// `iifname map @groups . th dport @allowed`. nft lists it, but its grammar cannot say it.
-    #[must_use]
-    pub fn through(self, map: Name, data: DataType) -> Field {
-        let source = Source::Mapped(Box::new(self), map);
-        Field { source, data: Some(data), length: data.size(), mask: None }
-    }
-
     /// `self vmap @map`
     pub fn vmap(self, map: Name) -> Statement {
         Load::from(self).vmap(map)
@@ -226,11 +217,6 @@ impl Field {
         let register = Register::new(slot).unwrap_or_default();
         let length = self.length as u32;
         let mut statement = vec![match self.source {
-            Source::Mapped(key, map) => {
-                let mut statement = key.load(slot);
-                statement.push(Map { map, register, to: register }.into());
-                return statement;
-            }
             Source::Payload { base, offset, .. } => Payload { base, offset, length, register }.into(),
             Source::Meta(key) => Meta { key, register }.into(),
             Source::Ct(key, direction) => Ct { key, direction, register }.into(),
@@ -254,7 +240,7 @@ impl Field {
             }
             Source::Meta(key) => MetaSet { key, register }.into(),
             Source::Ct(key, _) => CtSet { key, register }.into(),
-            Source::Exthdr(_) | Source::Mapped(..) => MetaSet { key: MetaKey::Mark, register }.into(),
+            Source::Exthdr(_) => MetaSet { key: MetaKey::Mark, register }.into(),
         }
     }
 }

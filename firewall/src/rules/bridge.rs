@@ -32,14 +32,19 @@ pub fn sets(spec: &FirewallSpec, guests: &Guests<'_>) -> Vec<Set> {
     let link = Set::new(name("icmpv6_on_the_link"), DataType::Icmpv6Type).with(LINK.map(Element::new));
     let mut sets = guests.sets(&Ip::BOTH);
     sets.extend([Set { size: room(kinds.elements.len()), ..kinds }, link, inet::trusted(spec)]);
-    sets.push(list::stateless(guests));
+    sets.extend(list::sets(guests));
     sets.extend(super::discovery::sets());
     sets.extend(icmp::sets());
     sets
 }
 
 /// Its chains.
-pub fn chains(guests: &Guests<'_>, out: &list::Lists, into: &list::Lists, served: &List) -> Vec<Chain> {
+pub fn chains(
+    guests: &Guests<'_>,
+    out: &list::Lists<'_>,
+    into: &list::Lists<'_>,
+    served: &List,
+) -> Vec<Chain> {
     let words = Words(Family::Bridge);
     // Conntrack of bridges is asked only where somebody needs it: not every kernel has it.
     let connections = guests.has_stateful();
@@ -47,8 +52,8 @@ pub fn chains(guests: &Guests<'_>, out: &list::Lists, into: &list::Lists, served
     chains.extend(arp::chains(guests));
     chains.extend(source::chains(guests, words));
     chains.push(chain("icmp_in_transit", icmp::transit()));
-    chains.push(out.chain(inet::icmp_on(), connections, words));
-    chains.push(into.chain(inet::icmp_on(), connections, words));
+    chains.extend(out.chains(inet::icmp_on(), connections, words));
+    chains.extend(into.chains(inet::icmp_on(), connections, words));
     chains
 }
 
@@ -127,9 +132,8 @@ fn forward() -> Chain {
         .rule(pass(P::ETHERTYPE, is_other().into_iter().chain([to_others()])))
         .rule(pass(P::ETHERTYPE, is_other().into_iter().chain([allowed])))
         .rule(deny(P::ETHERTYPE, is_other()))
-        .rule(rule(P::LIST, [from_guest(), jump(list::chain_of(Direction::Out))]))
-        .rule(rule(P::LIST, [to_guest(), jump(list::chain_of(Direction::In))]))
-        .rule(pass(P::LIST, []))
+        .rule(rule(P::LIST, [from_guest(), goto(list::chain_of(Direction::Out))]))
+        .rule(rule(P::LIST, [to_guest(), goto(list::chain_of(Direction::In))]))
 }
 
 /// To the host, which routes it or takes it: then paragraph 7 decides too.

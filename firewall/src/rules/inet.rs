@@ -24,7 +24,7 @@ pub fn sets(spec: &FirewallSpec, guests: &Guests<'_>) -> Vec<Set> {
     let mut sets = vec![Set::new(name("inner"), DataType::Ifname).with(inner), trusted(spec)];
     if !guests.is_empty() {
         sets.extend(guests.sets(&Ip::BOTH));
-        sets.push(list::stateless(guests));
+        sets.extend(list::sets(guests));
         sets.extend(super::discovery::sets());
     }
     sets.extend(icmp::sets());
@@ -43,7 +43,7 @@ pub fn is_trusted() -> guestnet_nft::Statement {
 }
 
 /// The anti-spoofing of the routed links, and what is forwarded.
-pub fn chains(guests: &Guests<'_>, out: &list::Lists, into: &list::Lists) -> Vec<Chain> {
+pub fn chains(guests: &Guests<'_>, out: &list::Lists<'_>, into: &list::Lists<'_>) -> Vec<Chain> {
     let words = Words(guestnet_nft::Family::Inet);
     let mut chains = Vec::new();
     let mut forward = Chain::base(name("forward"), Hook::Forward, FILTER).policy_drop();
@@ -59,14 +59,12 @@ pub fn chains(guests: &Guests<'_>, out: &list::Lists, into: &list::Lists) -> Vec
         chains.push(Chain::base(name("before_defrag"), Hook::Prerouting, BEFORE_DEFRAG).rule(fragments));
         chains.extend(source::chains(guests, words));
         let dhcp = [67_u16, 547].map(|port| deny(P::DHCP_CLIENT, [protocol(UDP), th::dport().eq(port)]));
-        chains.push(out.chain(dhcp.into_iter().chain(icmp_on()).collect(), true, words));
-        chains.push(into.chain(icmp_on(), true, words));
+        chains.extend(out.chains(dhcp.into_iter().chain(icmp_on()).collect(), true, words));
+        chains.extend(into.chains(icmp_on(), true, words));
         chains.push(chain("icmp_in_transit", icmp::transit()));
         forward = forward
-            .rule(rule(P::LIST, [from_guest(), jump(list::chain_of(Direction::Out))]))
-            .rule(rule(P::LIST, [to_guest(), jump(list::chain_of(Direction::In))]))
-            .rule(pass(P::LIST, [from_guest()]))
-            .rule(pass(P::LIST, [to_guest()]));
+            .rule(rule(P::LIST, [from_guest(), goto(list::chain_of(Direction::Out))]))
+            .rule(rule(P::LIST, [to_guest(), goto(list::chain_of(Direction::In))]));
     }
     let inner = |field: guestnet_nft::Field| pass(P::LIST, [field.is_in(name("inner"))]).comment(INNER);
     forward = forward

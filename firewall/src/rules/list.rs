@@ -1,56 +1,76 @@
-//! The access lists of guests, as chains that a packet returns from when an entry fits.
+//! The access lists of guests.
+//!
+//! The entries of guests' own lists are keys that start with their interfaces. A group has a chain, which its members
+//! go through one after the other: one lookup for each group. (A map from interfaces to groups could spare those, but
+//! nft 1.0.6 ends itself when it lists a rule that looks up what a map gave.)
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use guestnet_nft::{Chain, DataType, Element, Field, Rule, Set, Statement, Value, ct, meta};
+use guestnet_nft::{Chain, DataType, Element, Field, Rule, Set, Value, ct, meta};
 use ipnet::IpNet;
 
 use crate::guests::Guests;
 use crate::shape::{Direction, List};
-use crate::words::{Words, chain, deny, name, room, rule};
-use crate::{Entry, FirewallSpec, Paragraph as P};
+use crate::words::{Words, chain, deny, goto, jump, name, on, pass, room, rule, to_guest};
+use crate::{Entry, FirewallSpec, GroupName, Paragraph as P};
 
 /// The lists of guests in one direction.
-pub struct Lists {
+pub struct Lists<'a> {
     direction: Direction,
-    lists: Vec<List>,
+    own: List,
+    groups: BTreeMap<&'a GroupName, List>,
 }
 
-/// The chain of a direction.
+/// The chain that a packet in this direction enters.
 pub fn chain_of(direction: Direction) -> &'static str {
     if direction == Direction::Out { "from_guest" } else { "to_guest" }
 }
 
-/// How many groups the guest with most has, of those that there are.
-fn slots(guests: &Guests<'_>) -> usize {
-    guests.iter().map(|guest| guest.access.groups.len()).max().unwrap_or(0)
+/// Where it goes on when an entry fits.
+fn passed(direction: Direction) -> &'static str {
+    if direction == Direction::Out { "sent" } else { "got" }
 }
 
-/// The maps from guests to their first, second, … group.
-pub fn maps(guests: &Guests<'_>) -> Vec<Set> {
-    let map = |slot: usize| {
-        let of = |guest: &crate::GuestLink| {
-            let group = guest.access.groups.get(slot)?;
-            Some(Element::mapping(guest.name.clone(), group.key()))
-        };
-        let elements: Vec<Element> = guests.iter().filter_map(of).collect();
-        let set = Set::map(name(&format!("group{}", slot + 1)), DataType::Ifname, DataType::Ifname);
-        Set { size: room(elements.len()), ..set.with(elements) }
+fn side(direction: Direction) -> &'static str {
+    if direction == Direction::Out { "out" } else { "in" }
+}
+
+/// The guest's interface.
+fn link(direction: Direction) -> Field {
+    if direction == Direction::Out { meta::iifname() } else { meta::oifname() }
+}
+
+/// The groups that any of the guests is in.
+fn groups<'a>(guests: &Guests<'a>) -> BTreeSet<&'a GroupName> {
+    guests.iter().flat_map(|guest| &guest.access.groups).collect()
+}
+
+/// The members of each group, by interface, and the guests that are not asked for connections.
+pub fn sets(guests: &Guests<'_>) -> Vec<Set> {
+    let members = |group: &GroupName| {
+        let members = guests.iter().filter(|guest| guest.access.groups.contains(group));
+        Set::new(members_of(group), DataType::Ifname).with(members.map(|g| Element::new(g.name.clone())))
     };
-    (0..slots(guests)).map(map).collect()
+    let stateless = guests.iter().filter(|guest| guest.access.stateless);
+    let stateless = stateless.map(|guest| Element::new(guest.name.clone()));
+    let stateless = Set::new(name("stateless"), DataType::Ifname).with(stateless);
+    let sets = groups(guests).into_iter().map(members).chain([stateless]);
+    sets.map(|set| Set { size: room(set.elements.len()), ..set }).collect()
 }
 
-impl Lists {
+fn members_of(group: &GroupName) -> guestnet_nft::Name {
+    name(&format!("members_{group}"))
+}
+
+impl<'a> Lists<'a> {
     /// Of the guests, and of those groups that any of them is in.
     pub fn of(
         spec: &FirewallSpec,
-        guests: &Guests<'_>,
+        guests: &Guests<'a>,
         members: &BTreeMap<&str, Vec<IpNet>>,
         direction: Direction,
     ) -> Self {
-        let side = if direction == Direction::Out { "out" } else { "in" };
-        let link = || if direction == Direction::Out { meta::iifname() } else { meta::oifname() };
-        let mut own = List::new(format!("{side}_own"), direction, Some(link()));
+        let mut own = List::new(format!("own_{}", side(direction)), direction, Some(link(direction)));
         for guest in guests.iter() {
             let entries = match direction {
                 Direction::Out => &guest.access.egress,
@@ -60,50 +80,54 @@ impl Lists {
                 own.add(Some(Value::from(&guest.name)), entry, members);
             }
         }
-        // Each slot has the same elements under another key: the group that it leads to.
-        let slots = slots(guests);
-        let through = |slot: usize| -> Field {
-            link().through(name(&format!("group{}", slot + 1)), DataType::Ifname)
-        };
-        let mut lists = vec![own];
-        for slot in 0..slots {
-            let mut list = List::new(format!("{side}_group{}", slot + 1), direction, Some(through(slot)));
-            let used = guests.iter().filter_map(|guest| guest.access.groups.get(slot));
-            for group in used.collect::<std::collections::BTreeSet<_>>() {
-                for entry in of_group(spec, group, direction) {
-                    list.add(Some(Value::from(group.key())), &entry, members);
-                }
+        let list = |group: &'a GroupName| {
+            let mut list = List::new(format!("{}_{group}", side(direction)), direction, None);
+            for entry in of_group(spec, group, direction) {
+                list.add(None, &entry, members);
             }
-            lists.push(list);
-        }
-        Self { direction, lists }
+            (group, list)
+        };
+        Self { direction, own, groups: groups(guests).into_iter().map(list).collect() }
     }
 
     /// Their sets.
     pub fn sets(&self) -> impl Iterator<Item = Set> {
-        self.lists.iter().flat_map(List::sets)
+        std::iter::once(&self.own).chain(self.groups.values()).flat_map(List::sets)
     }
 
-    /// The chain: `first`, connections if `connections` can be asked, then entries, then the drop.
-    pub fn chain(&self, first: Vec<Rule>, connections: bool, words: Words) -> Chain {
-        let link = || if self.direction == Direction::Out { meta::iifname() } else { meta::oifname() };
-        let back = || vec![guestnet_nft::Expr::Verdict(guestnet_nft::Verdict::Return)];
+    /// The chains: `first`, connections if they can be asked for, then entries, then the drop.
+    pub fn chains(&self, first: Vec<Rule>, connections: bool, words: Words) -> Vec<Chain> {
+        let fits = |list: &List| -> Vec<Rule> {
+            list.matches(words).map(|fits| on(P::LIST, [fits], passed(self.direction))).collect()
+        };
         let mut rules = first;
         if connections {
-            let stateful = || link().not_in(name("stateless"));
+            let stateful = || link(self.direction).not_in(name("stateless"));
             let known = ct::state().has(ct::ESTABLISHED | ct::RELATED);
-            rules.push(rule(P::STATE, [stateful(), known, back()]));
+            rules.push(on(P::STATE, [stateful(), known], passed(self.direction)));
             rules.push(deny(P::STATE, [stateful(), ct::state().has(ct::INVALID)]));
         }
-        let matches = self.lists.iter().flat_map(|list| list.matches(words));
-        rules.extend(matches.map(|fits: Statement| rule(P::LIST, [fits, back()])));
+        rules.extend(fits(&self.own));
+        let mut chains = Vec::new();
+        for (group, list) in &self.groups {
+            let of_group = format!("{}_{group}", side(self.direction));
+            let member = link(self.direction).is_in(members_of(group));
+            rules.push(rule(P::LIST, [member, jump(&of_group)]));
+            chains.push(chain(&of_group, fits(list)));
+        }
         rules.push(deny(P::LIST, []));
-        chain(chain_of(self.direction), rules)
+        chains.push(chain(chain_of(self.direction), rules));
+        let on = match self.direction {
+            Direction::Out => vec![rule(P::LIST, [to_guest(), goto(chain_of(Direction::In))])],
+            Direction::In => vec![],
+        };
+        chains.push(chain(passed(self.direction), on.into_iter().chain([pass(P::LIST, [])])));
+        chains
     }
 }
 
 /// The entries of a group, those of tiers included.
-pub fn of_group(spec: &FirewallSpec, name: &crate::GroupName, direction: Direction) -> Vec<Entry> {
+pub fn of_group(spec: &FirewallSpec, name: &GroupName, direction: Direction) -> Vec<Entry> {
     let groups = spec.groups.iter().filter(|group| group.name == *name);
     let own = groups.flat_map(|group| match direction {
         Direction::Out => group.egress.iter(),
@@ -114,12 +138,4 @@ pub fn of_group(spec: &FirewallSpec, name: &crate::GroupName, direction: Directi
         Direction::In => (tier.to == *name).then(|| tier.entry(&tier.from)),
     });
     own.cloned().chain(tiers).collect()
-}
-
-/// The guests that are not asked for connections.
-pub fn stateless(guests: &Guests<'_>) -> Set {
-    let stateless = guests.iter().filter(|guest| guest.access.stateless);
-    let elements: Vec<Element> = stateless.map(|guest| Element::new(guest.name.clone())).collect();
-    let size = room(elements.len());
-    Set { size, ..Set::new(name("stateless"), DataType::Ifname).with(elements) }
 }

@@ -71,14 +71,19 @@ pub fn plan(spec: &FirewallSpec) -> Result<Vec<Change<Table>>> {
     spec.check(&Path::root(), &mut problems);
     tables.iter().for_each(|table| table.check(&Path::root(), &mut problems));
     ensure!(problems.is_empty(), "{problems}");
-    let mut namespace = Namespace::current()?;
-    Ok(diff(&tables, &Table::observe(&mut namespace, &tables)?).0)
+    changes(&tables)
 }
 
-/// Makes the tables in the namespace of the calling thread, in one transaction, and sees that nothing is left to do.
-pub fn apply(spec: &FirewallSpec) -> Result<()> {
+/// What would have to be done for `tables`.
+pub fn changes(tables: &Set<Table>) -> Result<Vec<Change<Table>>> {
+    let mut namespace = Namespace::current()?;
+    Ok(diff(tables, &Table::observe(&mut namespace, tables)?).0)
+}
+
+/// Sends `changes` in one transaction. Returns what was refused.
+pub fn send(changes: &[Change<Table>]) -> Result<Vec<String>> {
     let mut out = Outbox::new();
-    for (n, change) in plan(spec)?.iter().enumerate() {
+    for (n, change) in changes.iter().enumerate() {
         out.begin(n);
         Table::encode(change, Phase::Filters, &Context::default(), &mut out)?;
     }
@@ -88,6 +93,12 @@ pub fn apply(spec: &FirewallSpec) -> Result<()> {
     };
     let mut messages: Vec<Message> = out.into_steps().into_iter().map(message).collect();
     let refused = Namespace::current()?.exchange(Protocol::Netfilter, &mut messages)?;
+    Ok(refused.iter().map(|refusal| format!("{refusal:?}")).collect())
+}
+
+/// Makes the tables in the namespace of the calling thread, in one transaction, and sees that nothing is left to do.
+pub fn apply(spec: &FirewallSpec) -> Result<()> {
+    let refused = send(&plan(spec)?)?;
     ensure!(refused.is_empty(), "refused: {refused:?}");
     let left = plan(spec)?;
     ensure!(left.is_empty(), "still to be done: {:#?}", left.iter().map(Change::text).collect::<Vec<_>>());
