@@ -59,6 +59,13 @@ fn namespace(netns: &Netns, objects: &NamespaceObjects, out: &mut String) {
         if let Some(bridge) = &link.bridge {
             let _ = write!(set, " master {bridge}");
         }
+        if link.bridge.is_some() && !link.port.is_default() {
+            // The options of a port come after it is one, and before it is up.
+            say(format!("{ip} link set {name}{set} down"));
+            set = format!(" type bridge_slave{}", link.port);
+            say(format!("{ip} link set {name}{set}"));
+            set.clear();
+        }
         say(format!("{ip} link set {name}{set} {}", if link.up { "up" } else { "down" }));
     }
     for sysctl in &objects.sysctls {

@@ -39,7 +39,6 @@ pub struct Entry {
     pub types: Vec<u8>,
     /// The other side: any of these prefixes, or of the groups. Without either, everybody.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(with = "Vec<String>")]
     pub prefixes: Vec<IpNet>,
     /// The other side: the members of these groups.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -54,7 +53,6 @@ pub struct Group {
     pub name: GroupName,
     /// Members that are not among the guests here: those on other hosts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(with = "Vec<String>")]
     pub addresses: Vec<IpNet>,
     /// What each member gets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

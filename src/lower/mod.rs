@@ -1,8 +1,11 @@
 //! From a spec to objects. Pure: no I/O, no clock, no randomness; the same spec gives the same objects on any machine.
 
+mod bridge;
 mod guest;
 mod namespace;
+mod tunnel;
 
+pub(crate) use bridge::keep_shared_bridges;
 pub(crate) use namespace::Ends;
 
 use std::collections::BTreeMap;
@@ -89,6 +92,9 @@ impl HostSpec {
         }
         let mut lowered = Lowered::default();
         lowered.objects_given(&self.objects);
+        for (n, bridge) in self.bridges.iter().enumerate() {
+            lowered.bridge(bridge, &Path::root().field("bridges").index(n))?;
+        }
         for (n, guest) in self.guests.iter().enumerate() {
             lowered.guest(self, guest, &Path::root().field("guests").index(n))?;
         }

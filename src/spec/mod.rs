@@ -1,5 +1,6 @@
 //! What a host shall have, in the user's words: guests, and for what guests do not cover, objects.
 
+mod bridge;
 mod check;
 mod guest;
 mod json;
@@ -10,6 +11,7 @@ use guestnet_nat::Mode;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+pub use bridge::Bridge;
 pub(crate) use check::reqids;
 pub use guest::{Guest, GuestName, Interface, InterfaceKind, Placement, Serve, Transit};
 
@@ -34,6 +36,9 @@ pub struct HostSpec {
     /// How addresses are translated, for guests that do not say otherwise.
     #[serde(default, skip_serializing_if = "Nat::is_default")]
     pub nat: Nat,
+    /// Networks that guests are in together, in the host's namespace.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bridges: Vec<Bridge>,
     /// The guests.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub guests: Vec<Guest>,
@@ -51,7 +56,6 @@ pub struct Nat {
     pub mode: Mode,
     /// Destinations to which a guest speaks from its private address. Left out: the private ranges of RFC 1918.
     #[serde(default = "private_ranges")]
-    #[schemars(with = "Vec<String>")]
     pub untranslated: Vec<IpNet>,
 }
 
@@ -79,6 +83,7 @@ impl Default for HostSpec {
             version: VERSION,
             uplink: None,
             nat: Nat::default(),
+            bridges: Vec::new(),
             guests: Vec::new(),
             objects: Objects::default(),
         }
