@@ -4,6 +4,7 @@ mod architecture;
 mod demo;
 mod deps;
 mod place;
+mod python;
 mod python_types;
 mod run;
 mod second_kernel;
@@ -19,6 +20,7 @@ const USAGE: &str = "\
 cargo xtask demo                two hosts, their guests and an internet, shown as a table
 cargo xtask test [--quick]      everything that must hold; --quick leaves out what needs the second kernel
 cargo xtask deps                install what building and testing need on a Debian machine
+cargo xtask wheel               make the Python package, and try it in a clean environment of each Python here
 cargo xtask python-types        make python/guestnet/spec.py from the schema; --check compares
 cargo xtask vm -- COMMAND...    run COMMAND in the second kernel, here, with this environment
 ";
@@ -50,6 +52,9 @@ fn dispatch(arguments: &[String]) -> Result<u8> {
         ["test", "--quick"] => test::run(test::Extent::Quick),
         // What `test` runs inside the second kernel.
         ["test-list", list] => second_kernel::run_list(list.as_ref()),
+        ["wheel"] => python::wheel().map(|()| 0),
+        // A stage of `test`.
+        ["python-test"] => python::test().map(|()| 0),
         ["python-types"] => python_types::run(false).map(|()| 0),
         ["python-types", "--check"] => python_types::run(true).map(|()| 0),
         ["deps"] => deps::install().map(|()| 0),
