@@ -10,7 +10,7 @@ use guestnet_core::{Act, Error as CoreError, Namespace, Netns, NetnsName, Set, W
 use nix::fcntl::{Flock, FlockArg};
 
 use crate::apply::{self, Outcome};
-use crate::lower::Lowered;
+use crate::lower::{Lowered, keep_shared_bridges};
 use crate::objects::Objects;
 use crate::observe::{Namespaces, Observation};
 use crate::plan::Plan;
@@ -167,8 +167,9 @@ impl Host {
         let gone = spec.lower()?;
         let _alone = self.lock()?;
         let found = self.read(&Objects::default())?;
-        let gone = gone.settled(&found)?;
+        let mut gone = gone.settled(&found)?.into_owned();
         let mut rest = found.ours();
+        keep_shared_bridges(&mut gone.host, &rest.host);
         rest.host.subtract(&gone.host);
         rest.namespaces.retain(|name, _| !gone.namespaces.contains_key(name));
         rest.files.subtract(&gone.files);

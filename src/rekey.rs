@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use guestnet_core::{
     Change, Context, Error as CoreError, Kind, Namespace, Netns, Outbox, Phase, Problems, Protocol, Set,
 };
-use guestnet_xfrm::{Policy, State};
+use guestnet_xfrm::{Policy, Secrets, State};
 
 pub use guestnet_xfrm::rekey::*;
 
@@ -17,9 +17,9 @@ use crate::report::Error;
 use crate::spec::{parse, reqids};
 
 impl parse::Document for Step {
-    fn load_secrets(&mut self) -> Problems {
+    fn load_secrets_with(&mut self, secrets: &Secrets) -> Problems {
         let mut problems = Problems::new();
-        if let Err((path, error)) = self.load() {
+        if let Err((path, error)) = self.load(secrets) {
             problems.at(&path.field("secret"), error.to_string());
         }
         problems
@@ -32,12 +32,12 @@ impl parse::Document for Step {
     }
 }
 
-/// Reads a step from JSON, and the secrets that it names as files.
+/// Reads a step from JSON, and the secrets that it names: as files, or as what is in `secrets`.
 ///
 /// # Errors
 /// [`CoreError::Spec`] with every problem of the text, each with its path; none of them repeats a secret.
-pub fn step_from_json(text: &str) -> Result<Step, CoreError> {
-    parse::from_json(text)
+pub fn step_from_json(text: &str, secrets: &Secrets) -> Result<Step, CoreError> {
+    parse::from_json(text, secrets)
 }
 
 impl Host {

@@ -1,9 +1,13 @@
 //! From a spec to objects. Pure: no I/O, no clock, no randomness; the same spec gives the same objects on any machine.
 
+mod bridge;
 mod guest;
 mod namespace;
-mod tunnels;
+mod settled;
+mod threshold;
+mod tunnel;
 
+pub(crate) use bridge::keep_shared_bridges;
 pub(crate) use namespace::Ends;
 
 use std::collections::BTreeMap;
@@ -24,7 +28,7 @@ pub(crate) struct Lowered {
     /// What is translated in each namespace: one table for all the guests in it.
     nat: BTreeMap<Netns, NatSpec>,
     /// The tunnels, which may have been rekeyed since the spec was written.
-    tunnels: BTreeMap<Netns, Vec<TunnelSpec>>,
+    specs: BTreeMap<Netns, Vec<TunnelSpec>>,
     /// Where two parts of the spec ask for different objects under one key.
     problems: Problems,
 }
@@ -93,6 +97,9 @@ impl HostSpec {
         }
         let mut lowered = Lowered::default();
         lowered.objects_given(&self.objects);
+        for (n, bridge) in self.bridges.iter().enumerate() {
+            lowered.bridge(bridge, &Path::root().field("bridges").index(n))?;
+        }
         for (n, guest) in self.guests.iter().enumerate() {
             lowered.guest(self, guest, &Path::root().field("guests").index(n))?;
         }
@@ -105,6 +112,7 @@ impl HostSpec {
             }
         }
         lowered.complete_pairs();
+        lowered.thresholds();
         if !lowered.problems.is_empty() {
             return Err(lowered.problems.into());
         }

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use guestnet_core::{Error, Path, Problem, Problems};
+use guestnet_xfrm::Secrets;
 use serde_json::Value;
 use serde_path_to_error::{Path as SerdePath, Segment};
 use zeroize::Zeroize;
@@ -15,8 +16,8 @@ use super::json::Strict;
 
 /// Something that is read so.
 pub(crate) trait Document: serde::de::DeserializeOwned {
-    /// Reads the secrets that it names as files; what could not be read.
-    fn load_secrets(&mut self) -> Problems;
+    /// Reads the secrets that it names as files, and finds those that it names in `secrets`; what could not be read.
+    fn load_secrets_with(&mut self, secrets: &Secrets) -> Problems;
 
     /// What is wrong with its parts, before they are put together.
     fn checked(&self) -> Problems;
@@ -34,15 +35,15 @@ const ENOUGH: usize = 100;
 const SECRET: usize = 16;
 
 /// Reads a document from JSON.
-pub(crate) fn from_json<T: Document>(text: &str) -> Result<T, Error> {
+pub(crate) fn from_json<T: Document>(text: &str, secrets: &Secrets) -> Result<T, Error> {
     let Strict(value) = serde_json::from_str(text).map_err(|e| syntax("JSON", e.to_string()))?;
-    read(value)
+    read(value, secrets)
 }
 
 /// Reads a document from TOML.
-pub(crate) fn from_toml<T: Document>(text: &str) -> Result<T, Error> {
+pub(crate) fn from_toml<T: Document>(text: &str, secrets: &Secrets) -> Result<T, Error> {
     let value: Value = toml::from_str(text).map_err(|e| syntax("TOML", toml_error(&e, text)))?;
-    read(value)
+    read(value, secrets)
 }
 
 /// The words of the error and the line it is in, but not the line itself: there may be a secret on it.
@@ -58,13 +59,13 @@ fn syntax(language: &str, message: String) -> Error {
     problems.into()
 }
 
-fn read<T: Document>(value: Value) -> Result<T, Error> {
+fn read<T: Document>(value: Value, secrets: &Secrets) -> Result<T, Error> {
     let mut reader =
         Reader { value, problems: Vec::new(), removed: BTreeMap::new(), poisoned: BTreeSet::new() };
     let mut spec = reader.spec::<T>();
     wipe(&mut reader.value);
     if let Some(spec) = &mut spec {
-        let unread = spec.load_secrets();
+        let unread = spec.load_secrets_with(secrets);
         let unread = reader.mine(unread);
         // What has been repaired is not to be lowered: it would be about the repairs.
         let found =

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use anyhow::{Context, Result, ensure};
 use guestnet::core::{Netns as Place, Set};
 use guestnet::rekey::{Act, Confirmation, Standing};
-use guestnet::xfrm::{Fingerprint, Spi, State, TunnelSpec};
+use guestnet::xfrm::{Fingerprint, Secrets, Spi, State, TunnelSpec};
 use guestnet::{Host, HostSpec};
 use guestnet_lab::{Capture, Frame, Netns, scratch};
 use serde_json::{Value, json};
@@ -145,7 +145,7 @@ impl World {
 
     /// Has a host do a step, and reads its answer.
     pub fn send(&mut self, end: usize, step: &str) -> Result<Standing> {
-        let step = guestnet::rekey::step_from_json(step)?;
+        let step = guestnet::rekey::step_from_json(step, &Secrets::new())?;
         let answer = serde_json::to_string(&self.hosts[end].rekey(&step)?)?;
         let confirmation: Confirmation = serde_json::from_str(&answer)?;
         confirmation.tunnels.into_iter().next().context("an answer")
@@ -171,7 +171,7 @@ impl World {
         generation: u32,
     ) -> Result<BTreeMap<(IpAddr, Spi), (u32, Option<Fingerprint>)>> {
         let mut tunnel: TunnelSpec = serde_json::from_value(tunnel(end, generation))?;
-        tunnel.load()?;
+        tunnel.load(&Secrets::new())?;
         Ok(told(&tunnel.lower()?.0.into_iter().collect()))
     }
 

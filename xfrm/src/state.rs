@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::algorithm::{Algorithm, Icv};
 use crate::counters::Counters;
+use crate::encap::Encap;
 use crate::lifetime::Lifetimes;
 use crate::selector::{Mark, Selector, is_ipv4};
 use crate::source::KeySource;
@@ -65,9 +66,15 @@ pub struct State {
     /// It is found by packets with this mark only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mark: Option<Mark>,
+    /// The mark that it gives to packets (`output-mark`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set_mark: Option<Mark>,
     /// The id of the xfrm interface that it belongs to; left out: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub if_id: Option<std::num::NonZeroU32>,
+    /// The UDP header before its ESP; left out: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encap: Option<Encap>,
     /// How far its packets were counted when it was read. Not part of a spec.
     #[serde(skip)]
     pub sequence: Sequence,
@@ -92,6 +99,7 @@ pub struct State {
     schemars::JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "XfrmMode")]
 pub enum Mode {
     /// It is encrypted too, and another stands before it.
     #[default]
@@ -186,7 +194,9 @@ impl State {
             lifetimes: Lifetimes::default(),
             direction: None,
             mark: None,
+            set_mark: None,
             if_id: None,
+            encap: None,
             sequence: Sequence::default(),
             counters: Counters::default(),
         }
@@ -218,8 +228,13 @@ impl State {
             }
         }
         self.lifetimes.check(&path.field("lifetimes"), problems);
-        if let Some(mark) = self.mark {
-            mark.check(&path.field("mark"), problems);
+        for (name, mark) in [("mark", self.mark), ("set_mark", self.set_mark)] {
+            if let Some(mark) = mark {
+                mark.check(&path.field(name), problems);
+            }
+        }
+        if let Some(encap) = self.encap {
+            encap.check(&path.field("encap"), problems);
         }
     }
 
@@ -247,6 +262,12 @@ impl State {
             None => {}
             Some(StateDirection::In) => line += " dir in",
             Some(StateDirection::Out) => line += " dir out",
+        }
+        if let Some(encap) = self.encap {
+            line += &format!(" {encap}");
+        }
+        if let Some(Mark { value, mask }) = self.set_mark {
+            line += &format!(" output-mark {value:#x} mask {mask:#x}");
         }
         if let Some(id) = self.if_id {
             line += &format!(" if_id {id:#x}");
@@ -293,6 +314,11 @@ impl Object for State {
         note("sel", selector(self), selector(old));
         let limits = |state: &Self| format!("[{}]", state.lifetimes.to_string().trim_start());
         note("lifetimes", limits(self), limits(old));
+        let words = |words: Option<String>| words.unwrap_or_else(|| "none".into());
+        let encap = |state: &Self| words(state.encap.map(|encap| encap.to_string()));
+        note("encap", encap(self), encap(old));
+        let set_mark = |state: &Self| words(state.set_mark.map(|mark| mark.to_string()));
+        note("output-mark", set_mark(self), set_mark(old));
         note("dir", format!("{:?}", self.direction), format!("{:?}", old.direction));
         note(
             "if_id",
@@ -345,6 +371,7 @@ pub(crate) fn check_key(key: &KeySource, algorithm: Algorithm, path: &Path, prob
             );
         }
         KeySource::File(file) => problems.at(path, format!("{} was not read", file.display())),
+        KeySource::Named(name) => problems.at(path, format!("the secret {name} was not given")),
         KeySource::Given(_) | KeySource::Kept(_) => {}
     }
 }

@@ -1,10 +1,8 @@
 //! `guestnet rekey`.
 
-use std::path::PathBuf;
-
 use crate::answer::{Answer, Json};
 use crate::exit::{self, Failure};
-use crate::input;
+use crate::input::JsonInput;
 use crate::place::Place;
 
 /// Do one act of rekeying for any number of tunnels, and print how each of them stands.
@@ -13,17 +11,16 @@ use crate::place::Place;
 /// confirmation says of which and why.
 #[derive(clap::Args)]
 pub struct Rekey {
-    /// The step; `-` is standard input.
-    #[arg(long, short = 'f')]
-    file: PathBuf,
+    #[command(flatten)]
+    input: JsonInput,
     #[command(flatten)]
     place: Place,
 }
 
 impl super::Run for Rekey {
     fn run(self) -> Result<Answer, Failure> {
-        let step =
-            guestnet::rekey::step_from_json(&input::text(&self.file)?).map_err(guestnet::Error::from)?;
+        let (text, secrets) = self.input.read()?;
+        let step = guestnet::rekey::step_from_json(&text, &secrets).map_err(guestnet::Error::from)?;
         let confirmation = self.place.open()?.rekey(&step)?;
         let code = if confirmation.is_whole() { exit::DONE } else { exit::FAILED };
         Ok(Answer::new(Json(confirmation)).with_code(code))

@@ -1,38 +1,19 @@
-//! Tunnels, and what has become of them since the spec was written.
+//! What has become of tunnels since the spec was written.
 
 use std::borrow::Cow;
 
-use guestnet_core::{Netns, Object, Path, Result};
-use guestnet_xfrm::TunnelSpec;
+use guestnet_core::{Object, Result};
 
 use super::Lowered;
 use crate::objects::Objects;
 use crate::observe::Observation;
 
 impl Lowered {
-    /// The states and policies of a guest's tunnel.
-    pub(super) fn tunnel(
-        &mut self,
-        netns: &Netns,
-        tunnel: &TunnelSpec,
-        path: &Path,
-    ) -> std::result::Result<(), guestnet_core::Error> {
-        let (states, policies) = tunnel.lower()?;
-        for state in states {
-            self.add(netns, state, path, |o| &mut o.states);
-        }
-        for policy in policies {
-            self.add(netns, policy, path, |o| &mut o.policies);
-        }
-        self.tunnels.entry(netns.clone()).or_default().push(tunnel.clone());
-        Ok(())
-    }
-
     /// The objects, with the tunnels at the generation that the host has taken them to. A spec says the least one, so
     /// that rekeying is no drift and an apply undoes none; see [`TunnelSpec::settled`].
     pub(crate) fn settled(&self, found: &Observation) -> Result<Cow<'_, Objects>> {
         let mut settled = Cow::Borrowed(&self.objects);
-        for (netns, tunnels) in &self.tunnels {
+        for (netns, tunnels) in &self.specs {
             let Some(found) = found.ipsec(netns) else { continue };
             for tunnel in tunnels.iter().filter(|tunnel| tunnel.is_rekeyed(&found)) {
                 let objects = settled.to_mut().in_namespace(netns);
