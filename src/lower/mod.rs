@@ -1,6 +1,7 @@
 //! From a spec to objects. Pure: no I/O, no clock, no randomness; the same spec gives the same objects on any machine.
 
 mod bridge;
+mod closed;
 mod guest;
 mod namespace;
 mod settled;
@@ -113,6 +114,7 @@ impl HostSpec {
         }
         lowered.complete_pairs();
         lowered.thresholds();
+        lowered.closed(self)?;
         if !lowered.problems.is_empty() {
             return Err(lowered.problems.into());
         }
