@@ -9,7 +9,7 @@ use guestnet_core::{
 };
 use guestnet_ndp::ProxyNeighbour;
 use guestnet_nft::Table;
-use guestnet_xfrm::{Policy, Secrets, State};
+use guestnet_xfrm::{HashThreshold, Policy, Secrets, State};
 use serde::{Deserialize, Serialize};
 
 use crate::spec::reqids;
@@ -238,6 +238,8 @@ kinds! {
     sysctls: Sysctl,
     /// IPsec states.
     states: State,
+    /// How the kernel finds policies.
+    thresholds: HashThreshold,
     /// IPsec policies.
     policies: Policy,
     /// Addresses of interfaces.
@@ -269,6 +271,7 @@ check_in! {
     Table: |table, _netns, path, problems| table.check(path, problems);
     Sysctl: |_sysctl, _netns, _path, _problems| ();
     State: |state, netns, path, problems| state.check(&reqids(netns), path, problems);
+    HashThreshold: |threshold, _netns, path, problems| threshold.check(path, problems);
     Policy: |policy, netns, path, problems| policy.check(&reqids(netns), path, problems);
     Address: |_address, _netns, _path, _problems| ();
     Route: |route, _netns, path, problems| route.check(path, problems);

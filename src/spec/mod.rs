@@ -164,8 +164,9 @@ impl HostSpec {
         }
     }
 
-    /// What is wrong with the parts of the spec, before they are put together.
-    pub(crate) fn checked(&self) -> Problems {
+    /// What is wrong with the parts of the spec, before they are put together. Public to be measured.
+    #[doc(hidden)]
+    pub fn checked(&self) -> Problems {
         let mut problems = Problems::new();
         self.check(&mut problems);
         problems

@@ -50,6 +50,9 @@ const SECOND_KERNEL: &[Need] = &[Need {
     why: "runs a second kernel, because the running one lacks something",
 }];
 
+const COUNTING: &[Need] =
+    &[Need { package: "valgrind", sign: Sign::Program("valgrind"), why: "counts instructions" }];
+
 /// Installs what is missing, after saying what and why.
 pub fn install() -> Result<()> {
     install_missing(ALWAYS)
@@ -58,6 +61,11 @@ pub fn install() -> Result<()> {
 /// Installs what runs the second kernel, if it is missing.
 pub fn install_for_second_kernel() -> Result<()> {
     install_missing(SECOND_KERNEL)
+}
+
+/// Installs what counts instructions, if it is missing.
+pub fn install_for_counting() -> Result<()> {
+    install_missing(COUNTING)
 }
 
 fn install_missing(needs: &[Need]) -> Result<()> {
