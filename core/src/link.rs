@@ -13,7 +13,7 @@ mod read;
 
 pub(crate) use encode::{mark, mark_loopback};
 pub use read::VethEnd;
-pub(crate) use read::{Names, dump_request, names};
+pub(crate) use read::{Names, dump_request, get_loopback, get_request};
 
 /// A network interface.
 ///
