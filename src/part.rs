@@ -3,7 +3,7 @@
 use guestnet_core::{Error as CoreError, Kind, Set};
 
 use crate::host::{Goal, Host};
-use crate::lower::Lowered;
+use crate::lower::{Lowered, keep_shared_bridges};
 use crate::objects::{Objects, Scope};
 use crate::observe::Observation;
 use crate::plan::Plan;
@@ -72,6 +72,7 @@ impl Host {
         gone.host.links = links;
         let _alone = self.lock()?;
         let mut rest = self.observe()?;
+        keep_shared_bridges(&mut gone.host, &rest.host);
         rest.host.subtract(&gone.host);
         rest.namespaces.retain(|name, _| !gone.namespaces.contains_key(name));
         rest.files.subtract(&gone.files);

@@ -1,17 +1,10 @@
 //! Printing, for people or for programs. Colour only says again what the signs say already.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
 
-use guestnet::{Error, HostSpec, Plan, Report};
-use serde::Serialize;
-use serde_json::{Value, json};
-
+use crate::answer::Answer;
 use crate::args::OutputFormat;
 use crate::exit::Failure;
-use crate::print;
-
-/// The version of the documents that `--output json` prints.
-const VERSION: u32 = 1;
 
 /// How to print.
 pub struct Output {
@@ -23,82 +16,51 @@ impl Output {
     /// Colour only on a terminal, and never where `NO_COLOR` is set to anything.
     pub fn new(format: OutputFormat) -> Self {
         let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Self { json: format == OutputFormat::Json, colour: wanted && std::io::stdout().is_terminal() }
+        Self { json: format == OutputFormat::Json, colour: wanted && io::stdout().is_terminal() }
     }
 
-    /// One JSON document.
-    pub fn json(&self, document: &impl Serialize) -> Result<(), Failure> {
-        let failed = |e: serde_json::Error| Failure::Io("write JSON".into(), e.into());
-        print(&(serde_json::to_string_pretty(document).map_err(failed)? + "\n"))
-    }
-
-    /// A plan.
-    pub fn plan(&self, plan: &Plan) -> Result<(), Failure> {
-        if self.json {
-            return self.json(plan);
+    /// Prints what a command has to say, on standard output. Returns with what to exit.
+    pub fn answer(&self, answer: &Answer) -> Result<u8, Failure> {
+        let failed = |e: serde_json::Error| Failure::io("write JSON", e);
+        let text = if self.json { answer.document.json().map_err(failed)? } else { answer.document.text() };
+        if self.colour && answer.coloured && !self.json {
+            print(&text.lines().map(|line| coloured(line) + "\n").collect::<String>())?;
+        } else {
+            print(&(text + "\n"))?;
         }
-        let text: String = plan.to_string().lines().map(|line| self.coloured(line) + "\n").collect();
-        print(&text)
+        Ok(answer.code)
     }
 
-    fn coloured(&self, line: &str) -> String {
-        let code = match line.chars().next() {
-            Some('+') => 32,
-            Some('-') => 31,
-            Some('~') => 33,
-            Some('!') => 35,
-            _ => 0,
-        };
-        if self.colour && code != 0 { format!("\x1b[{code}m{line}\x1b[0m") } else { line.to_owned() }
-    }
-
-    /// What an apply did.
-    pub fn report(&self, report: &Report) -> Result<(), Failure> {
-        if !self.json {
-            return print(&format!("{report}\n"));
-        }
-        let mut document = serde_json::to_value(report).unwrap_or(Value::Null);
-        if let Value::Object(fields) = &mut document {
-            fields.insert("version".into(), VERSION.into());
-        }
-        self.json(&document)
-    }
-
-    /// A host, in the form of a spec. The form is JSON for people too.
-    pub fn spec(&self, spec: &HostSpec) -> Result<(), Failure> {
-        self.json(spec)
-    }
-
-    /// An error, on standard error.
+    /// An error, on standard error. In JSON it is one line, so that it can be told from what `-v` printed before it.
     pub fn failure(&self, failure: &Failure) {
-        if !self.json {
-            eprintln!("error: {failure}");
-            if let Failure::Library(error) = failure
-                && let Some(hint) = error.hint()
-            {
-                eprintln!("\nhint: {hint}");
-            }
-            return;
-        }
-        let mut document =
-            json!({ "version": VERSION, "error": failure.to_string(), "exit_code": failure.code() });
-        if let Failure::Library(error) = failure {
-            document["errno"] = json!(error.errno());
-            document["can_retry"] = json!(error.can_retry());
-            document["hint"] = json!(error.hint());
-            match error {
-                Error::Core(guestnet::core::Error::Spec(problems)) => document["problems"] = json!(problems),
-                Error::Core(guestnet::core::Error::Foreign(lines)) => document["foreign"] = json!(lines),
-                Error::Apply(apply) => {
-                    let refusals = apply.refusals.iter().map(|refusal| {
-                        json!({ "object": refusal.object, "path": refusal.path, "error": refusal.error.to_string() })
-                    });
-                    document["refusals"] = refusals.collect();
-                    document["undone"] = json!(matches!(apply.state, guestnet::State::Undone(_)));
-                }
-                _ => {}
-            }
-        }
-        eprintln!("{document:#}");
+        let document = failure.document();
+        let text = if self.json {
+            // All that it has is text and numbers.
+            serde_json::to_string(&document).unwrap_or_default()
+        } else {
+            let hint = document.hint.map(|hint| format!("\n\nhint: {hint}"));
+            format!("error: {}{}", document.message, hint.unwrap_or_default())
+        };
+        // Where nobody hears it the exit code still says it.
+        let _ = writeln!(io::stderr(), "{text}");
+    }
+}
+
+fn coloured(line: &str) -> String {
+    let code = match line.chars().next() {
+        Some('+') => 32,
+        Some('-') => 31,
+        Some('~') => 33,
+        Some('!') => 35,
+        _ => return line.to_owned(),
+    };
+    format!("\x1b[{code}m{line}\x1b[0m")
+}
+
+/// Writes to standard output; that nobody reads it (`| head`) is no failure of ours.
+fn print(text: &str) -> Result<(), Failure> {
+    match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(Failure::io("write to standard output", e)),
+        _ => Ok(()),
     }
 }
