@@ -36,6 +36,7 @@ mod host;
 mod lower;
 mod objects;
 mod observe;
+mod part;
 mod plan;
 mod render;
 mod report;
