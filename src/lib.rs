@@ -38,6 +38,7 @@ mod objects;
 mod observe;
 mod part;
 mod plan;
+pub mod rekey;
 mod render;
 mod report;
 pub mod spec;

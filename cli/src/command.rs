@@ -5,6 +5,7 @@
 mod apply;
 mod doctor;
 mod plan;
+mod rekey;
 mod remove;
 mod render;
 mod schema;
@@ -43,6 +44,7 @@ commands! {
     show::Show,
     verify::Verify,
     remove::Remove,
+    rekey::Rekey,
     schema::Schema,
     render::Render,
     doctor::Doctor,
