@@ -38,6 +38,7 @@ mod plan;
 mod render;
 mod report;
 pub mod spec;
+pub mod tunnels;
 
 pub use guestnet_core as core;
 pub use guestnet_dhcpconf as dhcpconf;
@@ -53,3 +54,4 @@ pub use plan::{Plan, PlannedChange};
 pub use render::render;
 pub use report::{Error, Failure, PhaseTime, Refusal, Report, State};
 pub use spec::HostSpec;
+pub use tunnels::Tunnels;
