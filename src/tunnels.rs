@@ -8,15 +8,23 @@ use std::time::SystemTime;
 use guestnet_core::Netns;
 use guestnet_xfrm::rekey::{Due, RekeyLimits, due};
 use guestnet_xfrm::{Counters, Direction, Encap, Limits, Policy, Spi, State, StateDirection};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use crate::document::DocumentKind;
 use crate::host::Host;
 use crate::objects::{NamespaceObjects, Objects};
 use crate::report::Error;
+use crate::spec::VERSION;
 
 /// The tunnels of a host, as they were found.
-#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Tunnels {
+    /// The version of this form: 1.
+    #[schemars(extend("const" = 1))]
+    pub version: u32,
+    /// `tunnels`.
+    #[schemars(extend("const" = "tunnels"))]
+    pub kind: DocumentKind,
     /// When they were read, in seconds since 1970.
     pub at: u64,
     /// Each of them, by namespace.
@@ -24,10 +32,9 @@ pub struct Tunnels {
 }
 
 /// One tunnel: the states and policies of a namespace that have the same two ends and the same reqid.
-#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct TunnelStatus {
-    /// The namespace; left out: the host's own.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The namespace; `null`: the host's own.
     pub namespace: Option<String>,
     /// The outer address of this end.
     pub local: IpAddr,
@@ -42,7 +49,7 @@ pub struct TunnelStatus {
 }
 
 /// One state of a tunnel.
-#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct StateStatus {
     /// Whether it decrypts or encrypts.
     pub direction: StateDirection,
@@ -52,8 +59,7 @@ pub struct StateStatus {
     pub in_use: bool,
     /// Since when it is there, in seconds.
     pub age: u64,
-    /// How long ago it was used, in seconds; left out: never. Kernels before 6.2 tell the first use, not the last.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// How long ago it was used, in seconds; `null`: never. Kernels before 6.2 tell the first use, not the last.
     pub idle: Option<u64>,
     /// What it has carried and refused.
     pub counters: Counters,
@@ -63,8 +69,7 @@ pub struct StateStatus {
     pub esn: bool,
     /// When it is due for rekeying: by the limits that were asked about, its own soft ones, or its sequence numbers.
     pub rekey: Due,
-    /// The UDP header before its ESP.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The UDP header before its ESP, if any.
     pub encap: Option<Encap>,
 }
 
@@ -80,7 +85,7 @@ impl Tunnels {
             let found = by_ends(objects).into_iter();
             tunnels.extend(found.map(|(ends, parts)| parts.status(ends, namespace.clone(), limits, now)));
         }
-        Self { at: now, tunnels }
+        Self { version: VERSION, kind: DocumentKind::Tunnels, at: now, tunnels }
     }
 }
 

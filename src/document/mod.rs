@@ -5,6 +5,7 @@
 //! | [`HostSpec`] | what is wanted, and what was observed | none: a spec is a form of the user's |
 //! | [`PlanDocument`] | [`crate::Plan`] | `plan` |
 //! | [`ReportDocument`] | [`crate::Report`] | `report` |
+//! | [`crate::Tunnels`] | what the tunnels of a host are doing | `tunnels` |
 //! | [`ErrorDocument`] | [`crate::Error`] | `error` |
 //!
 //! A version stays as long as no field changes its meaning or goes. Fields may be added: readers ignore what they do
@@ -35,6 +36,8 @@ pub enum DocumentKind {
     Plan,
     /// A [`ReportDocument`].
     Report,
+    /// [`crate::Tunnels`].
+    Tunnels,
     /// An [`ErrorDocument`].
     Error,
 }
@@ -63,13 +66,15 @@ pub enum Described {
     Report,
     /// What was observed: a [`HostSpec`] that has nothing but objects.
     Host,
+    /// [`crate::Tunnels`].
+    Tunnels,
     /// An [`ErrorDocument`].
     Error,
 }
 
 impl Described {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Spec, Self::Plan, Self::Report, Self::Host, Self::Error];
+    pub const ALL: [Self; 6] = [Self::Spec, Self::Plan, Self::Report, Self::Host, Self::Tunnels, Self::Error];
 
     /// `spec`, `plan`, ….
     pub fn name(self) -> &'static str {
@@ -78,6 +83,7 @@ impl Described {
             Self::Plan => "plan",
             Self::Report => "report",
             Self::Host => "host",
+            Self::Tunnels => "tunnels",
             Self::Error => "error",
         }
     }
@@ -89,6 +95,7 @@ impl Described {
             Self::Plan => "what `guestnet plan` and `guestnet verify` print",
             Self::Report => "what `guestnet apply` and `guestnet remove` print",
             Self::Host => "what `guestnet show` prints",
+            Self::Tunnels => "what `guestnet show tunnels` prints",
             Self::Error => "what any command prints on standard error when it fails",
         }
     }
@@ -103,6 +110,7 @@ impl Described {
             Self::Plan => written().into_root_schema_for::<PlanDocument>(),
             Self::Report => written().into_root_schema_for::<ReportDocument>(),
             Self::Host => read().into_root_schema_for::<HostDocument>(),
+            Self::Tunnels => written().into_root_schema_for::<crate::Tunnels>(),
             Self::Error => written().into_root_schema_for::<ErrorDocument>(),
         };
         // The pattern that ipnet gives for IPv6 fits IPv4, too: an IPv4 prefix would be valid under both.
