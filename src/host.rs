@@ -177,6 +177,11 @@ impl Host {
         self.converge(&Lowered::from(rest))
     }
 
+    /// The namespace that plans call `netns`, if it was there when the host was read.
+    pub(crate) fn namespace(&self, netns: &Netns) -> Option<&Namespace> {
+        self.namespaces.open.get(netns)
+    }
+
     fn read(&mut self, wanted: &Objects) -> Result<Observation, CoreError> {
         Observation::read(&mut self.namespaces, self.owner, &self.directory, wanted)
     }

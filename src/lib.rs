@@ -31,6 +31,7 @@
 
 mod apply;
 pub mod document;
+pub mod encap;
 mod host;
 mod lower;
 mod objects;

@@ -47,7 +47,10 @@ fn parse(text: &str) -> Vec<Count> {
 impl Count {
     /// What it means; `None` for a counter of a kernel that is newer than this.
     pub fn meaning(&self) -> Option<Meaning> {
-        MEANINGS.iter().find(|(name, ..)| *name == self.name).map(|(_, cause, remedy)| Meaning { cause, remedy })
+        MEANINGS
+            .iter()
+            .find(|(name, ..)| *name == self.name)
+            .map(|(_, cause, remedy)| Meaning { cause, remedy })
     }
 }
 
