@@ -30,12 +30,14 @@
 //! Options travel beside the spec (on [`Host`]), never in it: two equal specs always mean the same host.
 
 mod apply;
+pub mod doctor;
 pub mod document;
 pub mod encap;
 mod host;
 mod lower;
 mod objects;
 mod observe;
+mod part;
 mod plan;
 mod render;
 mod report;

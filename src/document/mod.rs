@@ -7,10 +7,12 @@
 //! | [`ReportDocument`] | [`crate::Report`] | `report` |
 //! | [`crate::Tunnels`] | what the tunnels of a host are doing | `tunnels` |
 //! | [`ErrorDocument`] | [`crate::Error`] | `error` |
+//! | [`DoctorDocument`] | [`crate::doctor::Diagnosis`] | `doctor` |
 //!
 //! A version stays as long as no field changes its meaning or goes. Fields may be added: readers ignore what they do
 //! not know. Fields that have nothing to say are there, as `null` or empty, so that readers need not ask.
 
+mod doctor;
 mod error;
 mod plan;
 mod report;
@@ -21,6 +23,7 @@ use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use doctor::DoctorDocument;
 pub use error::{ErrorClass, ErrorDocument, HostState, RefusalDocument};
 pub use plan::{ChangeDocument, Operation, PlanDocument};
 pub use report::ReportDocument;
@@ -40,6 +43,8 @@ pub enum DocumentKind {
     Tunnels,
     /// An [`ErrorDocument`].
     Error,
+    /// A [`DoctorDocument`].
+    Doctor,
 }
 
 /// What guestnet has made on a host, in the form of a spec: what `guestnet show` prints and `guestnet apply` takes.
@@ -70,11 +75,14 @@ pub enum Described {
     Tunnels,
     /// An [`ErrorDocument`].
     Error,
+    /// A [`DoctorDocument`].
+    Doctor,
 }
 
 impl Described {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Spec, Self::Plan, Self::Report, Self::Host, Self::Tunnels, Self::Error];
+    pub const ALL: [Self; 7] =
+        [Self::Spec, Self::Plan, Self::Report, Self::Host, Self::Tunnels, Self::Error, Self::Doctor];
 
     /// `spec`, `plan`, ….
     pub fn name(self) -> &'static str {
@@ -85,6 +93,7 @@ impl Described {
             Self::Host => "host",
             Self::Tunnels => "tunnels",
             Self::Error => "error",
+            Self::Doctor => "doctor",
         }
     }
 
@@ -97,6 +106,7 @@ impl Described {
             Self::Host => "what `guestnet show` prints",
             Self::Tunnels => "what `guestnet show tunnels` prints",
             Self::Error => "what any command prints on standard error when it fails",
+            Self::Doctor => "what `guestnet doctor` prints",
         }
     }
 
@@ -112,6 +122,7 @@ impl Described {
             Self::Host => read().into_root_schema_for::<HostDocument>(),
             Self::Tunnels => written().into_root_schema_for::<crate::Tunnels>(),
             Self::Error => written().into_root_schema_for::<ErrorDocument>(),
+            Self::Doctor => written().into_root_schema_for::<DoctorDocument>(),
         };
         // The pattern that ipnet gives for IPv6 fits IPv4, too: an IPv4 prefix would be valid under both.
         if let Some(Value::Object(net)) = schema.pointer_mut("/$defs/IpNet")

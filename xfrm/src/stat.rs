@@ -1,9 +1,6 @@
 //! The kernel's counters of packets that IPsec did not let through, explained: `/proc/net/xfrm_stat`, one file for each
 //! namespace (Documentation/networking/xfrm_proc.rst of the kernel).
 
-use std::fs;
-
-use guestnet_core::{Error, Namespace, Result};
 use serde::Serialize;
 
 /// A counter that is not zero.
@@ -24,19 +21,8 @@ pub struct Meaning {
     pub remedy: &'static str,
 }
 
-/// The counters of a namespace that are not zero. None where the kernel does not count (`CONFIG_XFRM_STATISTICS`).
-///
-/// # Errors
-/// `Io` when the namespace cannot be entered.
-pub fn read(namespace: &Namespace) -> Result<Vec<Count>> {
-    let path = "/proc/thread-self/net/xfrm_stat";
-    namespace.inside(|| match fs::read_to_string(path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-        other => other.map(|text| parse(&text)).map_err(|e| Error::io(format!("read {path}"), e)),
-    })
-}
-
-fn parse(text: &str) -> Vec<Count> {
+/// The counters that are not zero in `text`, the content of the file.
+pub fn parse(text: &str) -> Vec<Count> {
     let counts = text.lines().filter_map(|line| {
         let (name, packets) = line.split_once(char::is_whitespace)?;
         Some(Count { name: name.to_owned(), packets: packets.trim().parse().ok()? })
@@ -126,7 +112,7 @@ mod tests {
     /// The running kernel's own names: each of them has a meaning.
     #[test]
     fn every_counter_of_this_kernel_is_explained() {
-        let Ok(text) = fs::read_to_string("/proc/net/xfrm_stat") else {
+        let Ok(text) = std::fs::read_to_string("/proc/net/xfrm_stat") else {
             println!("SKIPPED: this kernel does not count (CONFIG_XFRM_STATISTICS)");
             return;
         };
