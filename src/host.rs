@@ -168,6 +168,11 @@ impl Host {
         self.converge(&Goal::all(&Lowered::default()), None)
     }
 
+    /// The namespace that plans call `netns`, if it was there when the host was read.
+    pub(crate) fn namespace(&self, netns: &Netns) -> Option<&Namespace> {
+        self.namespaces.open.get(netns)
+    }
+
     pub(crate) fn read(
         &mut self,
         named: &Objects,

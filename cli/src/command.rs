@@ -4,6 +4,7 @@
 
 mod apply;
 mod doctor;
+mod encap;
 mod plan;
 mod rekey;
 mod remove;
@@ -47,5 +48,6 @@ commands! {
     rekey::Rekey,
     schema::Schema,
     render::Render,
+    encap::Encap,
     doctor::Doctor,
 }
