@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use guestnet_core::owner::Owner;
 use guestnet_core::{
-    Context, Error, FilePath, KernelError, Namespace, Netns, Outbox, Phase, Protocol, Result, Step, file,
-    netns, sysctl, tap,
+    Context, Deed, Error, FilePath, KernelError, Namespace, Netns, Outbox, Phase, Protocol, Result, Step,
+    file, netns, sysctl, tap,
 };
 
 use crate::observe::Namespaces;
@@ -103,14 +103,15 @@ impl Run<'_> {
         let What::Namespace(of) = &change.what else { return };
         let name = of.key();
         let result = if change.is_deletion() {
-            self.namespaces.0.remove(&change.netns).map_or(Ok(()), |gone| {
+            self.namespaces.open.remove(&change.netns).map_or(Ok(()), |gone| {
+                gone.tell(Deed::DeleteNamespace(&name));
                 sysctl::forget(gone.cookie());
                 netns::delete(&name)
             })
         } else {
-            netns::create(&name, self.owner).and_then(|()| {
-                let made = Namespace::named(&name)?;
-                self.namespaces.0.insert(change.netns.clone(), made);
+            netns::create_watched(&name, self.owner, &self.namespaces.watch).and_then(|()| {
+                let made = self.namespaces.named(&name)?;
+                self.namespaces.open.insert(change.netns.clone(), made);
                 self.contexts.clear();
                 Ok(())
             })
@@ -120,6 +121,9 @@ impl Run<'_> {
 
     fn file(&mut self, change: &PlannedChange) {
         let What::File(of) = &change.what else { return };
+        let path = file::place(self.directory, &of.key());
+        let deed = if change.is_deletion() { Deed::RemoveFile(&path) } else { Deed::WriteFile(&path) };
+        self.namespaces.watch.tell(&Netns::Host, deed);
         let result = file::carry_out(self.directory, self.owner, of);
         if result.is_ok() {
             self.outcome.files.push(of.key());
@@ -161,7 +165,7 @@ impl Run<'_> {
         self.outcome.done += changes.iter().filter(begins).count();
         self.send(netns, steps, pass)?;
         if phase == Phase::Links {
-            if let Some(namespace) = self.namespaces.0.get_mut(netns) {
+            if let Some(namespace) = self.namespaces.open.get_mut(netns) {
                 namespace.refresh_links()?;
             }
             // A veth pair shows up in two namespaces at once.
@@ -174,14 +178,18 @@ impl Run<'_> {
         if let Some(context) = self.contexts.remove(netns) {
             return Ok(context);
         }
-        let namespaces: BTreeMap<Netns, RawFd> =
-            self.namespaces.0.iter().map(|(name, namespace)| (name.clone(), namespace.as_raw_fd())).collect();
+        let namespaces: BTreeMap<Netns, RawFd> = self
+            .namespaces
+            .open
+            .iter()
+            .map(|(name, namespace)| (name.clone(), namespace.as_raw_fd()))
+            .collect();
         Ok(Context { netns: netns.clone(), links: self.open(netns)?.link_indexes(), namespaces })
     }
 
     fn open(&mut self, netns: &Netns) -> Result<&mut Namespace> {
         let missing = || Error::malformed(format!("namespace {netns}"), "it is not there");
-        self.namespaces.0.get_mut(netns).ok_or_else(missing)
+        self.namespaces.open.get_mut(netns).ok_or_else(missing)
     }
 
     /// Sends steps, as many together as belong to one protocol. Taps come first: their messages may follow at once.

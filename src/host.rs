@@ -1,13 +1,12 @@
 //! A host: opened once, then planned, applied, observed and verified as often as wanted.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use guestnet_core::owner::Owner;
-use guestnet_core::{Error as CoreError, Namespace, Netns, NetnsName, Set, sysctl};
+use guestnet_core::{Act, Error as CoreError, Namespace, Netns, NetnsName, Set, Watch, sysctl};
 use nix::fcntl::{Flock, FlockArg};
 
 use crate::apply::{self, Outcome};
@@ -72,7 +71,7 @@ impl Host {
 
     fn of(namespace: Namespace, directory: PathBuf) -> Self {
         let owner = Owner(namespace.cookie());
-        let namespaces = Namespaces(BTreeMap::from([(Netns::Host, namespace)]));
+        let namespaces = Namespaces::of(namespace);
         Self { namespaces, owner, directory, patience: PATIENCE }
     }
 
@@ -88,6 +87,23 @@ impl Host {
     pub fn wait_at_most(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
+    }
+
+    /// Calls `watcher` with each act on the system, just before it is carried out: each datagram that is sent, each tap,
+    /// sysctl, namespace and file that is written, and each question to the kernel. What is written beside the ledger of
+    /// sysctls, which is guestnet's own, is not among them.
+    ///
+    /// The watcher runs on the threads that act, one call at a time. It must not use this host. What it is given may
+    /// hold keys (see [`Act`]).
+    ///
+    /// ```no_run
+    /// # use guestnet::Host;
+    /// let mut host = Host::open()?;
+    /// host.watch(|act| eprintln!("{act}"));
+    /// # Ok::<(), guestnet::Error>(())
+    /// ```
+    pub fn watch(&mut self, watcher: impl FnMut(&Act<'_>) + Send + 'static) {
+        self.namespaces.watch(Watch::new(watcher));
     }
 
     /// The directory below which the files for daemons are.
@@ -207,7 +223,7 @@ impl Host {
     }
 
     fn tidy(&self) -> Result<(), CoreError> {
-        self.namespaces.0.values().try_for_each(sysctl::tidy)
+        self.namespaces.open.values().try_for_each(sysctl::tidy)
     }
 
     /// Makes the host as it was `before`, and says how far that went.

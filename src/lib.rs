@@ -46,7 +46,7 @@ pub use guestnet_ndp as ndp;
 pub use guestnet_nft as nft;
 pub use guestnet_xfrm as xfrm;
 
-pub use guestnet_core::{Problem, Problems};
+pub use guestnet_core::{Act, Deed, Problem, Problems};
 pub use host::{DIRECTORY, Host};
 pub use objects::{NamespaceObjects, Objects};
 pub use plan::{Plan, PlannedChange};

@@ -6,34 +6,54 @@ use std::path::Path;
 use guestnet_core::link::Peer;
 use guestnet_core::netns;
 use guestnet_core::owner::Owner;
-use guestnet_core::{Foreign, Link, LinkKind, LinkName, Namespace, Netns, NetnsName, Observed, Result, file};
+use guestnet_core::{
+    Foreign, Link, LinkKind, LinkName, Namespace, Netns, NetnsName, Observed, Result, Watch, file,
+};
 
 use crate::objects::{Found, NamespaceObjects, Objects};
 use crate::plan::{FoundFiles, NamedNamespace};
 
 /// The namespaces of a host, opened.
-#[derive(Default)]
-pub(crate) struct Namespaces(pub(crate) BTreeMap<Netns, Namespace>);
+pub(crate) struct Namespaces {
+    pub(crate) open: BTreeMap<Netns, Namespace>,
+    pub(crate) watch: Watch,
+}
 
 impl Namespaces {
+    /// The host's own, and none that it made.
+    pub(crate) fn of(host: Namespace) -> Self {
+        Self { open: BTreeMap::from([(Netns::Host, host)]), watch: Watch::default() }
+    }
+
+    /// Tells `watch` from now on of every act in any of them.
+    pub(crate) fn watch(&mut self, watch: Watch) {
+        self.open.values_mut().for_each(|namespace| namespace.watch(&watch));
+        self.watch = watch;
+    }
+
+    /// Opens the namespace that `ip netns` calls `name`.
+    pub(crate) fn named(&self, name: &NetnsName) -> Result<Namespace> {
+        Namespace::watched(netns::open(name)?, Netns::Named(name.clone()), &self.watch)
+    }
+
     /// Opens those that are there and carry our mark, as far as they are not open yet. Returns those of `wanted` that
     /// are somebody else's.
     pub(crate) fn refresh(&mut self, owner: Owner, wanted: &Objects) -> Result<BTreeSet<NetnsName>> {
         let present = netns::list()?;
         // A name may be gone, or stand for a new namespace by now.
-        self.0.retain(|netns, namespace| match netns {
+        self.open.retain(|netns, namespace| match netns {
             Netns::Host => true,
             Netns::Named(name) => namespace.is_still(name),
         });
         let mut foreign = BTreeSet::new();
         for name in present {
             let netns = Netns::Named(name.clone());
-            if self.0.contains_key(&netns) {
+            if self.open.contains_key(&netns) {
                 continue;
             }
-            match Namespace::named(&name) {
+            match self.named(&name) {
                 Ok(namespace) if namespace.owner() == Some(owner) => {
-                    self.0.insert(netns, namespace);
+                    self.open.insert(netns, namespace);
                 }
                 _ if wanted.namespaces.contains_key(&name) => {
                     foreign.insert(name);
@@ -65,7 +85,7 @@ impl Observation {
         let foreign_namespaces = namespaces.refresh(owner, wanted)?;
         let mut found = BTreeMap::new();
         let empty = NamespaceObjects::default();
-        for (netns, namespace) in &mut namespaces.0 {
+        for (netns, namespace) in &mut namespaces.open {
             let wanted = match netns {
                 Netns::Host => &wanted.host,
                 Netns::Named(name) => wanted.namespaces.get(name).unwrap_or(&empty),
@@ -74,7 +94,7 @@ impl Observation {
         }
         name_the_other_ends(namespaces, &mut found);
         let mut others = BTreeMap::new();
-        for (netns, namespace) in &mut namespaces.0 {
+        for (netns, namespace) in &mut namespaces.open {
             // It matters only where the namespace would go.
             if let Netns::Named(name) = netns.clone()
                 && !wanted.namespaces.contains_key(&name)
@@ -170,12 +190,12 @@ fn residents(namespace: &mut Namespace, found: Option<&Found>) -> Result<Vec<Str
 /// gives the other's index.
 fn name_the_other_ends(namespaces: &Namespaces, found: &mut BTreeMap<Netns, Found>) {
     let mut ends: BTreeMap<(u32, u32), Vec<(&Netns, &LinkName)>> = BTreeMap::new();
-    for (netns, namespace) in &namespaces.0 {
+    for (netns, namespace) in &namespaces.open {
         for (name, end) in namespace.veths().iter().filter(|(_, end)| end.elsewhere) {
             ends.entry((end.index, end.peer_index)).or_default().push((netns, name));
         }
     }
-    for (netns, namespace) in &namespaces.0 {
+    for (netns, namespace) in &namespaces.open {
         let Some(found) = found.get_mut(netns) else { continue };
         for (name, end) in namespace.veths().iter().filter(|(_, end)| end.elsewhere) {
             let candidates = ends.get(&(end.peer_index, end.index)).map_or(&[][..], Vec::as_slice);

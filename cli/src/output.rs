@@ -1,14 +1,13 @@
 //! Printing, for people or for programs. Colour only says again what the signs say already.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
 
-use guestnet::{Error, HostSpec, Plan, Report};
-use serde::Serialize;
-use serde_json::{Value, json};
+use guestnet::Error;
+use serde_json::json;
 
+use crate::answer::Answer;
 use crate::args::OutputFormat;
 use crate::exit::Failure;
-use crate::print;
 
 /// The version of the documents that `--output json` prints.
 const VERSION: u32 = 1;
@@ -23,50 +22,19 @@ impl Output {
     /// Colour only on a terminal, and never where `NO_COLOR` is set to anything.
     pub fn new(format: OutputFormat) -> Self {
         let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Self { json: format == OutputFormat::Json, colour: wanted && std::io::stdout().is_terminal() }
+        Self { json: format == OutputFormat::Json, colour: wanted && io::stdout().is_terminal() }
     }
 
-    /// One JSON document.
-    pub fn json(&self, document: &impl Serialize) -> Result<(), Failure> {
+    /// Prints what a command has to say, on standard output. Returns with what to exit.
+    pub fn answer(&self, answer: &Answer) -> Result<u8, Failure> {
         let failed = |e: serde_json::Error| Failure::Io("write JSON".into(), e.into());
-        print(&(serde_json::to_string_pretty(document).map_err(failed)? + "\n"))
-    }
-
-    /// A plan.
-    pub fn plan(&self, plan: &Plan) -> Result<(), Failure> {
-        if self.json {
-            return self.json(plan);
+        let text = if self.json { answer.document.json().map_err(failed)? } else { answer.document.text() };
+        if self.colour && answer.coloured && !self.json {
+            print(&text.lines().map(|line| coloured(line) + "\n").collect::<String>())?;
+        } else {
+            print(&(text + "\n"))?;
         }
-        let text: String = plan.to_string().lines().map(|line| self.coloured(line) + "\n").collect();
-        print(&text)
-    }
-
-    fn coloured(&self, line: &str) -> String {
-        let code = match line.chars().next() {
-            Some('+') => 32,
-            Some('-') => 31,
-            Some('~') => 33,
-            Some('!') => 35,
-            _ => 0,
-        };
-        if self.colour && code != 0 { format!("\x1b[{code}m{line}\x1b[0m") } else { line.to_owned() }
-    }
-
-    /// What an apply did.
-    pub fn report(&self, report: &Report) -> Result<(), Failure> {
-        if !self.json {
-            return print(&format!("{report}\n"));
-        }
-        let mut document = serde_json::to_value(report).unwrap_or(Value::Null);
-        if let Value::Object(fields) = &mut document {
-            fields.insert("version".into(), VERSION.into());
-        }
-        self.json(&document)
-    }
-
-    /// A host, in the form of a spec. The form is JSON for people too.
-    pub fn spec(&self, spec: &HostSpec) -> Result<(), Failure> {
-        self.json(spec)
+        Ok(answer.code)
     }
 
     /// An error, on standard error.
@@ -100,5 +68,26 @@ impl Output {
             }
         }
         eprintln!("{document:#}");
+    }
+}
+
+fn coloured(line: &str) -> String {
+    let code = match line.chars().next() {
+        Some('+') => 32,
+        Some('-') => 31,
+        Some('~') => 33,
+        Some('!') => 35,
+        _ => return line.to_owned(),
+    };
+    format!("\x1b[{code}m{line}\x1b[0m")
+}
+
+/// Writes to standard output; that nobody reads it (`| head`) is no failure of ours.
+fn print(text: &str) -> Result<(), Failure> {
+    match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::Io("write to standard output".into(), e))
+        }
+        _ => Ok(()),
     }
 }

@@ -217,6 +217,11 @@ fn header(owner: Owner) -> String {
     format!("# {} - written by guestnet, changes will be lost\n", owner.mark())
 }
 
+/// Where the file `path` is, of those below `directory`.
+pub fn place(directory: &Path, path: &FilePath) -> PathBuf {
+    directory.join(&path.0)
+}
+
 /// Carries `change` out below `directory`.
 ///
 /// # Errors
@@ -224,11 +229,11 @@ fn header(owner: Owner) -> String {
 pub fn carry_out(directory: &Path, owner: Owner, change: &Change<File>) -> Result<()> {
     match change {
         Change::Create(file) | Change::Replace { new: file, .. } => {
-            let path = directory.join(&file.path.0);
+            let path = place(directory, &file.path);
             write(&path, owner, file).map_err(|e| Error::io(format!("write {}", path.display()), e))
         }
         Change::Delete(file) => {
-            let path = directory.join(&file.path.0);
+            let path = place(directory, &file.path);
             match fs::remove_file(&path) {
                 Err(e) if e.kind() != io::ErrorKind::NotFound => {
                     Err(Error::io(format!("remove {}", path.display()), e))

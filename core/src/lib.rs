@@ -4,6 +4,7 @@
 //! Everything on a host is a keyed set. An object is the same type whether it is desired or observed, so a
 //! plan is a subtraction ([`diff::diff`]) and a verification is a plan that came out empty.
 
+pub mod act;
 pub mod address;
 pub mod diff;
 pub mod error;
@@ -25,6 +26,7 @@ mod text;
 #[doc(hidden)]
 pub use schemars;
 
+pub use act::{Act, Deed, Watch};
 pub use address::Address;
 pub use diff::Change;
 pub use error::{Error, KernelError, Result};

@@ -1,6 +1,7 @@
-//! Links: veth pairs across namespaces, taps, bridges and their ports, dummies.
+//! Links: veth pairs across namespaces, taps, bridges and their ports, dummies, xfrm interfaces.
 
 use std::fmt;
+use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +61,9 @@ pub enum LinkKind {
     Bridge(BridgeOptions),
     /// An interface that drops what is sent to it.
     Dummy,
+    /// An interface through which packets are routed into the tunnels that have its id, `ip link add … type xfrm if_id
+    /// …` (kernel 4.19, `CONFIG_XFRM_INTERFACE`). What no policy takes is dropped.
+    Xfrm(XfrmOptions),
     /// A kind that guestnet does not make; only ever observed.
     Other(String),
 }
@@ -92,6 +96,14 @@ pub struct TapOptions {
     /// whoever needs them.
     #[serde(default)]
     pub vnet_hdr: bool,
+}
+
+/// How an xfrm interface is made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct XfrmOptions {
+    /// The id that its policies and states have (`if_id`); one interface of a namespace has it.
+    pub if_id: NonZeroU32,
 }
 
 impl Link {
@@ -207,6 +219,7 @@ impl fmt::Display for LinkKind {
             }
             Self::Bridge(bridge) => bridge.fmt(f),
             Self::Dummy => f.write_str("dummy"),
+            Self::Xfrm(xfrm) => write!(f, "xfrm if_id {:#x}", xfrm.if_id),
             Self::Other(kind) => f.write_str(kind),
         }
     }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
 
+use crate::act::{Deed, Watch};
 use crate::error::{Error, KernelError, Result};
 use crate::kind::{Message, Protocol};
 use crate::link;
@@ -32,6 +33,7 @@ pub struct Namespace {
     xfrm: Option<Session>,
     netfilter: Option<Session>,
     names: link::Names,
+    watch: Watch,
 }
 
 impl Namespace {
@@ -58,6 +60,14 @@ impl Namespace {
     /// # Errors
     /// `Io` when the descriptor is no network namespace or the caller may not enter it.
     pub fn from_fd(file: OwnedFd, netns: Netns) -> Result<Self> {
+        Self::watched(file, netns, &Watch::default())
+    }
+
+    /// [`Self::from_fd`], and `watch` is told of every act in it, from the first on.
+    ///
+    /// # Errors
+    /// As [`Self::from_fd`].
+    pub fn watched(file: OwnedFd, netns: Netns, watch: &Watch) -> Result<Self> {
         let what = format!("enter the namespace {netns}");
         let (route, xfrm, netfilter) = enter(&file, &what, || {
             // The kernel may lack a family that this host never needs; the error comes when it is needed.
@@ -69,10 +79,31 @@ impl Namespace {
         })?;
         let cookie = sys::netns_cookie(route.as_raw_fd())
             .map_err(|_| Error::Unsupported("guestnet needs Linux 5.14 or later (SO_NETNS_COOKIE)".into()))?;
+        let (names, nobody) = (link::Names::default(), Watch::default());
         let mut namespace =
-            Self { netns, file, cookie, owner: None, route, xfrm, netfilter, names: link::Names::default() };
+            Self { netns, file, cookie, owner: None, route, xfrm, netfilter, names, watch: nobody };
+        namespace.watch(watch);
         namespace.refresh_links()?;
         Ok(namespace)
+    }
+
+    /// Tells `watch` from now on of every act in it.
+    pub fn watch(&mut self, watch: &Watch) {
+        self.watch = watch.clone();
+        let more = self.xfrm.iter_mut().chain(&mut self.netfilter);
+        more.chain([&mut self.route]).for_each(|session| session.watched(&self.netns, watch));
+    }
+
+    /// Tells whoever watches of an act in it that is not one of its netlink sessions'.
+    pub fn tell(&self, deed: Deed<'_>) {
+        self.watch.tell(&self.netns, deed);
+    }
+
+    /// A netlink socket of its own in the calling thread's namespace, which has to be this one.
+    pub(crate) fn another_session(&self, protocol: Protocol) -> Result<Session> {
+        let mut session = Session::open(protocol)?;
+        session.watched(&self.netns, &self.watch);
+        Ok(session)
     }
 
     /// What plans call it.
@@ -240,7 +271,11 @@ pub fn path(name: &NetnsName) -> PathBuf {
     Path::new(DIRECTORY).join(name.as_str())
 }
 
-fn open(name: &NetnsName) -> Result<OwnedFd> {
+/// Opens the namespace that `ip netns` calls `name`.
+///
+/// # Errors
+/// `Io` when there is none.
+pub fn open(name: &NetnsName) -> Result<OwnedFd> {
     let path = path(name);
     let file =
         fs::File::open(&path).map_err(|e| Error::io(format!("open the namespace {}", path.display()), e))?;
@@ -279,6 +314,16 @@ pub fn is_mounted(name: &NetnsName) -> bool {
 /// # Errors
 /// `Io`; `EPERM` without `CAP_SYS_ADMIN`.
 pub fn create(name: &NetnsName, owner: Owner) -> Result<()> {
+    create_watched(name, owner, &Watch::default())
+}
+
+/// [`create`], and `watch` is told of it.
+///
+/// # Errors
+/// As [`create`].
+pub fn create_watched(name: &NetnsName, owner: Owner, watch: &Watch) -> Result<()> {
+    let netns = Netns::Named(name.clone());
+    watch.tell(&netns, Deed::CreateNamespace(name));
     let what = format!("make the namespace {name}");
     let failed = |e: io::Error| Error::io(what.clone(), e);
     prepare_directory().map_err(failed)?;
@@ -286,6 +331,7 @@ pub fn create(name: &NetnsName, owner: Owner) -> Result<()> {
     on_a_thread(&what, || {
         unshare(CloneFlags::CLONE_NEWNET).map_err(|e| Error::io(what.clone(), e))?;
         let mut session = Session::open(Protocol::Route)?;
+        session.watched(&netns, watch);
         let mut marks = [link::mark_loopback(&owner.mark())];
         if let Some((_, refusal)) = session.exchange(&mut marks)?.into_iter().next() {
             return Err(Error::io(what.clone(), io::Error::from_raw_os_error(refusal.errno)));

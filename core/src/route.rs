@@ -29,7 +29,6 @@ use crate::set::{Object, Observed, Set};
 #[serde(deny_unknown_fields)]
 pub struct Route {
     /// The destinations. For the default route of a family `0.0.0.0/0` or `::/0`.
-    #[schemars(with = "String")]
     pub to: IpNet,
     /// What happens to packets for them.
     #[serde(default, skip_serializing_if = "RouteKind::is_unicast")]

@@ -11,6 +11,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::act::Deed;
 use crate::checked_text;
 use crate::diff::Change;
 use crate::error::{Error, Result};
@@ -231,14 +232,14 @@ pub fn carry_out(namespace: &Namespace, steps: &[Step]) -> Result<Vec<Result<()>
                 Step::SetSysctl(key, value) => {
                     let was = read(key.clone()).map(|sysctl| sysctl.value);
                     ledger.note(key, was)?;
-                    write(key, value)
+                    write(namespace, key, value)
                 }
                 Step::RestoreSysctl(key) => {
                     if let Some(was) = ledger.was.get(key).filter(|_| key.file().exists()) {
-                        write(key, &was.0)?;
+                        write(namespace, key, &was.0)?;
                     }
                     for (key, was) in ledger.forget(key) {
-                        write(&key, &was.0)?;
+                        write(namespace, &key, &was.0)?;
                     }
                     Ok(())
                 }
@@ -250,7 +251,8 @@ pub fn carry_out(namespace: &Namespace, steps: &[Step]) -> Result<Vec<Result<()>
     })
 }
 
-fn write(key: &SysctlKey, value: &str) -> Result<()> {
+fn write(namespace: &Namespace, key: &SysctlKey, value: &str) -> Result<()> {
+    namespace.tell(Deed::SetSysctl(key, value));
     fs::write(key.file(), value).map_err(|e| Error::io(format!("set sysctl {key} to {value}"), e))
 }
 

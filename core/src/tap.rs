@@ -3,11 +3,11 @@
 use std::fs::OpenOptions;
 use std::os::fd::OwnedFd;
 
+use crate::act::Deed;
 use crate::error::{Error, Result};
 use crate::kind::Protocol;
 use crate::link::{TapOptions, mark};
 use crate::name::LinkName;
-use crate::netlink::Session;
 use crate::netns::Namespace;
 use crate::owner::LINK_GROUP;
 use crate::sys;
@@ -21,6 +21,7 @@ use crate::sys;
 /// `Io`; `EBUSY` when an interface with that name exists.
 pub fn make(namespace: &Namespace, name: &LinkName, options: &TapOptions) -> Result<()> {
     let what = format!("make the tap {name} in namespace {}", namespace.netns());
+    namespace.tell(Deed::MakeTap(name, options));
     namespace.inside(|| {
         let failed = |e| Error::io(what.clone(), e);
         let tun: OwnedFd =
@@ -36,7 +37,7 @@ pub fn make(namespace: &Namespace, name: &LinkName, options: &TapOptions) -> Res
         if let Some(group) = options.group {
             sys::tun_set_group(&tun, group).map_err(failed)?;
         }
-        let refused = Session::open(Protocol::Route)?.exchange(&mut [mark(name, LINK_GROUP)])?;
+        let refused = namespace.another_session(Protocol::Route)?.exchange(&mut [mark(name, LINK_GROUP)])?;
         if let Some((_, refusal)) = refused.into_iter().next() {
             return Err(failed(std::io::Error::from_raw_os_error(refusal.errno)));
         }

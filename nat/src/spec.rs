@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 /// Whether the kernel may keep state about the translated connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "NatMode")]
 pub enum Mode {
     /// None at all: translated packets bypass conntrack (`notrack`), so that no number of connections can exhaust it.
     /// A firewall in the namespace sees them as `ct state untracked`.
@@ -24,10 +25,8 @@ pub enum Mode {
 #[serde(deny_unknown_fields)]
 pub struct Pair {
     /// As the world sees it. A single address has the length 32 or 128.
-    #[schemars(with = "String")]
     pub public: IpNet,
     /// As the guest has it.
-    #[schemars(with = "String")]
     pub private: IpNet,
 }
 
@@ -41,7 +40,6 @@ pub struct NatSpec {
     /// Destinations to which guests speak from their private addresses. Prefixes may overlap. An outside host in one
     /// of them cannot reach a guest by its public address: the answers would come from the private one.
     #[serde(default)]
-    #[schemars(with = "Vec<String>")]
     pub untranslated: Vec<IpNet>,
     /// The addresses and prefixes, each in one pair only, in any number and of both families.
     #[serde(default)]

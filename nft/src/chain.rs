@@ -79,6 +79,7 @@ pub enum Hook {
 /// The policy of a base chain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "ChainPolicy")]
 pub enum Policy {
     /// The packet goes on.
     #[default]

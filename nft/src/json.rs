@@ -32,6 +32,7 @@ pub(crate) struct SetText {
 
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
+#[schemars(rename = "OneOrMany{T}")]
 enum OneOrMany<T> {
     One(T),
     Many(Vec<T>),

@@ -24,7 +24,7 @@ impl Lowered {
         let netns = Netns::Host;
         let dev = &bridge.name;
         let mut link = Link::new(dev.clone(), LinkKind::Bridge(bridge.options.clone()));
-        link.mtu = Some(bridge.mtu.unwrap_or(1500));
+        link.mtu = Some(bridge.mtu.unwrap_or(super::tunnel::ETHERNET));
         // Left to the kernel it would be the lowest of the ports', and change with them.
         link.mac = Some(bridge.mac.unwrap_or_else(|| Mac::derived(&format!("bridge {dev}"))));
         self.add(&netns, link, path, |o| &mut o.links);
@@ -68,7 +68,7 @@ impl Lowered {
         let netns = Netns::Host;
         let dev = &interface.name;
         let mut link = Link::new(dev.clone(), kind);
-        link.mtu = Some(interface.mtu.or(bridge.mtu).unwrap_or(1500));
+        link.mtu = Some(interface.mtu.or(bridge.mtu).unwrap_or(super::tunnel::ETHERNET));
         link.bridge = Some(bridge.name.clone());
         link.port = interface.port.clone();
         self.add(&netns, link, path, |o| &mut o.links);

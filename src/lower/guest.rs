@@ -10,6 +10,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::Lowered;
 use super::namespace::{host4, of_link};
+use super::tunnel::{ETHERNET, announced_mtu};
 use crate::spec::{Guest, HostSpec, Interface, InterfaceKind};
 
 /// The router of guests that are told that nothing else is on their link. Every interface may have it.
@@ -47,16 +48,7 @@ impl Lowered {
         for (n, interface) in guest.interfaces.iter().enumerate() {
             self.interface(spec, guest, interface, &path.field("interfaces").index(n))?;
         }
-        for (n, tunnel) in guest.tunnels.iter().enumerate() {
-            let path = path.field("tunnels").index(n);
-            let (states, policies) = tunnel.lower()?;
-            for state in states {
-                self.add(&netns, state, &path, |o| &mut o.states);
-            }
-            for policy in policies {
-                self.add(&netns, policy, &path, |o| &mut o.policies);
-            }
-        }
+        self.tunnels(spec, guest, path)?;
         if let Some(uplink) = spec.uplink.as_ref().filter(|_| !guest.proxied.is_empty()) {
             let path = path.field("proxied");
             let sysctls = guestnet_ndp::sysctls(uplink).map_err(|e| Error::malformed("sysctl", e))?;
@@ -112,7 +104,7 @@ impl Lowered {
     ) -> Result<(), Error> {
         let dev = &interface.name;
         let mut link = Link::new(dev.clone(), kind);
-        link.mtu = Some(interface.mtu.unwrap_or(1500));
+        link.mtu = Some(interface.mtu.unwrap_or(ETHERNET));
         self.add(netns, link, path, |o| &mut o.links);
 
         if let Some(private) = interface.private_ipv4 {
@@ -160,7 +152,7 @@ impl Lowered {
             };
             // Of a shorter prefix no address can be told, and a longer one has none for the guest.
             served.prefixes = interface.prefixes().filter(|p| (64..=126).contains(&p.prefix_len())).collect();
-            served.mtu = interface.mtu.and_then(|mtu| u16::try_from(mtu).ok());
+            served.mtu = announced_mtu(guest, interface)?;
             served.dns.clone_from(&serve.dns);
             if served.address.is_some() || !served.prefixes.is_empty() {
                 document = document.guest(&served);

@@ -3,6 +3,7 @@
 mod bridge;
 mod guest;
 mod namespace;
+mod tunnel;
 
 pub(crate) use bridge::keep_shared_bridges;
 pub(crate) use namespace::Ends;

@@ -80,6 +80,15 @@ impl HostSpec {
         for (n, tunnel) in guest.tunnels.iter().enumerate() {
             let path = path.field("tunnels").index(n);
             tunnel.check(&reqids(&netns), &path, problems);
+            if guest.is_on_host()
+                && tunnel.path_mtu.is_some()
+                && tunnel.if_id.is_none()
+                && self.uplink.is_none()
+            {
+                let words =
+                    "an interface is needed for the routes that have it: uplink is missing, or an if_id";
+                problems.at(&path.field("path_mtu"), words);
+            }
             if !guest.is_on_host() && guest.endpoint.map(Into::into) != Some(tunnel.local) {
                 let owns = guest.endpoint.map_or("none".into(), |endpoint| endpoint.to_string());
                 let words = format!("{} is not the endpoint of the guest, which is {owns}", tunnel.local);

@@ -100,7 +100,8 @@ pub struct Interface {
     /// The MAC address that the guest uses. DHCP and the routes through its link-local address need it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mac: Option<Mac>,
-    /// The MTU of the link, announced to the guest; left out: 1500, not announced.
+    /// The MTU of the link, announced to the guest; left out: 1500, and announced is, on an interface without public
+    /// addresses, what fits its tunnels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u32>,
     /// The bridge of the host's that it is a port of, one of [`HostSpec::bridges`](super::HostSpec::bridges). Its addresses are then on that
@@ -121,19 +122,16 @@ pub struct Interface {
     /// is the network that the guest takes itself to be in (`192.168.0.1/24`), in which the host answers ARP for all
     /// others. Left out: 169.254.1.1/32, and the guest is told that nothing but its router is on the link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>")]
+    #[schemars(extend("format" = "ip-interface"))]
     pub gateway_ipv4: Option<Ipv4Net>,
     /// Its public IPv6 prefix, routed to it as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>")]
     pub public_ipv6: Option<Ipv6Net>,
     /// Its private IPv6 prefix, reached by guests on other hosts through tunnels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>")]
     pub private_ipv6: Option<Ipv6Net>,
     /// More IPv6 prefixes, routed to the guest's own address as a router of its own; needs `mac`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(with = "Vec<String>")]
     pub routed_ipv6: Vec<Ipv6Net>,
     /// What dnsmasq serves on the link; left out: addresses, by DHCP and router advertisement. `false`: nothing.
     #[serde(default = "serve", with = "serve_or_not")]

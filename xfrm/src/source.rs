@@ -246,7 +246,7 @@ impl<T: Material> schemars::JsonSchema for Source<T> {
         schemars::json_schema!({
             "description": description,
             "anyOf": [
-                { "type": "string", "pattern": "^(0[xX])?([0-9A-Fa-f]{2})+$" },
+                { "type": "string", "pattern": "^(0[xX])?([0-9A-Fa-f]{2})+$", "writeOnly": true },
                 only("file", "^/"),
                 only("kept", "^[0-9A-Fa-f]{16}$"),
             ],

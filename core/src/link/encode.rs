@@ -2,7 +2,7 @@
 
 use netlink_packet_core::Emitable;
 use netlink_packet_route::link::{
-    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+    InfoData, InfoKind, InfoVeth, InfoXfrm, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
 };
 
 use super::{BridgeOptions, Link, LinkKind, Peer, PortOptions, read};
@@ -90,6 +90,10 @@ fn create(new: &Link, context: &Context, out: &mut Outbox) -> Result<()> {
         }
         LinkKind::Bridge(bridge) => Some(bridge.info(&BridgeOptions::default())),
         LinkKind::Dummy => Some(vec![LinkInfo::Kind(InfoKind::Dummy)]),
+        LinkKind::Xfrm(xfrm) => {
+            let id = InfoXfrm::IfId(xfrm.if_id.get());
+            Some(vec![LinkInfo::Kind(InfoKind::Xfrm), LinkInfo::Data(InfoData::Xfrm(vec![id]))])
+        }
         LinkKind::Other(kind) => {
             return Err(crate::Error::malformed(
                 format!("link {}", new.name),

@@ -1,8 +1,9 @@
 //! Reading links: what a dump of them says of each, and of the namespace as a whole.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
-use super::{BridgeOptions, Link, LinkKind, Peer, PortOptions, TapOptions};
+use super::{BridgeOptions, Link, LinkKind, Peer, PortOptions, TapOptions, XfrmOptions};
 use crate::error::Result;
 use crate::kind::{Message, Protocol};
 use crate::name::{LinkName, Mac, Netns};
@@ -105,6 +106,11 @@ fn read(payload: &[u8], namespace: &Namespace) -> Option<Found> {
         Some("tun") => read_tap(data),
         Some("bridge") => LinkKind::Bridge(BridgeOptions::read(data)),
         Some("dummy") => LinkKind::Dummy,
+        Some("xfrm") => match data.get_u32(IFLA_XFRM_IF_ID).and_then(NonZeroU32::new) {
+            Some(if_id) => LinkKind::Xfrm(XfrmOptions { if_id }),
+            // One for packets of any id, whose routes say which (`external`).
+            None => LinkKind::Other("xfrm".into()),
+        },
         Some(kind) => LinkKind::Other(kind.to_owned()),
         None => LinkKind::Other("device".into()),
     };
@@ -134,6 +140,7 @@ fn veth(name: &LinkName, namespace: &Namespace) -> Option<LinkKind> {
     Some(LinkKind::Veth(Peer { peer, namespace }))
 }
 
+const IFLA_XFRM_IF_ID: u16 = 2;
 const IFLA_TUN_OWNER: u16 = 1;
 const IFLA_TUN_GROUP: u16 = 2;
 const IFLA_TUN_TYPE: u16 = 3;

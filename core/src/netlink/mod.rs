@@ -4,5 +4,6 @@
 mod reply;
 mod session;
 
+pub(crate) use reply::replies;
 pub use reply::{Attributes, Refusal, Reply};
 pub use session::{Dump, Session};

@@ -28,7 +28,7 @@ pub struct Reply<'a> {
 }
 
 /// The messages in `bytes`, as they came from a socket. Ends at the first that is not whole.
-pub(super) fn replies(bytes: &[u8]) -> impl Iterator<Item = Reply<'_>> {
+pub(crate) fn replies(bytes: &[u8]) -> impl Iterator<Item = Reply<'_>> {
     let mut rest = bytes;
     std::iter::from_fn(move || {
         let length = u32_at(rest, 0)? as usize;

@@ -7,8 +7,10 @@ use netlink_sys::{Socket, SocketAddr};
 use zeroize::Zeroize;
 
 use super::reply::{Refusal, Reply, replies};
+use crate::act::{Datagram, Deed, Watch};
 use crate::error::{Error, Result};
 use crate::kind::{Message, Protocol};
+use crate::name::Netns;
 use crate::sys;
 
 /// How much of an answer is read at once; the kernel fills dumps up to half of it.
@@ -36,6 +38,8 @@ pub struct Session {
     socket: Socket,
     sequence: u32,
     buffer: Vec<u8>,
+    netns: Netns,
+    watch: Watch,
 }
 
 /// A whole dump. Iterate over [`Dump::replies`]. One of IPsec states holds their keys, and is wiped when dropped.
@@ -86,7 +90,14 @@ impl Session {
         let _ = socket.set_cap_ack(true);
         let _ = socket.set_netlink_get_strict_chk(true);
         sys::grow_buffers(socket.as_raw_fd(), RECEIVE, SEND);
-        Ok(Self { protocol, socket, sequence: 1, buffer: Vec::with_capacity(READ) })
+        let buffer = Vec::with_capacity(READ);
+        Ok(Self { protocol, socket, sequence: 1, buffer, netns: Netns::Host, watch: Watch::default() })
+    }
+
+    /// Tells `watch` from now on what is sent; `netns` is what it calls the namespace.
+    pub fn watched(&mut self, netns: &Netns, watch: &Watch) {
+        self.netns = netns.clone();
+        self.watch = watch.clone();
     }
 
     /// The descriptor of the socket.
@@ -163,6 +174,7 @@ impl Session {
         count: usize,
         begin: Option<u32>,
     ) -> Result<Vec<(usize, Refusal)>> {
+        self.watch.tell(&self.netns, Deed::Send(self.protocol, Datagram(bytes)));
         self.send(bytes)?;
         let mut refusals = Vec::new();
         loop {
@@ -218,6 +230,7 @@ impl Session {
         );
         let mut bytes = Vec::new();
         self.append(&mut bytes, &dump, false);
+        self.watch.tell(&self.netns, Deed::Ask(self.protocol, Datagram(&bytes)));
         self.send(&bytes)?;
         let mut whole = Dump { bytes: Vec::new(), secret: self.protocol == Protocol::Xfrm };
         let mut interrupted = false;
@@ -251,6 +264,7 @@ impl Session {
         let sequence = self.sequence;
         let mut bytes = Vec::new();
         self.append(&mut bytes, request, true);
+        self.watch.tell(&self.netns, Deed::Ask(self.protocol, Datagram(&bytes)));
         self.send(&bytes)?;
         let mut whole = Dump { bytes: Vec::new(), secret: self.protocol == Protocol::Xfrm };
         loop {

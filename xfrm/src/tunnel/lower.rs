@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::{PinSpi, TunnelSpec};
 use crate::derive::{Inner, Purpose};
 use crate::policy::{Direction, Policy, Template};
-use crate::selector::Selector;
+use crate::selector::{Mark, Selector};
 use crate::source::{KeySource, Source};
 use crate::spi::Spi;
 use crate::state::State;
@@ -50,6 +50,7 @@ impl TunnelSpec {
         let (spi, key) = self.spi_and_key(way, inner)?;
         Ok(State {
             reqid: self.reqid(),
+            generation: self.generation,
             icv: self.icv,
             // Only the receiver keeps a window, but the kernel wants one of every state with extended sequence
             // numbers: the smallest, then.
@@ -57,6 +58,10 @@ impl TunnelSpec {
             esn: self.esn,
             selector: inner.selector(),
             lifetimes: self.lifetimes,
+            mark: self.state_mark(way),
+            set_mark: if way == Way::Out { self.marks.set_outbound } else { self.marks.set_inbound },
+            if_id: self.if_id,
+            encap: self.udp.map(|udp| if way == Way::Out { udp.outbound() } else { udp.inbound() }),
             ..State::new(src, dst, spi, self.algorithm, key)
         })
     }
@@ -67,7 +72,13 @@ impl TunnelSpec {
         let spi = pinned.then(|| self.spi(way, self.inner_of(from))).transpose()?;
         let template = Template { spi, ..Template::tunnel(src, dst, self.reqid()) };
         let policy = Policy::through(Selector::new(*from, *to), direction, template);
-        Ok(Policy { priority: self.priority, ..policy })
+        let mark = if way == Way::Out { self.marks.outbound } else { self.marks.inbound };
+        Ok(Policy { priority: self.priority, mark, if_id: self.if_id, ..policy })
+    }
+
+    /// The mark by which a state is found. What comes is found by its SPI: the packet has no mark yet.
+    pub(super) fn state_mark(&self, way: Way) -> Option<Mark> {
+        self.marks.outbound.filter(|_| way == Way::Out)
     }
 
     /// The outer source and destination.
@@ -92,7 +103,11 @@ impl TunnelSpec {
         }
         let secret = self.secret.as_ref().and_then(Source::given);
         let secret = secret.ok_or_else(|| missing("its secret is missing or was not read"))?;
-        let (src, dst) = self.ends(way);
+        // Not the outer addresses: behind NAT the ends see different ones.
+        let (src, dst) = match way {
+            Way::Out => (self.known_as(), self.remote),
+            Way::In => (self.remote, self.known_as()),
+        };
         let purpose = Purpose { src, dst, inner, tunnel: self.id, generation: self.generation };
         let spi = purpose.spi(secret);
         Ok((spi, purpose.key(secret, spi, self.algorithm).into()))

@@ -35,7 +35,7 @@ fn states() -> Set<State> {
     let (v4_src, v4_dst) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
     let ports = Selector { proto: Some(17), sport: Some(53), dport: None, ..Selector::ipv6() };
     let all = [
-        State { reqid: 7, ..state(256, 36) },
+        State { reqid: 7, generation: u32::MAX, ..state(256, 36) },
         State { replay_window: 1, ..state(256, 20) },
         State { replay_window: 32, selector: Some(Selector::ipv4()), ..state(256, 20) },
         State { replay_window: 33, selector: Some(ports), ..state(256, 20) },

@@ -1,0 +1,118 @@
+//! A host. One call at a time works on it; others wait, without Python's lock.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use guestnet::core::NetnsName;
+use guestnet::{Error, Host as RustHost};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use crate::error;
+use crate::log::Log;
+use crate::plan::Plan;
+use crate::spec::Spec;
+
+/// A host that was opened.
+#[pyclass(frozen, module = "guestnet._native")]
+pub(crate) struct Host {
+    open: Mutex<Option<RustHost>>,
+    log: Log,
+}
+
+#[pymethods]
+impl Host {
+    #[new]
+    #[pyo3(signature = (netns, files, wait))]
+    fn new(py: Python<'_>, netns: Option<&str>, files: Option<PathBuf>, wait: Option<f64>) -> PyResult<Self> {
+        let name = match netns {
+            Some(name) => Some(name.parse::<NetnsName>().map_err(|e| PyValueError::new_err(e.to_string()))?),
+            None => None,
+        };
+        let wait = match wait {
+            Some(seconds) => {
+                Some(Duration::try_from_secs_f64(seconds).map_err(|e| PyValueError::new_err(e.to_string()))?)
+            }
+            None => None,
+        };
+        let opened = py.detach(|| match &name {
+            Some(name) => RustHost::in_namespace(name),
+            None => RustHost::open(),
+        });
+        let mut host = opened.map_err(|e| error::raise(py, &e))?;
+        if let Some(directory) = files {
+            host = host.files_in(directory);
+        }
+        if let Some(wait) = wait {
+            host = host.wait_at_most(wait);
+        }
+        let log = Log::of(&mut host);
+        Ok(Self { open: Mutex::new(Some(host)), log })
+    }
+
+    /// The directory below which the files for daemons are.
+    fn directory(&self, py: Python<'_>) -> PyResult<PathBuf> {
+        self.with(py, |host| Ok(host.directory().to_owned()))
+    }
+
+    /// What would change.
+    fn plan(&self, py: Python<'_>, spec: &Spec) -> PyResult<Plan> {
+        self.with(py, |host| host.plan(&spec.0).map(Plan))
+    }
+
+    /// Makes the host as the spec wants it; returns the report as JSON.
+    fn apply(&self, py: Python<'_>, spec: &Spec) -> PyResult<String> {
+        json(self.with(py, |host| host.apply(&spec.0))?)
+    }
+
+    /// Removes what the spec describes; returns the report as JSON.
+    fn remove(&self, py: Python<'_>, spec: &Spec) -> PyResult<String> {
+        json(self.with(py, |host| host.remove(&spec.0))?)
+    }
+
+    /// Removes everything that is guestnet's; returns the report as JSON.
+    fn remove_all(&self, py: Python<'_>) -> PyResult<String> {
+        json(self.with(py, RustHost::remove_all)?)
+    }
+
+    /// What guestnet has made, as JSON.
+    fn observe(&self, py: Python<'_>) -> PyResult<String> {
+        json(self.with(py, RustHost::observe)?)
+    }
+
+    /// Closes the descriptors. Idempotent.
+    fn close(&self, py: Python<'_>) {
+        py.detach(|| self.open.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
+    /// Whether it was closed.
+    fn is_closed(&self, py: Python<'_>) -> bool {
+        py.detach(|| self.open.lock().unwrap_or_else(PoisonError::into_inner).is_none())
+    }
+}
+
+impl Host {
+    /// Runs `work` on the host without Python's lock, then tells what was done.
+    fn with<T: Send>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(&mut RustHost) -> Result<T, Error> + Send,
+    ) -> PyResult<T> {
+        self.log.begin(py)?;
+        let done = py.detach(|| {
+            // A panic left the host's descriptors as they were, and what it knows is read anew in every call.
+            let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+            open.as_mut().map(work)
+        });
+        self.log.end(py)?;
+        match done {
+            Some(done) => done.map_err(|e| error::raise(py, &e)),
+            None => Err(error::closed(py)),
+        }
+    }
+}
+
+fn json(document: impl serde::Serialize) -> PyResult<String> {
+    serde_json::to_string(&document).map_err(|e| PyValueError::new_err(e.to_string()))
+}

@@ -1,0 +1,46 @@
+//! A spec that Rust has read.
+
+use guestnet::HostSpec;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use crate::error;
+
+/// A spec that was read from a document, its secrets included.
+#[pyclass(frozen, module = "guestnet._native")]
+pub(crate) struct Spec(pub(crate) HostSpec);
+
+#[pymethods]
+impl Spec {
+    /// Reads JSON; raises `SpecError` with every problem.
+    #[staticmethod]
+    fn from_json(py: Python<'_>, text: &str) -> PyResult<Self> {
+        py.detach(|| HostSpec::from_json(text)).map(Self).map_err(|e| error::raise(py, &e.into()))
+    }
+
+    /// Reads TOML; raises `SpecError` with every problem.
+    #[staticmethod]
+    fn from_toml(py: Python<'_>, text: &str) -> PyResult<Self> {
+        py.detach(|| HostSpec::from_toml(text)).map(Self).map_err(|e| error::raise(py, &e.into()))
+    }
+
+    /// The `ip`, `sysctl` and `nft` lines that it amounts to.
+    fn render(&self, py: Python<'_>) -> PyResult<String> {
+        let rendered = py.detach(|| self.0.objects().map(|objects| guestnet::render(&objects)));
+        rendered.map_err(|e| error::raise(py, &e.into()))
+    }
+}
+
+/// The JSON Schema of a spec, as JSON.
+#[pyfunction]
+pub(crate) fn schema() -> PyResult<String> {
+    serde_json::to_string(&HostSpec::schema()).map_err(|e| PyValueError::new_err(e.to_string()))
+}
+
+/// The JSON of a TOML document that [`Spec::from_toml`] has taken.
+#[pyfunction]
+pub(crate) fn toml_to_json(text: &str) -> PyResult<String> {
+    let value: serde_json::Value =
+        toml::from_str(text).map_err(|e| PyValueError::new_err(e.message().to_owned()))?;
+    serde_json::to_string(&value).map_err(|e| PyValueError::new_err(e.to_string()))
+}
