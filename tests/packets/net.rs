@@ -87,12 +87,14 @@ pub struct Net {
     pub parties: Vec<Party>,
     /// The MAC address of the host's side of each party's link.
     pub gateways: Vec<Mac>,
+    /// Whether the kernel knows connections here: those in bridges not every kernel does.
+    pub connections: bool,
     port: Cell<u16>,
 }
 
 impl Net {
     /// With the MAC addresses of the host's sides, by [`Who`].
-    pub fn new(placement: Placement, gateways: Vec<Mac>) -> Self {
+    pub fn new(placement: Placement, gateways: Vec<Mac>, connections: bool) -> Self {
         let bridged = placement != Placement::Routed;
         let party = |who: Who| {
             let n = who as u8 + 10;
@@ -117,7 +119,7 @@ impl Net {
                 delegated: Ipv6Addr::new(0x2001, 0xdb8, 0xaa00 | u16::from(n), 7, 0, 0, 0, 1),
             }
         };
-        Self { placement, parties: ALL.map(party).to_vec(), gateways, port: Cell::new(1024) }
+        Self { placement, parties: ALL.map(party).to_vec(), gateways, connections, port: Cell::new(1024) }
     }
 
     /// Whether the guests are ports of a bridge.

@@ -93,9 +93,6 @@ pub fn run(placement: Placement) -> Result<()> {
     );
     report(&wrong, "without a filter")?;
 
-    if !crate::world::has_a_filter() {
-        return Ok(());
-    }
     world.filter()?;
     // Frames are made anew: a connection of before would be known.
     let cases = corpus::cases(&world.net);

@@ -5,8 +5,9 @@ use std::net::IpAddr;
 
 use anyhow::{Context, Result, ensure};
 use guestnet::{Host, HostSpec};
+use guestnet_lab::craft::ipv6::solicited_node;
 use guestnet_lab::craft::mark::{self, Mark};
-use guestnet_lab::{Log, Mac, Netns, Port, Tap, sh, skip};
+use guestnet_lab::{Capability, Log, Mac, Netns, Port, Tap, has, sh, skip};
 use serde_json::{Value, json};
 
 use crate::net::{GUESTS, Net, Party, Placement, Who};
@@ -63,8 +64,12 @@ impl World {
         }
         let mut host = Host::open()?;
         // Names and addresses are known before the host's MAC addresses are.
-        let plain = Net::new(placement, vec![Mac([0; 6]); 6]);
-        host.apply(&spec(&plain, None)?)?;
+        let connections = !bridged || has(Capability::BridgeConntrack).is_ok();
+        if !connections {
+            eprintln!("connections are left out: this kernel knows none in bridges");
+        }
+        let plain = Net::new(placement, vec![Mac([0; 6]); 6], connections);
+        host.apply(&spec(&plain, false)?)?;
         let link_of = |who: Who| match (who, bridged) {
             (_, true) => "lan0".to_owned(),
             (Who::Outside, false) => "uplink".to_owned(),
@@ -73,7 +78,7 @@ impl World {
         };
         let gateways: Result<Vec<Mac>> =
             crate::net::ALL.iter().map(|who| Mac::of(&here, &link_of(*who))).collect();
-        let net = Net::new(placement, gateways?);
+        let net = Net::new(placement, gateways?, connections);
         for who in GUESTS.into_iter().chain([Who::Outside]) {
             let Party { mac, v4, v6, .. } = net.party(who);
             // Known for good, so that no spoofed frame makes the next one go astray.
@@ -82,7 +87,8 @@ impl World {
             }
         }
         // Groups of agents that hosts may have: DHCPv6 servers and MLDv2 routers.
-        for group in ["ff02::1:2", "ff02::16", "ff02::2"] {
+        let duplicates = solicited_node(net.party(Who::A).v6);
+        for group in ["ff02::1:2", "ff02::16", "ff02::2", &duplicates.to_string()] {
             here.ip(&format!("address add {group}/128 dev {} autojoin", link_of(Who::A)))?;
         }
         // Where the host takes a packet to be for itself, behind all filters.
@@ -105,11 +111,50 @@ impl World {
 
     /// Puts the filter in force.
     pub fn filter(&mut self) -> Result<()> {
-        let spec = spec(&self.net, Some(firewall()))?;
+        let mut spec = spec(&self.net, true)?;
+        let filter: guestnet_firewall::FirewallSpec = serde_json::from_value(self.firewall())?;
+        let mut problems = guestnet::Problems::new();
+        filter.check(&guestnet::core::Path::root(), &mut problems);
+        ensure!(problems.is_empty(), "{problems}");
+        for table in filter.lower() {
+            spec.objects.host.tables.insert(table);
+        }
         self.host.apply(&spec)?;
         let left = self.host.verify(&spec)?;
         ensure!(left.is_empty(), "after the apply:\n{left}");
         Ok(())
+    }
+
+    fn firewall(&self) -> Value {
+        let net = &self.net;
+        let guests = GUESTS.map(|who| {
+            let Party { mac, v4, v6, delegated, .. } = net.party(who);
+            let prefix = |address, length| ipnet::Ipv6Net::new_assert(address, length).trunc().to_string();
+            let own = prefix(v6, if net.is_bridged() { 128 } else { 64 });
+            let router = if net.is_bridged() {
+                net.party(Who::Host).v6
+            } else {
+                ipnet::Ipv6Net::new_assert(v6, 64)
+                    .network()
+                    .to_string()
+                    .parse::<std::net::Ipv6Addr>()
+                    .map(|a| std::net::Ipv6Addr::from(u128::from(a) + 1))
+                    .expect("x")
+            };
+            json!({
+                "name": tap(who), "mac": mac.to_string(), "bridged": net.is_bridged(),
+                "addresses": [format!("{v4}/32"), own, prefix(delegated, 56)],
+                "routers": ["192.0.2.1", router],
+                "access": access(who, net.connections),
+            })
+        });
+        json!({
+            "guests": guests,
+            "groups": [{ "name": "clients" }],
+            "guest_services": [{ "protocol": "udp", "ports": ["53"] }],
+            "host": { "services": [{ "protocol": "tcp", "ports": ["22"] }] },
+            "inner": if net.is_bridged() { json!(["lan0"]) } else { json!([]) },
+        })
     }
 
     /// `who` sends `frame`.
@@ -159,17 +204,12 @@ impl World {
     }
 }
 
-/// Whether this guestnet has a filter to be judged.
-pub fn has_a_filter() -> bool {
-    serde_json::to_string(&HostSpec::schema()).is_ok_and(|schema| schema.contains("\"firewall\""))
-}
-
 /// The name of a guest's tap.
 pub fn tap(guest: Who) -> String {
     format!("tap{}", format!("{guest:?}").to_lowercase())
 }
 
-fn spec(net: &Net, firewall: Option<Value>) -> Result<HostSpec> {
+fn spec(net: &Net, learning: bool) -> Result<HostSpec> {
     let guest = |who: Who| {
         let Party { mac, v4, v6, delegated, .. } = net.party(who);
         let prefix = |address, length| ipnet::Ipv6Net::new_assert(address, length).trunc().to_string();
@@ -180,14 +220,11 @@ fn spec(net: &Net, firewall: Option<Value>) -> Result<HostSpec> {
         if net.is_bridged() {
             interface["bridge"] = "lan0".into();
             // Without a filter a spoofed frame would lead the next ones astray. With it, it must not.
-            interface["port"] = json!({ "learning": firewall.is_some() });
+            interface["port"] = json!({ "learning": learning });
             interface["public_ipv6"] = prefix(v6, 128).into();
         } else {
             interface["gateway_ipv4"] = "192.0.2.1/24".into();
             interface["public_ipv6"] = prefix(v6, 64).into();
-        }
-        if firewall.is_some() {
-            interface["access"] = access(who);
         }
         json!({ "name": format!("{who:?}").to_lowercase(), "placement": "host", "interfaces": [interface] })
     };
@@ -197,20 +234,24 @@ fn spec(net: &Net, firewall: Option<Value>) -> Result<HostSpec> {
     } else {
         spec["uplink"] = "uplink".into();
     }
-    if let Some(firewall) = firewall {
-        spec["firewall"] = firewall;
-    }
     Ok(HostSpec::from_json(&spec.to_string())?)
 }
 
 /// What the guests may send and get.
-fn access(who: Who) -> Value {
+fn access(who: Who, connections: bool) -> Value {
     match who {
-        Who::A | Who::B => json!({ "ingress": [{}], "egress": [{}], "stateless": true }),
+        Who::A => json!({ "groups": ["clients"], "ingress": [{}], "egress": [{}], "stateless": true }),
+        Who::B => json!({ "ingress": [{}], "egress": [{}], "stateless": true }),
+        Who::D => json!({
+            "ingress": [
+                { "protocol": "tcp", "ports": ["80", "8000-8100", "8050-8200"] },
+                { "protocol": "udp", "ports": ["5353"], "groups": ["clients"] },
+                { "protocol": "udp", "ports": ["6000"], "prefixes": ["203.0.113.0/25", "203.0.113.0/24"] },
+                { "protocol": "icmp", "types": [13] },
+            ],
+            "egress": [{ "protocol": "udp", "ports": ["53"] }],
+            "stateless": !connections,
+        }),
         _ => json!({}),
     }
-}
-
-fn firewall() -> Value {
-    json!({})
 }

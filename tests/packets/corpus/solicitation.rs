@@ -76,9 +76,9 @@ fn to_one(net: &Net, place: Who) -> Case {
 /// Duplicate address detection (RFC 4862 section 5.4), with the nonce of RFC 7527.
 fn duplicate(net: &Net, place: Who) -> Case {
     let (own, other, router) = (net.party(A), net.party(B), net.party(Host));
-    // The group of the target, which nobody but its owner listens to: the host is asked in the group of all its nodes.
+    // In the group of its own address, whatever it asks for: that one the host listens to here.
     let claim = |target: Ipv6Addr, options: &[Vec<u8>]| {
-        let group = if place == Host { "ff02::1".parse().expect("a group") } else { solicited_node(target) };
+        let group = solicited_node(own.v6);
         let header = Ipv6::new(Ipv6Addr::UNSPECIFIED, group, ICMPV6).hops(255);
         let body = ndp::body(0, target, options);
         net.multicast6(A, &header.carrying(&icmpv6(header.source, group, SOLICITATION, 0, &body)))
