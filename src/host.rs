@@ -125,7 +125,9 @@ impl Host {
     /// When the spec is wrong (with all its problems) or the host cannot be read.
     pub fn plan(&mut self, spec: &HostSpec) -> Result<Plan, Error> {
         let wanted = spec.lower()?.objects;
-        Ok(self.plan_objects(&wanted)?.0)
+        let mut plan = self.plan_objects(&wanted)?.0;
+        plan.warnings = spec.warnings();
+        Ok(plan)
     }
 
     /// Whether the host is as `spec` wants it: the plan, which is empty if it is. The same as [`Self::plan`]; the name

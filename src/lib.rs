@@ -41,6 +41,7 @@ pub mod spec;
 
 pub use guestnet_core as core;
 pub use guestnet_dhcpconf as dhcpconf;
+pub use guestnet_firewall as firewall;
 pub use guestnet_nat as nat;
 pub use guestnet_ndp as ndp;
 pub use guestnet_nft as nft;
