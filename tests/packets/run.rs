@@ -149,6 +149,7 @@ fn without_a_filter(world: &World, cases: &[Case]) -> Result<Vec<String>> {
 fn with_the_filter(world: &World, cases: &[Case]) -> Result<Vec<String>> {
     let mut range = Range::new(world);
     range.settle(cases)?;
+    world.announce()?;
     let before = world.drops()?;
     let mut fired = Vec::new();
     for case in cases {

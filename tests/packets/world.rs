@@ -5,8 +5,11 @@ use std::net::IpAddr;
 
 use anyhow::{Context, Result, ensure};
 use guestnet::{Host, HostSpec};
+use guestnet_lab::craft::arp::Arp;
+use guestnet_lab::craft::ethernet;
 use guestnet_lab::craft::ipv6::solicited_node;
 use guestnet_lab::craft::mark::{self, Mark};
+use guestnet_lab::frame::ARP;
 use guestnet_lab::{Capability, Log, Mac, Netns, Port, Tap, has, sh, skip};
 use serde_json::{Value, json};
 
@@ -111,50 +114,21 @@ impl World {
 
     /// Puts the filter in force.
     pub fn filter(&mut self) -> Result<()> {
-        let mut spec = spec(&self.net, true)?;
-        let filter: guestnet_firewall::FirewallSpec = serde_json::from_value(self.firewall())?;
-        let mut problems = guestnet::Problems::new();
-        filter.check(&guestnet::core::Path::root(), &mut problems);
-        ensure!(problems.is_empty(), "{problems}");
-        for table in filter.lower() {
-            spec.objects.host.tables.insert(table);
-        }
+        let spec = spec(&self.net, true)?;
         self.host.apply(&spec)?;
         let left = self.host.verify(&spec)?;
         ensure!(left.is_empty(), "after the apply:\n{left}");
         Ok(())
     }
 
-    fn firewall(&self) -> Value {
-        let net = &self.net;
-        let guests = GUESTS.map(|who| {
-            let Party { mac, v4, v6, delegated, .. } = net.party(who);
-            let prefix = |address, length| ipnet::Ipv6Net::new_assert(address, length).trunc().to_string();
-            let own = prefix(v6, if net.is_bridged() { 128 } else { 64 });
-            let router = if net.is_bridged() {
-                net.party(Who::Host).v6
-            } else {
-                ipnet::Ipv6Net::new_assert(v6, 64)
-                    .network()
-                    .to_string()
-                    .parse::<std::net::Ipv6Addr>()
-                    .map(|a| std::net::Ipv6Addr::from(u128::from(a) + 1))
-                    .expect("x")
-            };
-            json!({
-                "name": tap(who), "mac": mac.to_string(), "bridged": net.is_bridged(),
-                "addresses": [format!("{v4}/32"), own, prefix(delegated, 56)],
-                "routers": ["192.0.2.1", router],
-                "access": access(who, net.connections),
-            })
-        });
-        json!({
-            "guests": guests,
-            "groups": [{ "name": "clients" }],
-            "guest_services": [{ "protocol": "udp", "ports": ["53"] }],
-            "host": { "services": [{ "protocol": "tcp", "ports": ["22"] }] },
-            "inner": if net.is_bridged() { json!(["lan0"]) } else { json!([]) },
-        })
+    /// Everybody announces its address, so that a bridge knows who is where.
+    pub fn announce(&self) -> Result<()> {
+        for who in GUESTS.into_iter().chain([Who::Outside]) {
+            let Party { mac, v4, .. } = self.net.party(who);
+            let announcement = Arp::request(mac, v4, v4).bytes();
+            self.send(who, &ethernet::frame(Mac::BROADCAST, mac, ARP, &announcement))?;
+        }
+        Ok(())
     }
 
     /// `who` sends `frame`.
@@ -209,7 +183,7 @@ pub fn tap(guest: Who) -> String {
     format!("tap{}", format!("{guest:?}").to_lowercase())
 }
 
-fn spec(net: &Net, learning: bool) -> Result<HostSpec> {
+fn spec(net: &Net, filtered: bool) -> Result<HostSpec> {
     let guest = |who: Who| {
         let Party { mac, v4, v6, delegated, .. } = net.party(who);
         let prefix = |address, length| ipnet::Ipv6Net::new_assert(address, length).trunc().to_string();
@@ -220,11 +194,14 @@ fn spec(net: &Net, learning: bool) -> Result<HostSpec> {
         if net.is_bridged() {
             interface["bridge"] = "lan0".into();
             // Without a filter a spoofed frame would lead the next ones astray. With it, it must not.
-            interface["port"] = json!({ "learning": learning });
+            interface["port"] = json!({ "learning": filtered });
             interface["public_ipv6"] = prefix(v6, 128).into();
         } else {
             interface["gateway_ipv4"] = "192.0.2.1/24".into();
             interface["public_ipv6"] = prefix(v6, 64).into();
+        }
+        if filtered {
+            interface["access"] = access(who, net.connections);
         }
         json!({ "name": format!("{who:?}").to_lowercase(), "placement": "host", "interfaces": [interface] })
     };
@@ -233,6 +210,13 @@ fn spec(net: &Net, learning: bool) -> Result<HostSpec> {
         spec["bridges"] = json!([{ "name": "lan0", "existing": true }]);
     } else {
         spec["uplink"] = "uplink".into();
+    }
+    if filtered {
+        spec["firewall"] = json!({
+            "groups": [{ "name": "clients" }],
+            "guest_services": [{ "protocol": "udp", "ports": ["53"] }],
+            "host": { "services": [{ "protocol": "tcp", "ports": ["22"] }] },
+        });
     }
     Ok(HostSpec::from_json(&spec.to_string())?)
 }
@@ -252,6 +236,6 @@ fn access(who: Who, connections: bool) -> Value {
             "egress": [{ "protocol": "udp", "ports": ["53"] }],
             "stateless": !connections,
         }),
-        _ => json!({}),
+        _ => json!({ "stateless": !connections }),
     }
 }

@@ -74,6 +74,10 @@ fn between(net: &Net, from: Who, to: Who) -> Case {
         wrong.extend([(144, 0), (145, 0), (146, 0), (147, 0)]);
         wrong.retain(|(kind, _)| ![3, 4].contains(kind));
     }
+    if net.is_bridged() && from == Outside {
+        // The routers of a segment say them (6.5).
+        wrong.retain(|(kind, _)| ![130, 134].contains(kind));
+    }
     for (kind, code) in wrong {
         let paragraph = if from == C && kind >= 128 { "4.3" } else { "5.3" };
         case = case.but(
