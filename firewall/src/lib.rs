@@ -19,6 +19,7 @@
 
 mod access;
 mod check;
+mod drops;
 mod guests;
 mod lower;
 mod paragraph;
@@ -29,6 +30,7 @@ mod words;
 
 pub use access::{Access, Entry, Group, GroupName, PortRange, Tier, Transport};
 pub use check::{check_ethertypes};
+pub use drops::{Drops, drops};
 pub use lower::TABLE;
 pub use paragraph::Paragraph;
 pub use spec::{FirewallSpec, Guard, GuestLink, HostAccess, LogDrops, TunnelEnds};
