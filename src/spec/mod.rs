@@ -14,8 +14,8 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use bridge::Bridge;
-pub use firewall::Firewall;
 pub(crate) use check::reqids;
+pub use firewall::Firewall;
 pub use guest::{Guest, GuestName, Interface, InterfaceKind, Placement, Serve, Transit};
 
 use crate::objects::Objects;

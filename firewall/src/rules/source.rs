@@ -59,10 +59,14 @@ fn ipv4(guests: &Guests<'_>) -> Chain {
     chain(ENTRY_IPV4, rules)
 }
 
-/// BOOTP: the operation is the first byte behind the UDP header, the hardware address the 29th.
+/// BOOTP: behind the UDP header come the operation, 1 for a request; the kind of hardware and the length of its
+/// addresses, 1 and 6 for Ethernet; and as the 29th byte the address.
 fn dhcp(guests: &Guests<'_>) -> Chain {
-    let request =
-        || [th::sport().eq(DHCP_CLIENT), transport(8, 1).eq(1_u8), is_its_mac(transport_mac(8 + 28))];
+    let request = || {
+        let ethernet = transport(9, 2).eq(0x0106_u16);
+        let client = is_its_mac(transport_mac(8 + 28));
+        [th::sport().eq(DHCP_CLIENT), transport(8, 1).eq(1_u8), ethernet, client]
+    };
     let discover = [ip::saddr().eq(Ipv4Addr::UNSPECIFIED), ip::daddr().eq(Ipv4Addr::BROADCAST)];
     let renewals = guests.is_its_address(Ip::V4, &ip::saddr()).into_iter();
     let renewals = renewals.map(|source| pass(P::DHCP_CLIENT, request().into_iter().chain([source])));
