@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::guests::members;
 use crate::rules::icmp::{TRANSIT, TRANSIT_IPV4, TRANSIT_UP_TO};
-use crate::rules::{input, list};
+use crate::rules::{bridge, input, list};
 use crate::shape::Direction;
 use crate::{Entry, FirewallSpec, GuestLink, Paragraph, Transport};
 
@@ -68,7 +68,7 @@ impl Packet {
     /// Whether it is a message that a guest may send on its link only.
     fn of_the_link(&self) -> bool {
         let kind = self.icmp.filter(|_| self.protocol == Some(Transport::ICMPV6)).map(|(kind, _)| kind);
-        kind.is_some_and(|kind| input::FROM_GUESTS.contains(&kind))
+        kind.is_some_and(|kind| bridge::LINK.contains(&kind))
     }
 
     fn is_udp(&self, port: u16) -> bool {
