@@ -130,8 +130,12 @@ impl FirewallSpec {
         let nets = |group: &str| members.get(group).cloned().unwrap_or_default();
         let fits = |(_, entry): &(usize, &Entry)| entry.fits(packet, packet.source, nets);
         if from.is_some() {
-            if let Some(paragraph) = packet.in_transit() {
-                return Decision::pass(paragraph, paragraph.title());
+            let icmpv6 = packet.icmp.filter(|_| packet.protocol == Some(Transport::ICMPV6));
+            if icmpv6.is_some_and(|(kind, _)| input::FROM_ANYWHERE.contains(&kind)) {
+                return Decision::pass(Paragraph::HOST_FROM_GUEST, "ICMPv6 that a host has to take");
+            }
+            if icmpv6.is_none() && packet.in_transit().is_some() {
+                return Decision::pass(Paragraph::ICMPV4, Paragraph::ICMPV4.title());
             }
             if packet.of_the_link() {
                 return Decision::pass(Paragraph::HOST_FROM_GUEST, "if it is as 4.4 to 4.7 want it");

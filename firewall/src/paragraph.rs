@@ -58,6 +58,7 @@ paragraphs! {
     LIST = 6, 1, "the access lists";
     STATE = 6, 2, "connections";
     BRIDGE = 6, 5, "neighbours on a bridge";
+    FLOODED = 6, 7, "what a bridge floods is for its owner";
     HOST_FROM_GUEST = 7, 1, "the host, from guests";
     HOST = 7, 2, "the host";
     HOST_ICMPV6 = 7, 3, "ICMPv6 to the host (RFC 4890 4.4)";

@@ -16,7 +16,8 @@ pub struct Shot {
 /// What has to be dropped.
 #[derive(Clone, Debug)]
 pub struct Drop {
-    /// The paragraph of the contract that does it.
+    /// The paragraph of the contract that does it; several, where several forbid it and the contract does not say which
+    /// of them comes first.
     pub paragraph: &'static str,
     /// How it differs from its twin.
     pub detail: String,

@@ -14,6 +14,9 @@ use crate::world::World;
 /// How long the lab may take for what has to come out.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Instead of a paragraph: the kernel keeps fragments to itself until it has all of a packet, where connections are known.
+const UNFINISHED: &str = "unfinished";
+
 /// Sends everything and remembers what came out.
 struct Range<'a> {
     world: &'a World,
@@ -96,7 +99,7 @@ pub fn run(placement: Placement) -> Result<()> {
     world.filter()?;
     // Frames are made anew: a connection of before would be known.
     let cases = corpus::cases(&world.net);
-    let wrong = with_the_filter(&world, &cases)?;
+    let wrong = with_the_filter(&mut world, &cases)?;
     println!(
         "{placement:?}, with the filter: {} frames and {twins} twins, {} wrong",
         cases.len(),
@@ -145,43 +148,52 @@ fn without_a_filter(world: &World, cases: &[Case]) -> Result<Vec<String>> {
     Ok(wrong)
 }
 
-/// What has to pass comes out, and of the twins nothing, anywhere.
-fn with_the_filter(world: &World, cases: &[Case]) -> Result<Vec<String>> {
-    let mut range = Range::new(world);
-    range.settle(cases)?;
+/// What has to pass comes out, and of the twins nothing, anywhere; and the paragraph that dropped each has counted it.
+fn with_the_filter(world: &mut World, cases: &[Case]) -> Result<Vec<String>> {
+    Range::new(world).settle(cases)?;
     world.announce()?;
-    let before = world.drops()?;
-    let mut fired = Vec::new();
+    let mut seen = BTreeSet::new();
+    let (mut number, mut counts, mut fired) = (0, world.drops()?, Vec::new());
     for case in cases {
-        fired.push((case, range.fire(&case.good)?, None));
-        for twin in &case.drops {
-            fired.push((case, range.fire(&twin.shot)?, Some(twin)));
+        for twin in std::iter::once(None).chain(case.drops.iter().map(Some)) {
+            let mut range = Range { world, seen, number };
+            let shot = twin.map_or(&case.good, |twin| &twin.shot);
+            let mark = range.fire(shot)?;
+            (seen, number) = (range.seen, range.number);
+            let now = world.drops()?;
+            let rose = now.iter().filter(|(paragraph, count)| counts.get(*paragraph) != Some(count));
+            let rose: Vec<String> = rose.map(|(paragraph, _)| paragraph.clone()).collect();
+            fired.push((case, twin, mark, rose));
+            counts = now;
         }
     }
+    let mut range = Range { world, seen, number };
     range.settle(cases)?;
     let mut wrong = Vec::new();
-    for (case, number, twin) in fired {
-        match twin {
-            None => {
-                let came_out = range.places(&case.good, number);
-                if !came_out.contains(&case.to) {
-                    wrong.push(format!("{}: {}: should pass, and does not", case.paragraph, case.name));
-                }
-                for place in case.never.iter().filter(|place| came_out.contains(place)) {
-                    wrong.push(format!("{}: {}: came out at {place}", case.paragraph, case.name));
-                }
+    for (case, twin, mark, rose) in fired {
+        let name = &case.name;
+        let Some(twin) = twin else {
+            let came_out = range.places(&case.good, mark);
+            if !came_out.contains(&case.to) {
+                wrong.push(format!("{}: {name}: should pass, and was dropped by {rose:?}", case.paragraph));
             }
-            Some(twin) => {
-                let came_out = range.places(&twin.shot, number);
-                if !came_out.is_empty() {
-                    wrong.push(format!(
-                        "{}: {} but {}: should be dropped, and came out at {came_out:?}",
-                        twin.paragraph, case.name, twin.detail
-                    ));
-                }
+            for place in case.never.iter().filter(|place| came_out.contains(place)) {
+                wrong.push(format!("{}: {name}: came out at {place}", case.paragraph));
             }
+            continue;
+        };
+        let (paragraph, detail) = (twin.paragraph, &twin.detail);
+        let came_out = range.places(&twin.shot, mark);
+        if !came_out.is_empty() {
+            wrong.push(format!(
+                "{paragraph}: {name} but {detail}: should be dropped, and came out at {came_out:?}"
+            ));
+            continue;
+        }
+        let excused = twin.unseen.is_some() || rose.is_empty() && paragraph.contains(UNFINISHED);
+        if !excused && !rose.iter().any(|rose| paragraph.split(' ').any(|one| one == rose)) {
+            wrong.push(format!("{paragraph}: {name} but {detail}: was dropped by {rose:?}"));
         }
     }
-    let _ = before;
     Ok(wrong)
 }

@@ -1,9 +1,11 @@
 //! The lab: a host with four guests, who are open taps, and an outside, which is a packet socket. None of them answers,
 //! so that what comes out is what was sent.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
+use guestnet::core::Namespace;
 use guestnet::{Host, HostSpec};
 use guestnet_lab::craft::arp::Arp;
 use guestnet_lab::craft::ethernet;
@@ -22,11 +24,11 @@ pub struct World {
     /// Who is there.
     pub net: Net,
     host: Host,
-    here: Netns,
     _outside: Netns,
     taps: Vec<Tap>,
     port: Port,
     log: Log,
+    namespace: Namespace,
 }
 
 impl World {
@@ -108,7 +110,7 @@ impl World {
         let taps = GUESTS.iter().map(|who| Tap::open(&here, &tap(*who))).collect::<Result<_>>()?;
         let port = Port::open(&outside, "isp")?;
         let log = Log::listen(&here, GROUP)?;
-        let world = Self { net, host, here, _outside: outside, taps, port, log };
+        let world = Self { net, host, _outside: outside, taps, port, log, namespace: Namespace::current()? };
         Ok(world)
     }
 
@@ -118,6 +120,9 @@ impl World {
         self.host.apply(&spec)?;
         let left = self.host.verify(&spec)?;
         ensure!(left.is_empty(), "after the apply:\n{left}");
+        if self.net.is_bridged() {
+            sh("bridge link set dev uplink learning on")?;
+        }
         Ok(())
     }
 
@@ -158,21 +163,10 @@ impl World {
     }
 
     /// How many packets each paragraph has dropped so far, as the rules count them.
-    pub fn drops(&self) -> Result<std::collections::BTreeMap<String, u64>> {
-        let mut counts = std::collections::BTreeMap::new();
-        let listed = guestnet_lab::output(self.here.command("nft").args(["list", "ruleset"]))?;
-        let mut chain = None;
-        for line in listed.lines().map(str::trim) {
-            if let Some(name) = line.strip_prefix("chain ") {
-                chain = name
-                    .strip_prefix("drop_")
-                    .and_then(|name| name.split(' ').next())
-                    .map(|p| p.replace('_', "."));
-            }
-            let count = line.split_once("counter packets ").and_then(|(_, rest)| rest.split(' ').next());
-            if let (Some(chain), Some(count)) = (&chain, count) {
-                *counts.entry(chain.clone()).or_default() += count.parse::<u64>().context("a count")?;
-            }
+    pub fn drops(&mut self) -> Result<BTreeMap<String, u64>> {
+        let mut counts = BTreeMap::new();
+        for drop in guestnet::firewall::drops(&mut self.namespace)? {
+            *counts.entry(drop.paragraph.to_string()).or_default() += drop.packets;
         }
         Ok(counts)
     }

@@ -1,7 +1,8 @@
 //! Frames of guests that are ports of bridges.
 
+use guestnet_nft::expr::PayloadBase;
 use guestnet_nft::{
-    Chain, DataType, Element, Family, Hook, Rule, Set, Statement, ether, icmpv6, meta, th,
+    Chain, DataType, Element, Family, Hook, Rule, Set, Statement, ether, icmpv6, meta, raw, th,
 };
 
 use super::discovery::{
@@ -92,6 +93,14 @@ fn is_other() -> [Statement; 2] {
     [ethertype().ne(IPV4), ethertype().ne(IPV6)]
 }
 
+/// Drops what the bridge floods to a guest and is for somebody else.
+fn flooded() -> Rule {
+    // The lowest bit of the first byte tells groups.
+    let to_one = raw(PayloadBase::Link, 0, 1).masked(1_u8).eq(0_u8);
+    let to_another = meta::oifname().then(ether::daddr()).not_in(name("macs"));
+    deny(P::FLOODED, [to_guest(), to_one, to_another])
+}
+
 /// What needs no entry between neighbours.
 fn neighbours() -> Chain {
     chain(
@@ -118,6 +127,7 @@ fn forward() -> Chain {
         .policy_drop()
         .rule(pass(P::DENY, [inet::is_trusted()]).comment("1.1 between trusted links"))
         .rule(deny(P::DENY, [not_from_guest(), to_others()]))
+        .rule(flooded())
         .rule(rule(P::BRIDGE, [jump("neighbours")]));
     for rule in of_routers(|| vec![not_from_guest()]) {
         forward = forward.rule(rule);
@@ -154,6 +164,7 @@ fn input(served: &List, words: Words) -> Chain {
 fn output() -> Chain {
     let mut output = Chain::base(name("output"), Hook::Output, 0)
         .rule(pass(P::LIST, [meta::oifname().not_in(name("guests"))]).comment("not to a guest"))
+        .rule(flooded())
         .rule(rule(P::BRIDGE, [jump("neighbours")]));
     for rule in of_routers(Vec::new) {
         output = output.rule(rule);

@@ -38,14 +38,14 @@ fn answer(net: &Net, place: Who) -> Case {
             .but("4.5", "for another guest", for_target(other.v6))
             .but("4.5", "for another guest's link-local address", for_target(other.local()))
             .but("4.5", "for what is routed to another guest", for_target(other.delegated))
-            .but("3.3", "for its router", for_target(router.v6))
+            .but("3.3 4.5", "for its router", for_target(router.v6))
             .but("4.5", "for its router's link-local address", for_target(router.local()))
             .but("4.5", "for someone outside", for_target(net.party(Outside).v6))
             .but("4.5", "for nobody", for_target(Ipv6Addr::UNSPECIFIED))
             .but("4.5", "for a group", for_target("ff02::1".parse().expect("a group")))
             .but("3.2", "in the name of another guest", say(other.v6, own.v6, from_ref(&mac)))
             .but(
-                "3.2",
+                "3.2 4.5",
                 "in the name of another guest, for that one",
                 say(other.v6, other.v6, from_ref(&mac)),
             );
@@ -74,7 +74,7 @@ fn announcement(net: &Net, place: Who) -> Case {
         say(own.v6, &[target_mac(own.mac)]),
     )
     .but("4.5", "another guest's", say(other.v6, &[target_mac(own.mac)]))
-    .but("3.3", "its router's", say(router.v6, &[target_mac(own.mac)]))
+    .but("3.3 4.5", "its router's", say(router.v6, &[target_mac(own.mac)]))
     .but("4.5", "its router's link-local one", say(router.local(), &[target_mac(own.mac)]))
     .but("4.5", "with another guest's MAC address", say(own.v6, &[target_mac(other.mac)]))
     .but("4.5", "another guest's, with that one's MAC address", say(other.v6, &[target_mac(other.mac)]))

@@ -22,11 +22,11 @@ pub fn cases(net: &Net) -> Vec<Case> {
             };
             cases.push(
                 Case::of("7.1", format!("{guest} asks the host for names, IPv4: {is_ipv4}"), Host, udp(53))
-                    .but_shot("7.1", "for the time", udp(123))
-                    .but_shot("7.1", "for another name", udp(5353))
-                    .but_shot("7.1", "for a shell", tcp(22, SYN))
-                    .but_shot("7.1", "for names by TCP", tcp(53, SYN))
-                    .but_shot("7.1", "in a connection that nobody has begun", tcp(22, ACK)),
+                    .but_shot("7.1 6.1", "for the time", udp(123))
+                    .but_shot("7.1 6.1", "for another name", udp(5353))
+                    .but_shot("7.1 6.1", "for a shell", tcp(22, SYN))
+                    .but_shot("7.1 6.1", "for names by TCP", tcp(53, SYN))
+                    .but_shot("7.1 6.1", "in a connection that nobody has begun", tcp(22, ACK)),
             );
         }
         let tcp = |port, flags| {

@@ -79,7 +79,7 @@ fn between(net: &Net, from: Who, to: Who) -> Case {
         wrong.retain(|(kind, _)| ![130, 134].contains(kind));
     }
     for (kind, code) in wrong {
-        let paragraph = if from == C && kind >= 128 { "4.3" } else { "5.3" };
+        let paragraph = if from == C && kind >= 128 { "4.3 6.1 6.2 7.1" } else { "5.3 6.1 6.2 7.1" };
         case = case.but(
             paragraph,
             format!("sends ICMPv6 type {kind} code {code}"),

@@ -26,7 +26,7 @@ fn strangers(net: &Net, place: Who) -> Vec<(&'static str, &'static str, Ipv4Addr
     vec![
         ("3.1", "from another guest", net.party(B).v4, false),
         ("3.1", "from a guest without access", net.party(C).v4, false),
-        ("3.1", "from its router", net.party(Host).v4, false),
+        ("3.1 3.3", "from its router", net.party(Host).v4, false),
         ("3.1", "from someone outside", net.party(Outside).v4, false),
         ("3.1", "from its neighbour in number", at(192, 0, 2, net.party(A).v4.octets()[3] ^ 1), false),
         ("3.1", "from its network", at(192, 0, 2, 0), false),
@@ -35,7 +35,7 @@ fn strangers(net: &Net, place: Who) -> Vec<(&'static str, &'static str, Ipv4Addr
         ("3.1", "from its link", at(169, 254, 7, 7), false),
         ("3.1", "from a private address", at(10, 0, 0, 1), false),
         ("3.1", "from the reserved range", at(240, 0, 0, 1), false),
-        ("3.4", "from nobody", at(0, 0, 0, 0), routed),
+        ("3.4 3.1", "from nobody", at(0, 0, 0, 0), routed),
         ("3.1", "from the network 0", at(0, 0, 0, 1), false),
         ("3.1", "from a group", at(224, 0, 0, 1), routed),
         ("3.1", "from everybody", at(255, 255, 255, 255), routed),
@@ -82,6 +82,6 @@ fn fragments(net: &Net, place: Who) -> Case {
     Case::of("3.1", format!("UDP in fragments to {place}"), place, shot(parts(own, 32)))
         .but_shot("3.1", "from another guest", shot(parts(other, 32)))
         .but_shot("3.1", "from another guest, cut behind the ports", shot(parts(other, 8)))
-        .but_shot("3.1", "the second half of another guest's", shot(parts(other, 32).split_off(1)))
+        .but_shot("3.1 unfinished", "the second half of another guest's", shot(parts(other, 32).split_off(1)))
         .unseen_if(place == Host, "the host puts fragments together before it looks")
 }

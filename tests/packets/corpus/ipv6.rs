@@ -51,14 +51,14 @@ fn plain(net: &Net, place: Who) -> Case {
     let strangers = [
         ("3.2", "from another guest", Some(net.party(B).v6), false),
         ("3.2", "from what is routed to another guest", Some(net.party(B).delegated), false),
-        ("3.3", "from its router", Some(net.party(Host).v6), false),
+        ("3.3 3.2", "from its router", Some(net.party(Host).v6), false),
         ("3.2", "from someone outside", Some(net.party(Outside).v6), false),
         ("3.2", "from the prefix beside its own", Some(near), false),
         ("3.2", "from the address beside its own", last(Ipv6Addr::from(u128::from(own) ^ 1)), false),
         ("3.2", "from a private address", "fd00::1".parse().ok(), false),
         ("3.2", "from its IPv4 address in disguise", Some(net.party(A).v4.to_ipv6_mapped()), false),
         ("3.2", "from itself", Some(Ipv6Addr::LOCALHOST), routed),
-        ("3.4", "from nobody", Some(Ipv6Addr::UNSPECIFIED), routed && place != Host),
+        ("3.4 3.2", "from nobody", Some(Ipv6Addr::UNSPECIFIED), routed && place != Host),
         ("3.2", "from a group", "ff02::1".parse().ok(), routed),
         ("3.2", "from a wide group", "ff0e::1".parse().ok(), routed),
     ];
@@ -136,7 +136,7 @@ fn fragments(net: &Net, place: Who) -> Case {
     let (own, other) = (net.party(A).v6, net.party(B).v6);
     Case::of("3.2", format!("UDP in fragments to {place}"), place, shot(parts(own, 32)))
         .but_shot("3.2", "from another guest", shot(parts(other, 32)))
-        .but_shot("3.2", "the second half of another guest's", shot(parts(other, 32).split_off(1)))
+        .but_shot("3.2 unfinished", "the second half of another guest's", shot(parts(other, 32).split_off(1)))
 }
 
 /// Type 0 sends a packet back and forth (RFC 5095); segment routing (type 4) is no business of ours.

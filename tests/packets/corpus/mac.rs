@@ -1,7 +1,7 @@
 //! Ethernet sources: 2.1.
 
 use guestnet_lab::Mac;
-use guestnet_lab::craft::ethernet::from;
+use guestnet_lab::craft::ethernet::{from, to};
 
 use crate::case::Case;
 use crate::net::Net;
@@ -38,5 +38,21 @@ pub fn cases(net: &Net) -> Vec<Case> {
             cases.push(case);
         }
     }
+    if net.is_bridged() {
+        cases.extend(flooded(net));
+    }
     cases
+}
+
+/// What is for nobody that a bridge knows goes out of all its ports.
+fn flooded(net: &Net) -> [Case; 2] {
+    let to = |who: Who, mac| to(&net.udp4(who, A, 53), mac);
+    let nobody = Mac([2, 0, 0x5e, 0, 0x53, 0xee]);
+    [
+        Case::new("6.7", "what is for A's MAC address", Outside, A, to(Outside, net.party(A).mac))
+            .never_at(&[B, C, D])
+            .but("6.7", "for a MAC address that nobody has", to(Outside, nobody)),
+        Case::new("6.7", "what a guest sends to nobody goes outward", B, Outside, to(B, nobody))
+            .never_at(&[A, C, D]),
+    ]
 }

@@ -63,21 +63,21 @@ fn solicitation(net: &Net, place: Who) -> Case {
                 )
             })
             .but("4.3", "but says that it is one", advertisement(own.local(), &same, from_ref(&mac)))
-            .but("3.2", "but says that it is another", advertisement(router.local(), &same, &[]))
+            .but("3.2 4.3", "but says that it is another", advertisement(router.local(), &same, &[]))
             .but("4.3", "but says so without an option", advertisement(own.local(), &same, &[]))
             .but("4.3", "but says so from afar", advertisement(own.local(), &|header| header.hops(64), &[]))
             .but(
-                "4.1",
+                "4.1 4.3",
                 "but says so behind hop-by-hop options",
                 advertisement(own.local(), &|header| header.with(HOP_BY_HOP, &PADDING), &[]),
             )
             .but(
-                "4.1",
+                "4.1 4.3",
                 "but says so behind destination options",
                 advertisement(own.local(), &|header| header.with(DESTINATION, &PADDING), &[]),
             )
             .but(
-                "4.1",
+                "4.1 4.3",
                 "but says so in a fragment",
                 advertisement(own.local(), &|header| header.fragment(0, false), &[]),
             );
@@ -119,7 +119,7 @@ fn from_nobody(net: &Net, place: Who) -> Case {
         place,
         ask(&[]),
     )
-    .but("4.6", "with its MAC address, as nobody may", ask(&[source_mac(net.party(A).mac)]))
+    .but("4.6 3.2", "with its MAC address, as nobody may", ask(&[source_mac(net.party(A).mac)]))
     .but("4.6", "with another guest's MAC address", ask(&[source_mac(net.party(B).mac)]))
 }
 

@@ -38,11 +38,15 @@ fn question(net: &Net, place: Who) -> Case {
         Case::new("4.4", format!("asks for {place}, with its MAC address"), A, place, with(from_ref(&mac)))
             .but("3.2", "in the name of another guest", ask(net, other.v6, target, from_ref(&mac)))
             .but(
-                "3.2",
+                "3.2 4.4",
                 "in the name of another guest, with that one's MAC address",
                 ask(net, other.v6, target, &[source_mac(other.mac)]),
             )
-            .but("3.3", "in the name of its router", ask(net, net.party(Host).v6, target, from_ref(&mac)));
+            .but(
+                "3.3 3.2",
+                "in the name of its router",
+                ask(net, net.party(Host).v6, target, from_ref(&mac)),
+            );
     let case = layout::macs(net, case, "4.4", &mac, source_mac, &with);
     let case = case
         .but("4.4", "with the target's MAC address", with(&[target_mac(own.mac)]))
@@ -56,7 +60,7 @@ fn without_option(net: &Net, place: Who) -> Case {
     let local = |source| ask(net, source, target, &[]);
     Case::new("4.4", format!("asks for {place} from its link-local address"), A, place, local(own.local()))
         .but("3.2", "in the name of another guest", local(other.local()))
-        .but("3.2", "in the name of its router", local(net.party(Host).local()))
+        .but("3.3 3.2", "in the name of its router", local(net.party(Host).local()))
 }
 
 /// Whether a neighbour is still there is asked of itself (RFC 4861 section 7.3).
@@ -86,7 +90,7 @@ fn duplicate(net: &Net, place: Who) -> Case {
     Case::new("4.4", format!("claims its address before {place}"), A, place, claim(own.v6, &[]))
         .but("4.4", "another guest's", claim(other.v6, &[]))
         .but("4.4", "another guest's link-local one", claim(other.local(), &[]))
-        .but("3.3", "its router's", claim(router.v6, &[]))
+        .but("3.3 4.4", "its router's", claim(router.v6, &[]))
         .but("4.4", "its router's link-local one", claim(router.local(), &[]))
         .but("4.4", "someone's outside", claim(net.party(Outside).v6, &[]))
         .but("4.4", "with its MAC address, as nobody may", claim(own.v6, &[source_mac(own.mac)]))
