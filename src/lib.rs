@@ -30,6 +30,7 @@
 //! Options travel beside the spec (on [`Host`]), never in it: two equal specs always mean the same host.
 
 mod apply;
+pub mod doctor;
 pub mod document;
 mod drops;
 mod explain;
@@ -37,6 +38,7 @@ mod host;
 mod lower;
 mod objects;
 mod observe;
+mod part;
 mod plan;
 mod render;
 mod report;
@@ -50,10 +52,10 @@ pub use guestnet_ndp as ndp;
 pub use guestnet_nft as nft;
 pub use guestnet_xfrm as xfrm;
 
-pub use guestnet_core::{Act, Deed, Problem, Problems};
-pub use guestnet_xfrm::{SecretName, Secrets};
 pub use drops::{HostDrops, NamespaceDrops};
 pub use explain::{Explanation, Step};
+pub use guestnet_core::{Act, Deed, Problem, Problems};
+pub use guestnet_xfrm::{SecretName, Secrets};
 pub use host::{DIRECTORY, Host};
 pub use objects::{NamespaceObjects, Objects};
 pub use plan::{Plan, PlannedChange};

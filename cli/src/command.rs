@@ -3,6 +3,7 @@
 //! A new one is a file in this folder, its `mod` line, and its line in `commands!`.
 
 mod apply;
+mod doctor;
 mod explain;
 mod plan;
 mod remove;
@@ -46,4 +47,5 @@ commands! {
     schema::Schema,
     render::Render,
     explain::Explain,
+    doctor::Doctor,
 }
