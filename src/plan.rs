@@ -1,11 +1,12 @@
 //! A plan: the changes that make the host as the spec wants it, to be read before it is applied.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use guestnet_core::diff::{Conflict, diff};
 use guestnet_core::{Change, File, Netns, NetnsName, Object, Observed, Set};
 
-use crate::objects::{ObjectChange, Objects, changes};
+use crate::objects::{NamespaceObjects, ObjectChange, Objects, changes};
 use crate::observe::Observation;
 
 /// A namespace as an object: that it is there is all there is to it.
@@ -27,12 +28,13 @@ impl fmt::Display for NamedNamespace {
 }
 
 /// What makes the host as it shall be. `Display` prints a line for each change: `+` is made, `~` is changed, `-` is
-/// removed; `!` is somebody else's and in the way, `=` is left although it is ours.
+/// removed; `!` is somebody else's and in the way, `=` is left although it is ours; `?` is a warning: it may be meant.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
     pub(crate) changes: Vec<PlannedChange>,
     pub(crate) conflicts: Vec<(Netns, Conflict)>,
     pub(crate) left: Vec<String>,
+    pub(crate) warnings: Vec<String>,
 }
 
 /// One line of a plan.
@@ -131,6 +133,11 @@ impl Plan {
         self.conflicts.iter().map(line).collect()
     }
 
+    /// What of the spec may be meant, and is worth a second look.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
     /// What `wanted` comes to on a host that has nothing yet. Asks no kernel, so it is the same on every machine.
     pub fn from_nothing(wanted: &Objects) -> Self {
         Self::between(wanted, &Observation::default())
@@ -146,19 +153,23 @@ impl Plan {
             Change::Delete(gone) => !plan.keeps(gone, found),
             _ => true,
         });
-        let goes = |name: &NetnsName| {
-            of_namespaces.iter().any(|c| matches!(c, Change::Delete(NamedNamespace(gone)) if gone == name))
+        let deleted = |change: &Change<NamedNamespace>| match change {
+            Change::Delete(gone) => Some(gone.0.clone()),
+            _ => None,
         };
+        let gone: BTreeSet<NetnsName> = of_namespaces.iter().filter_map(deleted).collect();
         for change in &of_namespaces {
             let netns = Netns::Named(change.key());
             plan.changes.push(PlannedChange { netns, what: What::Namespace(change.clone()) });
         }
+        let empty = NamespaceObjects::default();
         for netns in found.everywhere(wanted) {
             // With a namespace goes all that is in it.
-            if matches!(&netns, Netns::Named(name) if goes(name)) {
+            if matches!(&netns, Netns::Named(name) if gone.contains(name)) {
                 continue;
             }
-            let (changes, conflicts) = changes(&found.wanted_in(&netns, wanted), &found.in_namespace(&netns));
+            let (changes, conflicts) =
+                changes(wanted.of(&netns).unwrap_or(&empty), found.in_namespace(&netns));
             plan.changes.extend(
                 changes.into_iter().map(|c| PlannedChange { netns: netns.clone(), what: What::Object(c) }),
             );
@@ -194,6 +205,9 @@ impl fmt::Display for Plan {
         }
         for left in &self.left {
             writeln!(f, "= {left}")?;
+        }
+        for warning in &self.warnings {
+            writeln!(f, "? {warning}")?;
         }
         let count = |sign| self.changes.iter().filter(|c| c.sign() == sign).count();
         if self.is_empty() {

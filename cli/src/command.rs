@@ -3,6 +3,9 @@
 //! A new one is a file in this folder, its `mod` line, and its line in `commands!`.
 
 mod apply;
+mod doctor;
+mod encap;
+mod explain;
 mod plan;
 mod rekey;
 mod remove;
@@ -46,4 +49,7 @@ commands! {
     rekey::Rekey,
     schema::Schema,
     render::Render,
+    encap::Encap,
+    explain::Explain,
+    doctor::Doctor,
 }

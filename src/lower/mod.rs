@@ -2,6 +2,7 @@
 
 mod bridge;
 mod closed;
+mod firewall;
 mod guest;
 mod namespace;
 mod settled;
@@ -112,6 +113,7 @@ impl HostSpec {
                 lowered.add(&netns, table, &Path::root().field("nat"), |o| &mut o.tables);
             }
         }
+        lowered.firewall(self)?;
         lowered.complete_pairs();
         lowered.thresholds();
         lowered.closed(self)?;

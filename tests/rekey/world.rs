@@ -154,10 +154,12 @@ impl World {
 
     /// The spec of a host: its generation is never raised.
     pub fn spec(&self, end: usize) -> Result<HostSpec> {
-        let guest = json!({
-            "name": NAMES[end], "endpoint": format!("2001:db8:{end}::a"), "tunnels": [tunnel(end, 0)],
-        });
-        Ok(HostSpec::from_json(&json!({ "version": 1, "guests": [guest] }).to_string())?)
+        spec_with(end, tunnel(end, 0))
+    }
+
+    /// Applies a spec with another tunnel; how many changes it took.
+    pub fn apply_tunnel(&mut self, end: usize, tunnel: Value) -> Result<usize> {
+        Ok(self.hosts[end].apply(&spec_with(end, tunnel)?)?.changes)
     }
 
     /// Applies the spec; how many changes it took.
@@ -175,7 +177,12 @@ impl World {
 
     /// A step for one host, as it is sent.
     pub fn step(&self, end: usize, act: Act, generation: u32, peer: Option<&Standing>) -> String {
-        let mut order = json!({ "namespace": NAMES[end], "tunnel": tunnel(end, generation) });
+        Self::step_of(end, act, tunnel(end, generation), peer)
+    }
+
+    /// A step for another tunnel.
+    pub fn step_of(end: usize, act: Act, tunnel: Value, peer: Option<&Standing>) -> String {
+        let mut order = json!({ "namespace": NAMES[end], "tunnel": tunnel });
         if let Some(peer) = peer {
             order["peer"] = serde_json::to_value(peer).expect("a standing is JSON");
         }
@@ -223,6 +230,11 @@ impl World {
 
 fn told(states: &Set<State>) -> BTreeMap<(IpAddr, Spi), (u32, Option<Fingerprint>)> {
     states.iter().map(|s| ((s.dst, s.spi), (s.generation, s.key.fingerprint()))).collect()
+}
+
+fn spec_with(end: usize, tunnel: Value) -> Result<HostSpec> {
+    let guest = json!({ "name": NAMES[end], "endpoint": format!("2001:db8:{end}::a"), "tunnels": [tunnel] });
+    Ok(HostSpec::from_json(&json!({ "version": 1, "guests": [guest] }).to_string())?)
 }
 
 fn secret_file() -> String {
