@@ -2,6 +2,7 @@
 //! a control plane that is slow, repeats itself, delivers what is long outdated, and dies.
 
 mod closed;
+mod cost;
 mod interop;
 mod streams;
 mod world;

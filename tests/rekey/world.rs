@@ -36,9 +36,12 @@ impl Chance {
     }
 }
 
+/// States by destination and SPI: their generations and the fingerprints of their keys.
+pub type Told = BTreeMap<(IpAddr, Spi), (u32, Option<Fingerprint>)>;
+
 /// The two hosts.
 pub struct World {
-    hosts: [Host; 2],
+    pub hosts: [Host; 2],
     netns: [Netns; 2],
     guests: [Netns; 2],
 }
@@ -175,6 +178,11 @@ impl World {
         Ok(())
     }
 
+    /// A host's tunnel, as it is ordered.
+    pub fn order(&self, end: usize) -> Value {
+        json!({ "namespace": NAMES[end], "tunnel": tunnel(end, 0) })
+    }
+
     /// A step for one host, as it is sent.
     pub fn step(&self, end: usize, act: Act, generation: u32, peer: Option<&Standing>) -> String {
         Self::step_of(end, act, tunnel(end, generation), peer)
@@ -204,18 +212,14 @@ impl World {
     }
 
     /// The states that the kernel has.
-    pub fn states(&mut self, end: usize) -> Result<BTreeMap<(IpAddr, Spi), (u32, Option<Fingerprint>)>> {
+    pub fn states(&mut self, end: usize) -> Result<Told> {
         let objects = self.hosts[end].observe()?;
         let place = objects.namespaces.get(&NAMES[end].parse()?).context("the guest's namespace")?;
         Ok(told(&place.states))
     }
 
     /// The states of a generation, as the spec's language has them.
-    pub fn expected_states(
-        &self,
-        end: usize,
-        generation: u32,
-    ) -> Result<BTreeMap<(IpAddr, Spi), (u32, Option<Fingerprint>)>> {
+    pub fn expected_states(&self, end: usize, generation: u32) -> Result<Told> {
         let mut tunnel: TunnelSpec = serde_json::from_value(tunnel(end, generation))?;
         tunnel.load(&Secrets::new())?;
         Ok(told(&tunnel.lower()?.0.into_iter().collect()))
@@ -228,7 +232,7 @@ impl World {
     }
 }
 
-fn told(states: &Set<State>) -> BTreeMap<(IpAddr, Spi), (u32, Option<Fingerprint>)> {
+fn told(states: &Set<State>) -> Told {
     states.iter().map(|s| ((s.dst, s.spi), (s.generation, s.key.fingerprint()))).collect()
 }
 
