@@ -175,7 +175,7 @@ class Host:
 
     def plan(self, spec: HostSpec) -> Plan:
         """What would make the host as `spec` wants it. Changes nothing."""
-        return Plan(self, spec, self._host.plan(_native_spec(spec)))
+        return Plan(self, spec, self._host.plan(_checked(spec)))
 
     def verify(self, spec: HostSpec) -> Plan:
         """Whether the host is as `spec` wants it: the plan, which is false if it is. The same as `plan`; the name says
@@ -190,11 +190,11 @@ class Host:
         Raises `SpecError` or `ConflictError` with nothing changed. When something is refused under way, what had been
         done is undone, and `Error.state` says how far that went.
         """
-        return Report._of(self._host.apply(_native_spec(spec)))
+        return Report._of(self._host.apply(_checked(spec)))
 
     def remove(self, spec: HostSpec) -> Report:
         """Removes what `spec` describes and leaves the rest of guestnet's. What guests share goes with the last."""
-        return Report._of(self._host.remove(_native_spec(spec)))
+        return Report._of(self._host.remove(_checked(spec)))
 
     def remove_all(self) -> Report:
         """Removes everything that is guestnet's."""
@@ -224,7 +224,7 @@ class Host:
         return f"Host({place})" + (" (closed)" if self.closed else "")
 
 
-def _native_spec(spec: HostSpec) -> _native.Spec:
+def _checked(spec: HostSpec) -> _native.Spec:
     if not isinstance(spec, HostSpec):
         raise TypeError(f"a spec is a HostSpec, not a {type(spec).__name__}; see HostSpec.from_dict, .from_json, .load")
-    return spec._native()
+    return spec._checked()

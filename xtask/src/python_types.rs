@@ -34,7 +34,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6
 from typing import Any, Dict, Iterable, Literal, Mapping, Optional, Tuple, Union
 
 from ._codec import (
-    INTERFACE, INTERFACE4, INTERFACE6, IP, IPV4, IPV6, NET, NET4, NET6, PATH, PLAIN, SECRET, Either, Many, Named, One
+    INTERFACE, INTERFACE4, IP, IPV4, IPV6, NET, NET4, NET6, PATH, PLAIN, SECRET, Either, Many, Named, One
 )
 from ._document import VERSION, Document
 from ._record import Field, Record
