@@ -10,7 +10,7 @@ use guestnet_core::{Act, Error as CoreError, Namespace, Netns, NetnsName, Set, W
 use nix::fcntl::{Flock, FlockArg};
 
 use crate::apply::{self, Outcome};
-use crate::lower::Lowered;
+use crate::lower::{Lowered, keep_shared_bridges};
 use crate::objects::Objects;
 use crate::observe::{Namespaces, Observation};
 use crate::plan::Plan;
@@ -164,9 +164,10 @@ impl Host {
     /// # Errors
     /// As [`Self::apply`].
     pub fn remove(&mut self, spec: &HostSpec) -> Result<Report, Error> {
-        let gone = spec.lower()?.objects;
+        let mut gone = spec.lower()?.objects;
         let _alone = self.lock()?;
         let mut rest = self.read(&Objects::default())?.ours();
+        keep_shared_bridges(&mut gone.host, &rest.host);
         rest.host.subtract(&gone.host);
         rest.namespaces.retain(|name, _| !gone.namespaces.contains_key(name));
         rest.files.subtract(&gone.files);

@@ -59,6 +59,13 @@ fn namespace(netns: &Netns, objects: &NamespaceObjects, out: &mut String) {
         if let Some(bridge) = &link.bridge {
             let _ = write!(set, " master {bridge}");
         }
+        if link.bridge.is_some() && !link.port.is_default() {
+            // The options of a port come after it is one, and before it is up.
+            say(format!("{ip} link set {name}{set} down"));
+            set = format!(" type bridge_slave{}", link.port);
+            say(format!("{ip} link set {name}{set}"));
+            set.clear();
+        }
         say(format!("{ip} link set {name}{set} {}", if link.up { "up" } else { "down" }));
     }
     for sysctl in &objects.sysctls {
@@ -66,6 +73,9 @@ fn namespace(netns: &Netns, objects: &NamespaceObjects, out: &mut String) {
     }
     for state in &objects.states {
         say(in_namespace(&state.to_ip(), &ip));
+    }
+    for threshold in &objects.thresholds {
+        say(format!("{ip} xfrm policy set {threshold}"));
     }
     for policy in &objects.policies {
         say(in_namespace(&policy.to_ip(), &ip));

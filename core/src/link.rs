@@ -1,6 +1,7 @@
-//! Links: veth pairs across namespaces, taps, bridges and their ports, dummies.
+//! Links: veth pairs across namespaces, taps, bridges and their ports, dummies, xfrm interfaces.
 
 use std::fmt;
+use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
@@ -8,9 +9,11 @@ use crate::name::{LinkName, Mac, Netns, NetnsName};
 use crate::problem::{Path, Problems};
 use crate::set::Object;
 
+mod bridge;
 mod encode;
 mod read;
 
+pub use bridge::{BridgeOptions, PortOptions};
 pub(crate) use encode::{mark, mark_loopback};
 pub use read::VethEnd;
 pub(crate) use read::{Names, dump_request, names};
@@ -34,9 +37,12 @@ pub struct Link {
     /// Whether it is up (`ip link set … up`).
     #[serde(default = "yes")]
     pub up: bool,
-    /// The bridge whose port it is.
+    /// The bridge whose port it is, whoever made that (`ip link set … master`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bridge: Option<LinkName>,
+    /// What the bridge does with the port. Means nothing without one.
+    #[serde(default, skip_serializing_if = "PortOptions::is_default")]
+    pub port: PortOptions,
 }
 
 fn yes() -> bool {
@@ -55,6 +61,9 @@ pub enum LinkKind {
     Bridge(BridgeOptions),
     /// An interface that drops what is sent to it.
     Dummy,
+    /// An interface through which packets are routed into the tunnels that have its id, `ip link add … type xfrm if_id
+    /// …` (kernel 4.19, `CONFIG_XFRM_INTERFACE`). What no policy takes is dropped.
+    Xfrm(XfrmOptions),
     /// A kind that guestnet does not make; only ever observed.
     Other(String),
 }
@@ -89,22 +98,18 @@ pub struct TapOptions {
     pub vnet_hdr: bool,
 }
 
-/// How a bridge is made.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+/// How an xfrm interface is made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct BridgeOptions {
-    /// Spanning tree (`stp_state`).
-    #[serde(default)]
-    pub stp: bool,
-    /// Forward by VLAN (`vlan_filtering`).
-    #[serde(default)]
-    pub vlan_filtering: bool,
+pub struct XfrmOptions {
+    /// The id that its policies and states have (`if_id`); one interface of a namespace has it.
+    pub if_id: NonZeroU32,
 }
 
 impl Link {
     /// An interface that is up, everything else left to the kernel.
     pub fn new(name: LinkName, kind: LinkKind) -> Self {
-        Self { name, kind, mtu: None, mac: None, up: true, bridge: None }
+        Self { name, kind, mtu: None, mac: None, up: true, bridge: None, port: PortOptions::default() }
     }
 
     /// Notes what is wrong with the link itself.
@@ -114,6 +119,14 @@ impl Link {
         }
         if let LinkKind::Other(kind) = &self.kind {
             problems.at(&path.field("kind"), format!("guestnet cannot make a link of kind {kind:?}"));
+        }
+        if let LinkKind::Bridge(options) = &self.kind
+            && let Some(problem) = options.problem()
+        {
+            problems.at(&path.field("kind").field("bridge").field("ageing"), problem);
+        }
+        if self.bridge.is_none() && !self.port.is_default() {
+            problems.at(&path.field("bridge"), "is missing: options of its port are given");
         }
         if self.name.as_str() == "lo" {
             problems.at(&path.field("name"), "the loopback is the kernel's");
@@ -153,10 +166,16 @@ impl Object for Link {
             && (self.mac.is_none() || self.mac == found.mac)
             && self.up == found.up
             && self.bridge == found.bridge
+            && (self.bridge.is_none() || self.port == found.port)
     }
 }
 
 impl LinkKind {
+    /// Whether a link of the kind `old` can be made into one of this kind. Bridges take all their options in place.
+    fn can_follow(&self, old: &Self) -> bool {
+        matches!((self, old), (Self::Bridge(_), Self::Bridge(_))) || self.accepts(old)
+    }
+
     fn accepts(&self, found: &Self) -> bool {
         match (self, found) {
             // The name of an other end that could not be found is reported as Other("veth").
@@ -176,7 +195,7 @@ impl fmt::Display for Link {
             write!(f, " address {mac}")?;
         }
         if let Some(bridge) = &self.bridge {
-            write!(f, " master {bridge}")?;
+            write!(f, " master {bridge}{}", self.port)?;
         }
         f.write_str(if self.up { " up" } else { " down" })
     }
@@ -198,12 +217,9 @@ impl fmt::Display for LinkKind {
                 f.write_str(if tap.multi_queue { " multi_queue" } else { "" })?;
                 f.write_str(if tap.vnet_hdr { " vnet_hdr" } else { "" })
             }
-            Self::Bridge(bridge) => {
-                f.write_str("bridge")?;
-                f.write_str(if bridge.stp { " stp_state 1" } else { "" })?;
-                f.write_str(if bridge.vlan_filtering { " vlan_filtering 1" } else { "" })
-            }
+            Self::Bridge(bridge) => bridge.fmt(f),
             Self::Dummy => f.write_str("dummy"),
+            Self::Xfrm(xfrm) => write!(f, "xfrm if_id {:#x}", xfrm.if_id),
             Self::Other(kind) => f.write_str(kind),
         }
     }

@@ -1,6 +1,8 @@
 //! The statements that need nothing of the packet, in nft's words.
 
-use crate::expr::{Counter, Expr, Limit, LimitUnit, Log, Notrack, Reject};
+use crate::expr::{
+    Byteorder, Counter, Expr, ExthdrWrite, Limit, LimitUnit, Log, Notrack, Register, Reject, Rt, RtKey,
+};
 use crate::{Name, Statement, Verdict};
 
 /// `accept`
@@ -51,4 +53,15 @@ pub fn reject() -> Statement {
 /// `limit rate RATE/UNIT burst BURST packets`: matches as long as packets come no faster.
 pub fn limit(rate: u64, unit: LimitUnit, burst: u32) -> Statement {
     vec![Expr::Limit(Limit { rate, unit, burst, over: false, bytes: false })]
+}
+
+/// `tcp option maxseg size set rt mtu`: lowers the maximum segment size of a TCP connection that is being opened to what
+/// the routes both ways leave. For packets that are routed already: in the hooks forward, output and postrouting.
+pub fn clamp_mss() -> Statement {
+    let register = Register::default();
+    vec![
+        Rt { key: RtKey::Tcpmss, register }.into(),
+        Byteorder { register }.into(),
+        ExthdrWrite::mss(register).into(),
+    ]
 }

@@ -10,6 +10,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::Lowered;
 use super::namespace::{host4, of_link};
+use super::tunnel::{ETHERNET, announced_mtu};
 use crate::spec::{Guest, HostSpec, Interface, InterfaceKind};
 
 /// The router of guests that are told that nothing else is on their link. Every interface may have it.
@@ -38,22 +39,16 @@ impl Lowered {
     pub(super) fn guest(&mut self, spec: &HostSpec, guest: &Guest, path: &Path) -> Result<(), Error> {
         let netns = guest.netns();
         match &netns {
+            // Where the host only carries frames between ports, it need not be a router.
+            Netns::Host
+                if guest.is_only_bridged() && guest.proxied.is_empty() && guest.tunnels.is_empty() => {}
             Netns::Host => self.forwarding(&netns, path)?,
             Netns::Named(name) => self.own_namespace(guest, name, path)?,
         }
         for (n, interface) in guest.interfaces.iter().enumerate() {
             self.interface(spec, guest, interface, &path.field("interfaces").index(n))?;
         }
-        for (n, tunnel) in guest.tunnels.iter().enumerate() {
-            let path = path.field("tunnels").index(n);
-            let (states, policies) = tunnel.lower()?;
-            for state in states {
-                self.add(&netns, state, &path, |o| &mut o.states);
-            }
-            for policy in policies {
-                self.add(&netns, policy, &path, |o| &mut o.policies);
-            }
-        }
+        self.tunnels(spec, guest, path)?;
         if let Some(uplink) = spec.uplink.as_ref().filter(|_| !guest.proxied.is_empty()) {
             let path = path.field("proxied");
             let sysctls = guestnet_ndp::sysctls(uplink).map_err(|e| Error::malformed("sysctl", e))?;
@@ -81,21 +76,10 @@ impl Lowered {
             InterfaceKind::Tap(options) => LinkKind::Tap(options.clone()),
             InterfaceKind::Dummy => LinkKind::Dummy,
         };
-        let mut link = Link::new(dev.clone(), kind);
-        link.mtu = Some(interface.mtu.unwrap_or(1500));
-        self.add(&netns, link, path, |o| &mut o.links);
-
-        if let Some(private) = interface.private_ipv4 {
-            let path = path.field("private_ipv4");
-            // No route to the guest's network as a whole: the others in it are elsewhere, and ARP for them is
-            // answered by us.
-            let address =
-                Address { noprefixroute: true, ..Address::new(dev.clone(), interface.router().into()) };
-            self.add(&netns, address, &path, |o| &mut o.addresses);
-            self.add(&netns, Route::on_link(host4(private), dev.clone()), &path, |o| &mut o.routes);
-            self.add(&netns, of_link("ipv4", dev, "proxy_arp", "1")?, &path, |o| &mut o.sysctls);
-            // The guest's neighbours are reached through us and not directly, whatever it may look like from here.
-            self.add(&netns, of_link("ipv4", dev, "send_redirects", "0")?, &path, |o| &mut o.sysctls);
+        let bridge = spec.bridge_of(interface);
+        match bridge {
+            Some(bridge) => self.port(interface, bridge, kind, path)?,
+            None => self.routed(&netns, interface, kind, path)?,
         }
         if let (Some(public), Some(private)) = (interface.public_ipv4, interface.private_ipv4) {
             let nat = guest.nat.as_ref().filter(|_| !guest.is_on_host()).unwrap_or(&spec.nat);
@@ -104,21 +88,50 @@ impl Lowered {
             table.pairs.push(Pair { public: host4(public), private: host4(private) });
             // What the guest sends may carry its public address by the time that its way back is looked at. The larger
             // of this and `conf/all` counts, so this is loose whatever the host says (RFC 3704 section 2.4).
+            let dev = bridge.map_or(dev, |bridge| &bridge.name);
             self.add(&netns, of_link("ipv4", dev, "rp_filter", "2")?, path, |o| &mut o.sysctls);
+        }
+        Ok(())
+    }
+
+    /// An interface that the guest has for itself: the host is its router, and routes to it.
+    fn routed(
+        &mut self,
+        netns: &Netns,
+        interface: &Interface,
+        kind: LinkKind,
+        path: &Path,
+    ) -> Result<(), Error> {
+        let dev = &interface.name;
+        let mut link = Link::new(dev.clone(), kind);
+        link.mtu = Some(interface.mtu.unwrap_or(ETHERNET));
+        self.add(netns, link, path, |o| &mut o.links);
+
+        if let Some(private) = interface.private_ipv4 {
+            let path = path.field("private_ipv4");
+            // No route to the guest's network as a whole: the others in it are elsewhere, and ARP for them is
+            // answered by us.
+            let address =
+                Address { noprefixroute: true, ..Address::new(dev.clone(), interface.router().into()) };
+            self.add(netns, address, &path, |o| &mut o.addresses);
+            self.add(netns, Route::on_link(host4(private), dev.clone()), &path, |o| &mut o.routes);
+            self.add(netns, of_link("ipv4", dev, "proxy_arp", "1")?, &path, |o| &mut o.sysctls);
+            // The guest's neighbours are reached through us and not directly, whatever it may look like from here.
+            self.add(netns, of_link("ipv4", dev, "send_redirects", "0")?, &path, |o| &mut o.sysctls);
         }
         for prefix in interface.prefixes() {
             // The guest's side is told by dnsmasq; ours is there at once, before anyone could dispute it.
             let address = Address { nodad: true, ..Address::new(dev.clone(), first(prefix)) };
-            self.add(&netns, address, path, |o| &mut o.addresses);
+            self.add(netns, address, path, |o| &mut o.addresses);
         }
         if let Some(mac) = interface.mac {
             for prefix in &interface.routed_ipv6 {
                 let route = Route::via(prefix.trunc().into(), mac.link_local().into(), dev.clone());
-                self.add(&netns, route, &path.field("routed_ipv6"), |o| &mut o.routes);
+                self.add(netns, route, &path.field("routed_ipv6"), |o| &mut o.routes);
             }
         }
         // We are the router on this link and take none from the guest.
-        self.add(&netns, of_link("ipv6", dev, "accept_ra", "0")?, path, |o| &mut o.sysctls);
+        self.add(netns, of_link("ipv6", dev, "accept_ra", "0")?, path, |o| &mut o.sysctls);
         Ok(())
     }
 
@@ -127,7 +140,9 @@ impl Lowered {
         let failed = |e: guestnet_dhcpconf::value::ValueError| Error::malformed("dnsmasq", e);
         let mut document = DnsmasqSpec::new([]);
         for interface in &guest.interfaces {
-            let Some(serve) = &interface.serve else { continue };
+            let Some(serve) = interface.serve.as_ref().filter(|_| interface.bridge.is_none()) else {
+                continue;
+            };
             let mut served = Served::new((&interface.name).try_into().map_err(failed)?);
             served.mac = interface.mac;
             served.address = interface.private_ipv4;
@@ -137,7 +152,7 @@ impl Lowered {
             };
             // Of a shorter prefix no address can be told, and a longer one has none for the guest.
             served.prefixes = interface.prefixes().filter(|p| (64..=126).contains(&p.prefix_len())).collect();
-            served.mtu = interface.mtu.and_then(|mtu| u16::try_from(mtu).ok());
+            served.mtu = announced_mtu(guest, interface)?;
             served.dns.clone_from(&serve.dns);
             if served.address.is_some() || !served.prefixes.is_empty() {
                 document = document.guest(&served);

@@ -1,8 +1,12 @@
 //! From a spec to objects. Pure: no I/O, no clock, no randomness; the same spec gives the same objects on any machine.
 
+mod bridge;
 mod guest;
 mod namespace;
+mod threshold;
+mod tunnel;
 
+pub(crate) use bridge::keep_shared_bridges;
 pub(crate) use namespace::Ends;
 
 use std::collections::BTreeMap;
@@ -89,6 +93,9 @@ impl HostSpec {
         }
         let mut lowered = Lowered::default();
         lowered.objects_given(&self.objects);
+        for (n, bridge) in self.bridges.iter().enumerate() {
+            lowered.bridge(bridge, &Path::root().field("bridges").index(n))?;
+        }
         for (n, guest) in self.guests.iter().enumerate() {
             lowered.guest(self, guest, &Path::root().field("guests").index(n))?;
         }
@@ -101,6 +108,7 @@ impl HostSpec {
             }
         }
         lowered.complete_pairs();
+        lowered.thresholds();
         if !lowered.problems.is_empty() {
             return Err(lowered.problems.into());
         }

@@ -7,6 +7,7 @@ use guestnet_core::{Address, Error, Link, LinkKind, LinkName, Mac, Netns, NetnsN
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::Lowered;
+use super::tunnel::ETHERNET;
 use crate::spec::{Guest, Transit};
 
 /// The two ends of the pair, every default filled in.
@@ -17,7 +18,7 @@ pub(crate) struct Ends {
     pub(super) guest_mac: Mac,
     pub(super) host_ipv4: Ipv4Addr,
     pub(super) guest_ipv4: Ipv4Addr,
-    mtu: u32,
+    pub(super) mtu: u32,
 }
 
 impl Ends {
@@ -33,7 +34,7 @@ impl Ends {
             guest_link,
             host_ipv4: host_ipv4.unwrap_or(Ipv4Addr::new(169, 254, 0, 1)),
             guest_ipv4: guest_ipv4.unwrap_or(Ipv4Addr::new(169, 254, 0, 2)),
-            mtu: mtu.unwrap_or(1500),
+            mtu: mtu.unwrap_or(ETHERNET),
         })
     }
 }
@@ -131,13 +132,6 @@ impl Lowered {
             }
             for prefix in interface.public_ipv6.iter().chain(&interface.routed_ipv6) {
                 self.add(&Netns::Host, to_guest(prefix.trunc().into()), &path, |o| &mut o.routes);
-            }
-        }
-        for (n, tunnel) in guest.tunnels.iter().enumerate() {
-            let path = path.field("tunnels").index(n);
-            for pair in &tunnel.pairs {
-                // The route only leads to the policy, which sends the packet into the tunnel.
-                self.add(&netns, to_host(pair.remote.trunc()), &path, |o| &mut o.routes);
             }
         }
         Ok(())

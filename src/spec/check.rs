@@ -30,6 +30,7 @@ impl HostSpec {
         for (n, guest) in self.guests.iter().enumerate() {
             self.guest(guest, &root.field("guests").index(n), &mut taken, problems);
         }
+        self.check_bridges(&mut taken, problems);
         self.translation(&root, problems);
         self.tunnels_together(&root, problems);
         self.objects.check(&root.field("objects"), problems);
@@ -79,6 +80,15 @@ impl HostSpec {
         for (n, tunnel) in guest.tunnels.iter().enumerate() {
             let path = path.field("tunnels").index(n);
             tunnel.check(&reqids(&netns), &path, problems);
+            if guest.is_on_host()
+                && tunnel.path_mtu.is_some()
+                && tunnel.if_id.is_none()
+                && self.uplink.is_none()
+            {
+                let words =
+                    "an interface is needed for the routes that have it: uplink is missing, or an if_id";
+                problems.at(&path.field("path_mtu"), words);
+            }
             if !guest.is_on_host() && guest.endpoint.map(Into::into) != Some(tunnel.local) {
                 let owns = guest.endpoint.map_or("none".into(), |endpoint| endpoint.to_string());
                 let words = format!("{} is not the endpoint of the guest, which is {owns}", tunnel.local);
@@ -237,10 +247,10 @@ fn check_prefix(prefix: &Ipv6Net, path: &Path, problems: &mut Problems) {
 
 /// What one thing has, another cannot have. A claim says whether it was granted.
 #[derive(Default)]
-struct Taken(BTreeMap<(&'static str, Netns, String), Path>);
+pub(super) struct Taken(BTreeMap<(&'static str, Netns, String), Path>);
 
 impl Taken {
-    fn claim(
+    pub(super) fn claim(
         &mut self,
         kind: &'static str,
         netns: &Netns,

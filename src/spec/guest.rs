@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use guestnet_core::link::TapOptions;
+use guestnet_core::link::{PortOptions, TapOptions};
 use guestnet_core::{LinkName, Mac, Netns, NetnsName};
 use guestnet_xfrm::TunnelSpec;
 use ipnet::{Ipv4Net, Ipv6Net};
@@ -100,9 +100,18 @@ pub struct Interface {
     /// The MAC address that the guest uses. DHCP and the routes through its link-local address need it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mac: Option<Mac>,
-    /// The MTU of the link, announced to the guest; left out: 1500, not announced.
+    /// The MTU of the link, announced to the guest; left out: 1500, and announced is, on an interface without public
+    /// addresses, what fits its tunnels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u32>,
+    /// The bridge of the host's that it is a port of, one of [`HostSpec::bridges`](super::HostSpec::bridges). Its addresses are then on that
+    /// segment, each IPv6 address a prefix of its own (`2001:db8:5::17/128`), and nothing is served on the link. Left out: the host routes to
+    /// the guest, which has the link for itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bridge: Option<LinkName>,
+    /// What the bridge does with the port.
+    #[serde(default, skip_serializing_if = "PortOptions::is_default")]
+    pub port: PortOptions,
     /// Its public IPv4 address, translated to and from the private one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public_ipv4: Option<Ipv4Addr>,
@@ -231,6 +240,11 @@ impl Guest {
     /// Whether it lives in the host's own namespace.
     pub fn is_on_host(&self) -> bool {
         self.placement == Placement::Host
+    }
+
+    /// Whether all its interfaces are ports of bridges.
+    pub fn is_only_bridged(&self) -> bool {
+        !self.interfaces.is_empty() && self.interfaces.iter().all(|interface| interface.bridge.is_some())
     }
 
     /// Whether anything of it speaks IPv4.

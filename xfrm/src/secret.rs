@@ -80,6 +80,34 @@ impl FromStr for Fingerprint {
     }
 }
 
+impl serde::Serialize for Fingerprint {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Fingerprint {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde::de::Error;
+        // Of a wrong type nothing is repeated either.
+        let text =
+            Zeroizing::new(String::deserialize(deserializer).map_err(|_| D::Error::custom("not a string"))?);
+        text.parse().map_err(D::Error::custom)
+    }
+}
+
+impl schemars::JsonSchema for Fingerprint {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Fingerprint".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "description": "The first eight bytes of the SHA-256 of a secret",
+            "type": "string", "pattern": "^[0-9A-Fa-f]{16}$",
+        })
+    }
+}
+
 /// The secret that two hosts share, from which the keys of their states are derived: 32 to 256 random bytes.
 ///
 /// As text: hex digits, as from `openssl rand -hex 32`.

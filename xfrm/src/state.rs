@@ -9,6 +9,8 @@ use guestnet_core::problem::{Path, Problems};
 use serde::{Deserialize, Serialize};
 
 use crate::algorithm::{Algorithm, Icv};
+use crate::counters::Counters;
+use crate::encap::Encap;
 use crate::lifetime::Lifetimes;
 use crate::selector::{Mark, Selector, is_ipv4};
 use crate::source::KeySource;
@@ -31,6 +33,10 @@ pub struct State {
     /// The number by which policies find it; 0 is found by none that asks for one.
     #[serde(default)]
     pub reqid: u32,
+    /// Which generation of its tunnel's keys it has, counted up by [`crate::rekey`]. The kernel keeps it as the number
+    /// of the key exchange that the state came from (`seq`), so that nobody else has to remember it.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub generation: u32,
     /// What becomes of the inner packet's IP header.
     #[serde(default, skip_serializing_if = "Mode::is_tunnel")]
     pub mode: Mode,
@@ -60,12 +66,21 @@ pub struct State {
     /// It is found by packets with this mark only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mark: Option<Mark>,
+    /// The mark that it gives to packets (`output-mark`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set_mark: Option<Mark>,
     /// The id of the xfrm interface that it belongs to; left out: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub if_id: Option<std::num::NonZeroU32>,
+    /// The UDP header before its ESP; left out: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encap: Option<Encap>,
     /// How far its packets were counted when it was read. Not part of a spec.
     #[serde(skip)]
     pub sequence: Sequence,
+    /// What it had carried and refused when it was read. Not part of a spec.
+    #[serde(skip)]
+    pub counters: Counters,
 }
 
 /// What becomes of the inner packet's IP header.
@@ -153,6 +168,10 @@ impl fmt::Display for StateKey {
     }
 }
 
+fn is_first(generation: &u32) -> bool {
+    *generation == 0
+}
+
 /// The kernel's largest replay window, in packets.
 pub const LARGEST_WINDOW: u32 = 4096;
 
@@ -164,6 +183,7 @@ impl State {
             dst,
             spi,
             reqid: 0,
+            generation: 0,
             mode: Mode::Tunnel,
             algorithm,
             icv: Icv::default(),
@@ -174,8 +194,11 @@ impl State {
             lifetimes: Lifetimes::default(),
             direction: None,
             mark: None,
+            set_mark: None,
             if_id: None,
+            encap: None,
             sequence: Sequence::default(),
+            counters: Counters::default(),
         }
     }
 
@@ -205,8 +228,13 @@ impl State {
             }
         }
         self.lifetimes.check(&path.field("lifetimes"), problems);
-        if let Some(mark) = self.mark {
-            mark.check(&path.field("mark"), problems);
+        for (name, mark) in [("mark", self.mark), ("set_mark", self.set_mark)] {
+            if let Some(mark) = mark {
+                mark.check(&path.field(name), problems);
+            }
+        }
+        if let Some(encap) = self.encap {
+            encap.check(&path.field("encap"), problems);
         }
     }
 
@@ -223,6 +251,9 @@ impl State {
         if !flags.is_empty() {
             line += &format!(" flag {}", flags.join(" flag "));
         }
+        if self.generation != 0 {
+            line += &format!(" seq {}", self.generation);
+        }
         if let Some(selector) = &self.selector {
             line += &format!(" sel {selector}");
         }
@@ -231,6 +262,12 @@ impl State {
             None => {}
             Some(StateDirection::In) => line += " dir in",
             Some(StateDirection::Out) => line += " dir out",
+        }
+        if let Some(encap) = self.encap {
+            line += &format!(" {encap}");
+        }
+        if let Some(Mark { value, mask }) = self.set_mark {
+            line += &format!(" output-mark {value:#x} mask {mask:#x}");
         }
         if let Some(id) = self.if_id {
             line += &format!(" if_id {id:#x}");
@@ -265,6 +302,7 @@ impl Object for State {
         };
         note("src", self.src.to_string(), old.src.to_string());
         note("reqid", self.reqid.to_string(), old.reqid.to_string());
+        note("generation", self.generation.to_string(), old.generation.to_string());
         note("mode", self.mode.to_string(), old.mode.to_string());
         note("algorithm", self.algorithm.to_string(), old.algorithm.to_string());
         note("icv", self.icv.bits().to_string(), old.icv.bits().to_string());
@@ -276,6 +314,11 @@ impl Object for State {
         note("sel", selector(self), selector(old));
         let limits = |state: &Self| format!("[{}]", state.lifetimes.to_string().trim_start());
         note("lifetimes", limits(self), limits(old));
+        let words = |words: Option<String>| words.unwrap_or_else(|| "none".into());
+        let encap = |state: &Self| words(state.encap.map(|encap| encap.to_string()));
+        note("encap", encap(self), encap(old));
+        let set_mark = |state: &Self| words(state.set_mark.map(|mark| mark.to_string()));
+        note("output-mark", set_mark(self), set_mark(old));
         note("dir", format!("{:?}", self.direction), format!("{:?}", old.direction));
         note(
             "if_id",
@@ -328,6 +371,7 @@ pub(crate) fn check_key(key: &KeySource, algorithm: Algorithm, path: &Path, prob
             );
         }
         KeySource::File(file) => problems.at(path, format!("{} was not read", file.display())),
+        KeySource::Named(name) => problems.at(path, format!("the secret {name} was not given")),
         KeySource::Given(_) | KeySource::Kept(_) => {}
     }
 }

@@ -1,6 +1,7 @@
 //! Tunnels: one end's description of one, from which its states and policies follow, and so do the other end's.
 
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -8,8 +9,8 @@ use sha2::{Digest, Sha256};
 
 use crate::algorithm::{Algorithm, Icv};
 use crate::derive::Inner;
+use crate::encap::Udp;
 use crate::lifetime::Lifetimes;
-use crate::mtu::{Encapsulation, Outer, inner_mtu};
 use crate::selector::is_ipv4;
 use crate::source::{KeySource, SecretSource};
 use crate::spi::Spi;
@@ -17,9 +18,13 @@ use crate::spi::Spi;
 mod builder;
 mod check;
 mod lower;
+mod marks;
+mod path;
 
 pub use builder::Tunnel;
 pub use check::check_together;
+pub use marks::Marks;
+pub use path::LEAST_IPV6;
 
 /// One end of an ESP tunnel.
 ///
@@ -89,6 +94,24 @@ pub struct TunnelSpec {
     /// Which policies take one state only.
     #[serde(default)]
     pub pin_spi: PinSpi,
+    /// The MTU of the path between the outer addresses, in bytes: from 1280 on over IPv6, from 576 on over IPv4. Left
+    /// out: that of the link on which packets leave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path_mtu: Option<u32>,
+    /// Lower the TCP MSS of connections that pass through the namespace to what their routes' MTUs leave, for guests
+    /// that do not hear of ICMP errors (RFC 4459 section 3.2).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub clamp_mss: bool,
+    /// ESP in UDP (RFC 3948), for hosts behind NAT; left out: plain ESP. Both ends have to agree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub udp: Option<Udp>,
+    /// Marks of its packets.
+    #[serde(default, skip_serializing_if = "Marks::are_none")]
+    pub marks: Marks,
+    /// The id of the xfrm interface (`ip link add … type xfrm if_id …`) through which packets are routed into the
+    /// tunnel; left out: none, policies take them wherever they are routed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub if_id: Option<NonZeroU32>,
 }
 
 /// Two prefixes between which a tunnel carries packets.
@@ -250,14 +273,21 @@ impl TunnelSpec {
             generation: 0,
             priority: 0,
             pin_spi: PinSpi::default(),
+            path_mtu: None,
+            clamp_mss: false,
+            udp: None,
+            marks: Marks::default(),
+            if_id: None,
         }
     }
 
-    /// The other end's description of the same tunnel.
+    /// The other end's description of the same tunnel; marks and the id of the interface are the same at both. Of an end
+    /// behind NAT the other one knows the public address only.
     #[must_use]
     pub fn mirrored(&self) -> Self {
         let mut other = self.clone();
-        std::mem::swap(&mut other.local, &mut other.remote);
+        (other.local, other.remote) = (self.remote, self.known_as());
+        other.udp = self.udp.map(Udp::mirrored);
         for pair in &mut other.pairs {
             std::mem::swap(&mut pair.local, &mut pair.remote);
         }
@@ -270,29 +300,30 @@ impl TunnelSpec {
     /// By what number its states and policies find each other; the same at both ends unless one says another.
     pub fn reqid(&self) -> u32 {
         self.reqid.unwrap_or_else(|| {
-            let text = format!("{} {} {}", self.local.min(self.remote), self.local.max(self.remote), self.id);
+            let (here, there) = (self.known_as(), self.remote);
+            let text = format!("{} {} {}", here.min(there), here.max(there), self.id);
             let hash = Sha256::digest(text.as_bytes());
             // As many bits as the range has: 24.
             guestnet_core::owner::REQIDS.start() | u32::from_be_bytes([0, hash[0], hash[1], hash[2]])
         })
     }
 
-    /// The largest packet that it carries over a path of `outer_mtu` bytes.
-    pub fn inner_mtu(&self, outer_mtu: u32) -> u32 {
-        inner_mtu(outer_mtu, Outer::from(self.local), self.icv, Encapsulation::None)
+    /// The address by which the other end knows this one.
+    pub fn known_as(&self) -> IpAddr {
+        self.udp.and_then(|udp| udp.public).unwrap_or(self.local)
     }
 
-    /// Reads the secrets that stand in files.
+    /// Reads the secrets that stand in files, and finds those that are named in `secrets`.
     ///
     /// # Errors
     /// See [`crate::Source::load`]; the first that fails.
-    pub fn load(&mut self) -> guestnet_core::Result<()> {
+    pub fn load(&mut self, secrets: &crate::Secrets) -> guestnet_core::Result<()> {
         if let Some(secret) = &mut self.secret {
-            secret.load()?;
+            secret.load(secrets)?;
         }
         if let Some(states) = &mut self.states {
             let mut given = states.outbound.each_mut().chain(states.inbound.each_mut());
-            given.try_for_each(|state| state.key.load())?;
+            given.try_for_each(|state| state.key.load(secrets))?;
         }
         Ok(())
     }

@@ -4,17 +4,21 @@ use std::net::IpAddr;
 use std::num::NonZeroU64;
 
 use guestnet_core::Message;
+use guestnet_core::netlink::Attributes;
 use ipnet::IpNet;
 use netlink_packet_core::Emitable;
 use netlink_packet_xfrm as xfrm;
-use netlink_packet_xfrm::constants::{AF_INET, AF_INET6, XFRM_INF};
+use netlink_packet_xfrm::constants::{AF_INET, AF_INET6, XFRM_INF, XFRMA_SET_MARK, XFRMA_SET_MARK_MASK};
 use zeroize::Zeroizing;
 
+use crate::encap::Encap;
 use crate::lifetime::{Lifetimes, Limits};
 use crate::selector::{Mark, Selector};
 
 pub const ESP: u8 = 50;
 pub const XFRMA_SA_DIR: u16 = 33;
+/// `linux/udp.h`.
+const UDP_ENCAP_ESPINUDP: u16 = 2;
 
 pub fn family(address: IpAddr) -> u16 {
     if address.is_ipv4() { AF_INET } else { AF_INET6 }
@@ -104,6 +108,29 @@ pub fn mark(mark: Mark) -> xfrm::XfrmAttrs {
 pub fn read_mark(value: Option<&[u8]>) -> Option<Mark> {
     let found = xfrm::Mark::parse(value?).ok()?;
     Some(Mark { value: found.value, mask: found.mask }).filter(|mark| mark.mask != 0)
+}
+
+/// The mark that a state sets; without a mask all bits of it are set.
+pub fn read_set_mark(attributes: Attributes<'_>) -> Option<Mark> {
+    let mask = attributes.get_u32(XFRMA_SET_MARK_MASK);
+    let value = attributes.get_u32(XFRMA_SET_MARK).or(mask.map(|_| 0))?;
+    Some(Mark { value, mask: mask.unwrap_or(u32::MAX) }).filter(|mark| mark.mask != 0)
+}
+
+pub fn encap(encap: Encap) -> xfrm::XfrmAttrs {
+    xfrm::XfrmAttrs::EncapsulationTemplate(xfrm::EncapTmpl {
+        encap_type: UDP_ENCAP_ESPINUDP,
+        encap_sport: encap.sport,
+        encap_dport: encap.dport,
+        encap_oa: xfrm::Address::default(),
+    })
+}
+
+/// `None` for an encapsulation that [`Encap`] cannot say: in TCP, or with an original address.
+pub fn read_encap(value: &[u8]) -> Option<Encap> {
+    let found = xfrm::EncapTmpl::parse(value).ok()?;
+    let plain = found.encap_type == UDP_ENCAP_ESPINUDP && found.encap_oa == xfrm::Address::default();
+    plain.then_some(Encap { sport: found.encap_sport, dport: found.encap_dport })
 }
 
 /// A message of `kind`. What it is made of may hold keys: no copy of it is left.

@@ -8,7 +8,7 @@ use guestnet_core::problem::{Path, Problems};
 use guestnet_core::{Object, owner};
 use guestnet_xfrm::derive::Inner;
 use guestnet_xfrm::tunnel::{PinSpi, Shape, check_together};
-use guestnet_xfrm::{Algorithm, Icv, PairSecret, Policy, Source, Spi, State, Tunnel, TunnelSpec};
+use guestnet_xfrm::{Algorithm, Icv, PairSecret, Policy, Secrets, Source, Spi, State, Tunnel, TunnelSpec};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use proptest::prelude::*;
 
@@ -162,7 +162,7 @@ fn secrets_that_are_not_there_are_said() {
         assert_eq!(problems(&spec(bad), &ANY), ["tunnels[0].secret"]);
         assert!(spec(bad).lower().is_err());
     }
-    assert!(spec(r#"{"file": "/no/such"}"#).load().is_err());
+    assert!(spec(r#"{"file": "/no/such"}"#).load(&Secrets::new()).is_err());
     let shown = serde_json::to_string(&spec(&hex)).unwrap();
     assert!(!shown.contains("0123456789abcdef0123"), "{shown}");
     assert!(!format!("{:?}", spec(&hex)).contains("0123456789abcdef0123"));
@@ -253,6 +253,78 @@ fn templates(policies: &[Policy], way: impl Fn(&Policy) -> bool) -> Vec<(String,
     let all = policies.iter().filter(|policy| way(policy));
     all.map(|p| (p.selector.to_string(), p.templates[0].src, p.templates[0].dst, p.templates[0].reqid))
         .collect()
+}
+
+#[test]
+fn behind_nat_both_ends_agree_on_what_follows_from_addresses() {
+    let json = |local: &str, remote: &str, udp: &str| -> TunnelSpec {
+        let secret = "0123456789abcdef".repeat(4);
+        serde_json::from_str(&format!(
+            r#"{{"local": "{local}", "remote": "{remote}", "udp": {udp}, "secret": "{secret}",
+                 "pairs": [{{"local": "fd00::/64", "remote": "fd01::/64"}}]}}"#
+        ))
+        .unwrap()
+    };
+    let inside = json("10.0.0.7", "198.51.100.1", r#"{"remote_port": 4501, "public": "203.0.113.9"}"#);
+    let outside = json("198.51.100.1", "203.0.113.9", r#"{"local_port": 4501}"#);
+    assert_eq!(problems(&inside, &ANY), [""; 0]);
+    assert_eq!((inside.mirrored().local, inside.mirrored().remote), (outside.local, outside.remote));
+    assert_eq!(inside.mirrored().udp, outside.udp);
+    let (ours, _) = inside.lower().unwrap();
+    let (theirs, _) = outside.lower().unwrap();
+    let keys = |state: &State| (state.spi, state.key.fingerprint(), state.encap, state.reqid);
+    assert_eq!(ours.iter().map(keys).collect::<Vec<_>>(), theirs.iter().rev().map(keys).collect::<Vec<_>>());
+    // On the wire each has the addresses that it sees.
+    assert_eq!(ours[0].src.to_string(), "10.0.0.7");
+    assert_eq!(theirs[1].src.to_string(), "203.0.113.9");
+    assert!(ours[0].to_ip().contains(" encap espinudp 4500 4501 ::"), "{}", ours[0].to_ip());
+
+    let wrong = json("10.0.0.7", "198.51.100.1", r#"{"local_port": 0, "public": "2001:db8::1"}"#);
+    assert_eq!(problems(&wrong, &ANY), ["tunnels[0].udp.local_port", "tunnels[0].udp.public"]);
+}
+
+#[test]
+fn marks_and_interfaces_stand_where_packets_have_them() {
+    let spec: TunnelSpec = serde_json::from_str(
+        r#"{"local": "::2", "remote": "::1", "pairs": [{"local": "fd00::/64", "remote": "fd01::/64"}],
+            "secret": "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", "if_id": 7, "path_mtu": 1279,
+            "marks": {"out": {"value": 1, "mask": 15}, "in": {"value": 2, "mask": 15},
+                      "set_out": {"value": 3, "mask": 15}, "set_in": {"value": 2, "mask": 1}}}"#,
+    )
+    .unwrap();
+    assert_eq!(problems(&spec, &ANY), ["tunnels[0].marks.set_in.value", "tunnels[0].path_mtu"]);
+    let (states, policies) = spec.lower().unwrap();
+    let values =
+        |marks: [Option<guestnet_xfrm::Mark>; 2]| marks.map(|mark| mark.map_or(0, |mark| mark.value));
+    // What comes in is found by its SPI: it has no mark yet.
+    assert_eq!(values([states[0].mark, states[1].mark]), [1, 0]);
+    assert_eq!(values([states[0].set_mark, states[1].set_mark]), [3, 2]);
+    assert_eq!(values([policies[0].mark, policies[1].mark]), [1, 2]);
+    assert!(states.iter().all(|state| state.if_id == spec.if_id));
+    assert!(policies.iter().all(|policy| policy.if_id == spec.if_id));
+    assert!(states[0].to_ip().ends_with(" output-mark 0x3 mask 0xf if_id 0x7"), "{}", states[0].to_ip());
+    // Tunnels with other marks carry packets between the same addresses.
+    let mut other = spec.clone();
+    other.marks.outbound = Some(guestnet_xfrm::Mark { value: 8, mask: 15 });
+    other.id = 1;
+    let mut problems = Problems::new();
+    check_together([(Path::root().index(0), &spec), (Path::root().index(1), &other)], &mut problems);
+    assert!(problems.is_empty(), "{problems:?}");
+}
+
+#[test]
+fn routes_have_what_fits_and_ipv6_never_less_than_its_least() {
+    let (mut spec, _) =
+        Tunnel::between("2001:db8::1".parse().unwrap(), "2001:db8::2".parse().unwrap()).ends();
+    assert_eq!((spec.route_mtu(1500, false), spec.route_mtu(1500, true)), (1426, 1426));
+    assert_eq!(spec.route_mtu(9000, true), 8926);
+    spec.path_mtu = Some(1400);
+    assert_eq!((spec.route_mtu(1500, false), spec.route_mtu(1300, false)), (1326, 1226));
+    spec.path_mtu = Some(1280);
+    assert_eq!((spec.route_mtu(1500, false), spec.route_mtu(1500, true)), (1206, 1280));
+    spec.udp = Some(guestnet_xfrm::Udp::default());
+    spec.path_mtu = None;
+    assert_eq!(spec.route_mtu(1500, true), 1418);
 }
 
 proptest! {

@@ -2,10 +2,10 @@
 
 use netlink_packet_core::Emitable;
 use netlink_packet_route::link::{
-    InfoBridge, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+    InfoData, InfoKind, InfoVeth, InfoXfrm, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
 };
 
-use super::{Link, LinkKind, Peer, read};
+use super::{BridgeOptions, Link, LinkKind, Peer, PortOptions, read};
 use crate::diff::Change;
 use crate::error::Result;
 use crate::kind::{Context, Kind, Message, Outbox, Phase, Protocol, Step};
@@ -25,15 +25,22 @@ impl Kind for Link {
         match (change, phase) {
             (Change::Create(new), Phase::Links) => create(new, context, out)?,
             (Change::Create(new), Phase::Up) if new.up || new.bridge.is_some() => {
-                out.send(Protocol::Route, set(new, None, phase, context)?);
+                join(new, None, context, out)?;
+                out.send(Protocol::Route, set_up(new, None));
             }
-            (Change::Replace { old, new }, Phase::Links) if new.mtu != old.mtu || new.mac != old.mac => {
-                out.send(Protocol::Route, set(new, Some(old), phase, context)?);
+            (Change::Replace { old, new }, Phase::Links)
+                if new.mtu != old.mtu || new.mac != old.mac || !new.kind.accepts(&old.kind) =>
+            {
+                out.send(Protocol::Route, set(new, Some(old)));
             }
             (Change::Replace { old, new }, Phase::Up)
-                if new.up != old.up || new.bridge != old.bridge || goes_down(old, new) =>
+                if new.up != old.up
+                    || new.bridge != old.bridge
+                    || new.port != old.port
+                    || goes_down(old, new) =>
             {
-                out.send(Protocol::Route, set(new, Some(old), phase, context)?);
+                join(new, Some(old), context, out)?;
+                out.send(Protocol::Route, set_up(new, Some(old)));
             }
             // Each deletion by itself would wait for all CPUs (RCU); those of a group wait once for all of them.
             (Change::Delete(old), Phase::Up) => {
@@ -50,7 +57,7 @@ impl Kind for Link {
     }
 
     fn can_become(old: &Self, new: &Self) -> bool {
-        new.kind.accepts(&old.kind)
+        new.kind.can_follow(&old.kind)
     }
 }
 
@@ -81,14 +88,12 @@ fn create(new: &Link, context: &Context, out: &mut Outbox) -> Result<()> {
             }
             Some(vec![LinkInfo::Kind(InfoKind::Veth), LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(other)))])
         }
-        LinkKind::Bridge(bridge) => {
-            // What is off is not said: a kernel without it would refuse even that.
-            let mut options = Vec::new();
-            options.extend(bridge.stp.then(|| InfoBridge::StpState(1.into())));
-            options.extend(bridge.vlan_filtering.then_some(InfoBridge::VlanFiltering(true)));
-            Some(vec![LinkInfo::Kind(InfoKind::Bridge), LinkInfo::Data(InfoData::Bridge(options))])
-        }
+        LinkKind::Bridge(bridge) => Some(bridge.info(&BridgeOptions::default())),
         LinkKind::Dummy => Some(vec![LinkInfo::Kind(InfoKind::Dummy)]),
+        LinkKind::Xfrm(xfrm) => {
+            let id = InfoXfrm::IfId(xfrm.if_id.get());
+            Some(vec![LinkInfo::Kind(InfoKind::Xfrm), LinkInfo::Data(InfoData::Xfrm(vec![id]))])
+        }
         LinkKind::Other(kind) => {
             return Err(crate::Error::malformed(
                 format!("link {}", new.name),
@@ -99,7 +104,7 @@ fn create(new: &Link, context: &Context, out: &mut Outbox) -> Result<()> {
     let Some(info) = info else {
         // The link is there by now, made as a tap or by its other end.
         if new.mtu.is_some() || new.mac.is_some() {
-            out.send(Protocol::Route, set(new, None, Phase::Links, context)?);
+            out.send(Protocol::Route, set(new, None));
         }
         return Ok(());
     };
@@ -123,25 +128,49 @@ fn attributes(new: &Link, old: Option<&Link>) -> LinkMessage {
     message
 }
 
-/// The message that makes an existing link into `new`, as far as `phase` is concerned.
-fn set(new: &Link, old: Option<&Link>, phase: Phase, context: &Context) -> Result<Message> {
-    let mut message;
-    if phase == Phase::Links {
-        message = attributes(new, old);
-        if old.is_some_and(|old| goes_down(old, new)) {
-            message.header.change_mask = LinkFlags::Up;
-        }
-    } else {
-        message = LinkMessage::default();
-        message.attributes.push(LinkAttribute::IfName(new.name.to_string()));
-        message.header.change_mask = LinkFlags::Up;
-        message.header.flags = if new.up { LinkFlags::Up } else { LinkFlags::empty() };
-        if old.and_then(|old| old.bridge.as_ref()) != new.bridge.as_ref() {
-            let index = new.bridge.as_ref().map_or(Ok(0), |bridge| context.index(bridge))?;
-            message.attributes.push(LinkAttribute::Controller(index));
-        }
+/// The message that makes an existing link into `new`, but for its bridge and whether it is up.
+fn set(new: &Link, old: Option<&Link>) -> Message {
+    let mut message = attributes(new, old);
+    if let (LinkKind::Bridge(new), Some(LinkKind::Bridge(old))) = (&new.kind, old.map(|old| &old.kind))
+        && new != old
+    {
+        message.attributes.push(LinkAttribute::LinkInfo(new.info(old)));
     }
-    Ok(encode(libc::RTM_NEWLINK, 0, &message))
+    if old.is_some_and(|old| goes_down(old, new)) {
+        message.header.change_mask = LinkFlags::Up;
+    }
+    encode(libc::RTM_NEWLINK, 0, &message)
+}
+
+fn named(link: &Link) -> LinkMessage {
+    let mut message = LinkMessage::default();
+    message.attributes.push(LinkAttribute::IfName(link.name.to_string()));
+    message
+}
+
+/// Makes an existing link a port of its bridge, or of none. By itself: options of a port are heard only by a bridge that
+/// has it already.
+fn join(new: &Link, old: Option<&Link>, context: &Context, out: &mut Outbox) -> Result<()> {
+    if old.and_then(|old| old.bridge.as_ref()) != new.bridge.as_ref() {
+        let mut message = named(new);
+        let index = new.bridge.as_ref().map_or(Ok(0), |bridge| context.index(bridge))?;
+        message.attributes.push(LinkAttribute::Controller(index));
+        out.send(Protocol::Route, encode(libc::RTM_NEWLINK, 0, &message));
+    }
+    Ok(())
+}
+
+/// The message that sets the options of a port, then its link up or down: an isolated port is never up and not isolated.
+fn set_up(new: &Link, old: Option<&Link>) -> Message {
+    let mut message = named(new);
+    message.header.change_mask = LinkFlags::Up;
+    message.header.flags = if new.up { LinkFlags::Up } else { LinkFlags::empty() };
+    if new.bridge.is_some() {
+        let fresh = PortOptions::default();
+        let port = old.filter(|old| old.bridge == new.bridge).map_or(&fresh, |old| &old.port);
+        message.attributes.extend(new.port.attribute(port));
+    }
+    encode(libc::RTM_NEWLINK, 0, &message)
 }
 
 pub(crate) fn encode(kind: u16, flags: libc::c_int, message: &LinkMessage) -> Message {

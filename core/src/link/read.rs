@@ -1,8 +1,9 @@
 //! Reading links: what a dump of them says of each, and of the namespace as a whole.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
-use super::{BridgeOptions, Link, LinkKind, Peer, TapOptions};
+use super::{BridgeOptions, Link, LinkKind, Peer, PortOptions, TapOptions, XfrmOptions};
 use crate::error::Result;
 use crate::kind::{Message, Protocol};
 use crate::name::{LinkName, Mac, Netns};
@@ -103,11 +104,13 @@ fn read(payload: &[u8], namespace: &Namespace) -> Option<Found> {
     let kind = match info.get_str(libc::IFLA_INFO_KIND) {
         Some("veth") => veth(&name, namespace).unwrap_or_else(|| LinkKind::Other("veth".into())),
         Some("tun") => read_tap(data),
-        Some("bridge") => LinkKind::Bridge(BridgeOptions {
-            stp: data.get_u32(IFLA_BR_STP_STATE).is_some_and(|stp| stp != 0),
-            vlan_filtering: data.get(IFLA_BR_VLAN_FILTERING).is_some_and(|v| v.first() == Some(&1)),
-        }),
+        Some("bridge") => LinkKind::Bridge(BridgeOptions::read(data)),
         Some("dummy") => LinkKind::Dummy,
+        Some("xfrm") => match data.get_u32(IFLA_XFRM_IF_ID).and_then(NonZeroU32::new) {
+            Some(if_id) => LinkKind::Xfrm(XfrmOptions { if_id }),
+            // One for packets of any id, whose routes say which (`external`).
+            None => LinkKind::Other("xfrm".into()),
+        },
         Some(kind) => LinkKind::Other(kind.to_owned()),
         None => LinkKind::Other("device".into()),
     };
@@ -121,6 +124,7 @@ fn read(payload: &[u8], namespace: &Namespace) -> Option<Found> {
             mac: attributes.get(libc::IFLA_ADDRESS).and_then(|mac| mac.try_into().ok()).map(Mac),
             up: flags & libc::IFF_UP as u32 != 0,
             bridge: bridge.and_then(|index| namespace.link_name(index)).cloned(),
+            port: PortOptions::read(info),
         },
     })
 }
@@ -136,8 +140,7 @@ fn veth(name: &LinkName, namespace: &Namespace) -> Option<LinkKind> {
     Some(LinkKind::Veth(Peer { peer, namespace }))
 }
 
-const IFLA_BR_STP_STATE: u16 = 5;
-const IFLA_BR_VLAN_FILTERING: u16 = 7;
+const IFLA_XFRM_IF_ID: u16 = 2;
 const IFLA_TUN_OWNER: u16 = 1;
 const IFLA_TUN_GROUP: u16 = 2;
 const IFLA_TUN_TYPE: u16 = 3;

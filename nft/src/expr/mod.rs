@@ -5,11 +5,13 @@
 use serde::{Deserialize, Serialize};
 
 mod bitwise;
+mod byteorder;
 mod bytes;
 mod cmp;
 mod counter;
 mod ct;
 mod exthdr;
+mod exthdr_write;
 mod fib;
 mod immediate;
 mod limit;
@@ -23,14 +25,17 @@ mod payload_write;
 mod range;
 mod register;
 mod reject;
+mod rt;
 mod verdict_map;
 
 pub use bitwise::Bitwise;
+pub use byteorder::Byteorder;
 pub use bytes::Bytes;
 pub use cmp::{Cmp, CmpOp};
 pub use counter::Counter;
 pub use ct::{Ct, CtDirection, CtKey, CtSet};
 pub use exthdr::{Exthdr, ExthdrKind};
+pub use exthdr_write::ExthdrWrite;
 pub use fib::{Fib, FibFlag, FibResult};
 pub use immediate::Immediate;
 pub use limit::{Limit, LimitUnit};
@@ -44,6 +49,7 @@ pub use payload_write::PayloadWrite;
 pub use range::Range;
 pub use register::Register;
 pub use reject::Reject;
+pub use rt::{Rt, RtKey};
 pub use verdict_map::VerdictMap;
 
 use crate::Verdict;
@@ -181,6 +187,12 @@ expressions! {
     Reject(Reject),
     /// Loads bytes of an extension header or an option, or whether it is there: `exthdr frag exists`.
     Exthdr(Exthdr),
+    /// Writes an option of TCP: `tcp option maxseg size set …`.
+    ExthdrWrite(ExthdrWrite),
+    /// Turns a number into the network's order of bytes.
+    Byteorder(Byteorder),
     /// Asks the routing tables: `fib saddr . iif oif missing`.
     Fib(Fib),
+    /// Loads something about the packet's route: `rt mtu`.
+    Rt(Rt),
 }

@@ -3,7 +3,8 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use guestnet_nft::expr::{
-    Exthdr, ExthdrKind, Fib, FibFlag, FibResult, Limit, LimitUnit, Log, PayloadBase, Register, Reject,
+    Bytes, Cmp, CmpOp, Exthdr, ExthdrKind, Fib, FibFlag, FibResult, Limit, LimitUnit, Log, PayloadBase,
+    Register, Reject, Rt, RtKey,
 };
 use guestnet_nft::{
     Chain, ChainType, DataType, Element, Expr, Family, Field, Hook, Key, Rule, Set, Table, Value, Verdict,
@@ -344,7 +345,24 @@ pub fn netdev() -> Table {
     ))
 }
 
+/// What routes and their MTUs are asked for.
+pub fn mss() -> Table {
+    Table::new(Family::Inet, table_name("guestnet_mss")).chain(
+        Chain::base(name("forward"), Hook::Forward, -150)
+            .rule(
+                Rule::new()
+                    .with(meta::l4proto().eq(6_u8))
+                    .with(raw(PayloadBase::Transport, 13, 1).has(2_u8))
+                    .with(statement::clamp_mss()),
+            )
+            .rule(Rule::new().with(vec![
+                Rt { key: RtKey::Ipsec, register: Register::default() }.into(),
+                Cmp { op: CmpOp::Eq, data: Bytes(vec![0]), register: Register::default() }.into(),
+            ])),
+    )
+}
+
 /// All of them.
 pub fn all() -> Vec<Table> {
-    vec![nat(), nat6(), firewall(), bridge(), arp_table(), netdev()]
+    vec![nat(), nat6(), firewall(), bridge(), arp_table(), netdev(), mss()]
 }

@@ -18,6 +18,7 @@ use zeroize::Zeroize;
 
 use super::{LARGEST_WINDOW, Mode, Sequence, State, StateDirection, StateKey};
 use crate::algorithm::{Algorithm, Icv};
+use crate::counters::Counters;
 use crate::key::Key;
 use crate::source::KeySource;
 use crate::spi::Spi;
@@ -91,6 +92,10 @@ fn key_of(state: &State) -> Result<&Key> {
             format!("xfrm state {state}"),
             format!("its key in {} was not read", path.display()),
         )),
+        KeySource::Named(name) => Err(Error::malformed(
+            format!("xfrm state {state}"),
+            format!("its key, the secret {name}, was not given"),
+        )),
         KeySource::Kept(fingerprint) => Err(Error::malformed(
             format!("xfrm state {state}"),
             format!(
@@ -122,6 +127,7 @@ fn new_message(kind: u16, state: &State, key: &Key, sequence: Sequence) -> Messa
     info.id.spi = state.spi.get();
     info.id.proto = ESP;
     info.reqid = state.reqid;
+    info.seq = state.generation;
     info.mode = mode(state.mode);
     info.lifetime_cfg = wire::lifetimes(&state.lifetimes);
     match &state.selector {
@@ -152,9 +158,13 @@ fn new_message(kind: u16, state: &State, key: &Key, sequence: Sequence) -> Messa
     if let Some(mark) = state.mark {
         message.nlas.push(wire::mark(mark));
     }
+    if let Some(mark) = state.set_mark {
+        message.nlas.extend([XfrmAttrs::MarkVal(mark.value), XfrmAttrs::MarkMask(mark.mask)]);
+    }
     if let Some(id) = state.if_id {
         message.nlas.push(XfrmAttrs::IfId(id.get()));
     }
+    message.nlas.extend(state.encap.map(wire::encap));
     if let Some(direction) = state.direction {
         let number = if direction == StateDirection::In { 1 } else { 2 };
         message.nlas.push(XfrmAttrs::Other(DefaultNla::new(XFRMA_SA_DIR, vec![number])));
@@ -246,9 +256,10 @@ pub(super) fn read(payload: &[u8]) -> Option<Found> {
 }
 
 fn read_state(info: &xfrm::UserSaInfo, key: StateKey, attributes: Attributes<'_>) -> Option<State> {
-    if attributes.get(XFRMA_ENCAP).is_some() {
-        return None;
-    }
+    let encap = match attributes.get(XFRMA_ENCAP) {
+        Some(value) => Some(wire::read_encap(value)?),
+        None => None,
+    };
     let aead = xfrm::AlgAead::parse(attributes.get(XFRMA_ALG_AEAD)?).ok()?;
     let (length, icv) = (aead.alg_key_len as usize / 8, aead.alg_icv_len);
     let name = aead.alg_name.split(|byte| *byte == 0).next();
@@ -279,6 +290,7 @@ fn read_state(info: &xfrm::UserSaInfo, key: StateKey, attributes: Attributes<'_>
         dst: key.dst,
         spi: key.spi,
         reqid: info.reqid,
+        generation: info.seq,
         mode: read_mode(info.mode)?,
         algorithm: secret.algorithm(),
         icv: Icv::try_from(icv).ok()?,
@@ -296,9 +308,25 @@ fn read_state(info: &xfrm::UserSaInfo, key: StateKey, attributes: Attributes<'_>
             _ => None,
         },
         mark: key.mark,
+        set_mark: wire::read_set_mark(attributes),
+        encap,
         if_id: attributes.get_u32(XFRMA_IF_ID).and_then(NonZeroU32::new),
         sequence,
+        counters: read_counters(info, attributes),
     })
+}
+
+fn read_counters(info: &xfrm::UserSaInfo, attributes: Attributes<'_>) -> Counters {
+    let last = attributes.get(XFRMA_LASTUSED).and_then(|value| value.try_into().ok()).map(u64::from_ne_bytes);
+    Counters {
+        bytes: info.lifetime_cur.bytes,
+        packets: info.lifetime_cur.packets,
+        added: info.lifetime_cur.add_time,
+        used: last.or(Some(info.lifetime_cur.use_time)).filter(|time| *time != 0),
+        outside_window: info.stats.replay_window,
+        replayed: info.stats.replay,
+        integrity_failed: info.stats.integrity_failed,
+    }
 }
 
 #[cfg(test)]

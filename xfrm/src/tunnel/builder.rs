@@ -1,12 +1,14 @@
 //! Both ends of a tunnel from one description, in Rust.
 
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 
 use ipnet::IpNet;
 
-use super::{GivenDirection, GivenState, GivenStates, Pair, PinSpi, Shape, TunnelSpec};
+use super::{GivenDirection, GivenState, GivenStates, Marks, Pair, PinSpi, Shape, TunnelSpec};
 use crate::algorithm::{Algorithm, Icv};
 use crate::derive::Inner;
+use crate::encap::Udp;
 use crate::lifetime::Lifetimes;
 use crate::source::{KeySource, SecretSource};
 use crate::spi::Spi;
@@ -126,6 +128,30 @@ impl Tunnel {
     /// Which policies take one state only.
     pub fn pin_spi(mut self, pin: PinSpi) -> Self {
         self.0.pin_spi = pin;
+        self
+    }
+
+    /// The MTU of the path between the two, in bytes.
+    pub fn path_mtu(mut self, mtu: u32) -> Self {
+        self.0.path_mtu = Some(mtu);
+        self
+    }
+
+    /// ESP in UDP, as `a` sees it.
+    pub fn udp(mut self, udp: Udp) -> Self {
+        self.0.udp = Some(udp);
+        self
+    }
+
+    /// Marks of its packets, at both ends.
+    pub fn marks(mut self, marks: Marks) -> Self {
+        self.0.marks = marks;
+        self
+    }
+
+    /// The id of the xfrm interface, at both ends.
+    pub fn if_id(mut self, id: NonZeroU32) -> Self {
+        self.0.if_id = Some(id);
         self
     }
 

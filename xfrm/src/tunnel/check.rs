@@ -40,6 +40,11 @@ impl TunnelSpec {
             problems.at(&path.field("replay_window"), words);
         }
         self.lifetimes.check(&path.field("lifetimes"), problems);
+        self.marks.check(&path.field("marks"), problems);
+        self.check_path_mtu(&path.field("path_mtu"), problems);
+        if let Some(udp) = self.udp {
+            udp.check(self.local, &path.field("udp"), problems);
+        }
         check_reqid(self.reqid(), reqids, &path.field("reqid"), problems);
         check_clashes(&[(path.clone(), self)], |_, _| true, problems);
     }
@@ -79,7 +84,7 @@ impl TunnelSpec {
                 let given = self.states.is_some();
                 planned.push(Planned {
                     what: format!("src {src} dst {dst} spi {spi}"),
-                    key: StateKey { dst, spi, mark: None },
+                    key: StateKey { dst, spi, mark: self.state_mark(way) },
                     spi_at: if given { place.field("spi") } else { place.clone() },
                     fingerprint: key.fingerprint(),
                     key_at: if given { place.field("key") } else { place },
@@ -111,6 +116,7 @@ fn check_secret(secret: &SecretSource, path: &Path, problems: &mut Problems) {
     match secret {
         SecretSource::Given(_) => {}
         SecretSource::File(file) => problems.at(path, format!("{} was not read", file.display())),
+        SecretSource::Named(name) => problems.at(path, format!("the secret {name} was not given")),
         SecretSource::Kept(_) => problems.at(
             path,
             "a secret cannot be kept: the kernel knows the keys, not what they come from; give the secret itself, as \
@@ -167,7 +173,8 @@ fn check_clashes(
         for (i, pair) in tunnel.pairs.iter().enumerate() {
             let at = path.field("pairs").index(i);
             let selector = crate::Selector::new(pair.local.trunc(), pair.remote.trunc());
-            let key = PolicyKey { direction: crate::Direction::Out, selector, mark: None, if_id: None };
+            let (mark, if_id) = (tunnel.marks.outbound, tunnel.if_id);
+            let key = PolicyKey { direction: crate::Direction::Out, selector, mark, if_id };
             match pairs.get(&key) {
                 Some((first, other)) if counts(*first, n) => {
                     problems.at(&at, format!("the same pair of prefixes as {other}"));

@@ -6,6 +6,7 @@ use guestnet_core::netlink::Attributes;
 use proptest::prelude::*;
 
 use super::*;
+use crate::encap::Encap;
 use crate::lifetime::{Lifetimes, Limits};
 use crate::selector::{Mark, Selector};
 
@@ -39,8 +40,9 @@ fn states() -> impl Strategy<Value = State> {
     let key =
         prop_oneof![any::<[u8; 20]>().prop_map(|b| b.to_vec()), proptest::collection::vec(any::<u8>(), 36)];
     let numbers = (256_u32.., any::<[u32; 4]>(), 0..=LARGEST_WINDOW, any::<[bool; 5]>());
+    let ports = proptest::option::of((1_u16.., 1_u16..));
     let rest = (selectors(), limits(), limits(), prop::sample::select(vec![64, 96, 128]));
-    (outer, key, numbers, rest).prop_filter_map("a key", |([src, dst], key, numbers, rest)| {
+    (outer, key, numbers, rest, ports).prop_filter_map("a key", |([src, dst], key, numbers, rest, ports)| {
         let (spi, [reqid, mark, id, count], window, [esn, transport, said, inbound, counted]) = numbers;
         let (selector, soft, hard, icv) = rest;
         let key = Key::new(key).ok()?;
@@ -55,6 +57,8 @@ fn states() -> impl Strategy<Value = State> {
             lifetimes: Lifetimes { soft, hard },
             direction: said.then_some(if inbound { StateDirection::In } else { StateDirection::Out }),
             mark: (mark % 2 == 0).then_some(Mark { value: mark, mask: u32::MAX }),
+            set_mark: (mark % 3 == 0).then_some(Mark { value: reqid & mark, mask: mark | 1 }),
+            encap: ports.map(|(sport, dport)| Encap { sport, dport }),
             if_id: NonZeroU32::new(id % 3),
             // Only extended ones have more than 32 bits.
             sequence: Sequence { sent: count << (u32::from(esn) * 8), received: count },

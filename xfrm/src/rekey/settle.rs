@@ -1,0 +1,94 @@
+//! How a spec lives with rekeying: it asks for a generation at least, and the kernel says which.
+
+use guestnet_core::{Object, Result, Set};
+
+use super::end::{End, Found};
+use crate::policy::Policy;
+use crate::source::KeySource;
+use crate::state::State;
+use crate::tunnel::{GivenDirection, GivenState, GivenStates, PinSpi, TunnelSpec};
+
+/// A tunnel as it is wanted on a host that may have rekeyed it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Settled {
+    /// Its states: those of the generation that is in use, and others of the tunnel that may stay.
+    pub states: Vec<State>,
+    /// Its policies, which name the states in use.
+    pub policies: Vec<Policy>,
+}
+
+impl TunnelSpec {
+    /// What is wanted of this tunnel beside what was `found`.
+    ///
+    /// The generation in a spec is the least. Where the host has taken the tunnel further, the tunnel is wanted as it
+    /// is there: with the newest generation that encrypts. Of other generations, what a rekeying under way needs may
+    /// stay: newer ones that are ready to decrypt, older ones as far back as the spec's, and those that drain. States
+    /// under keys that do not follow from the secret of the spec are none of the tunnel's, however new they say they are.
+    ///
+    /// # Errors
+    /// As [`TunnelSpec::lower`].
+    pub fn settled(&self, found: &Found) -> Result<Settled> {
+        let end = found.end(self);
+        let only = |generation| end.states.iter().all(|state| state.generation == generation);
+        if self.pin_spi == PinSpi::All || only(self.generation) {
+            let (states, policies) = self.lower()?;
+            return Ok(Settled { states, policies });
+        }
+        let mut newer: Vec<u32> = end.side(self, true).map(|state| state.generation).collect();
+        newer.retain(|generation| *generation > self.generation);
+        newer.sort_unstable_by(|a, b| b.cmp(a));
+        newer.dedup();
+        let whole = |generation: &u32| self.is_whole(&end, *generation);
+        let generation = newer.into_iter().find(whole).unwrap_or(self.generation);
+        let at = self.at(&end, generation).unwrap_or_else(|| self.clone());
+        let (mut states, policies) = at.lower()?;
+        let wanted: Set<State> = states.iter().cloned().collect();
+        let others = end.states.iter().filter(|state| !wanted.contains(&state.key()));
+        states.extend(others.filter(|state| self.may_stay(&end, state, generation)).cloned());
+        Ok(Settled { states, policies })
+    }
+
+    /// Whether the host encrypts with all states of a generation, and they are this tunnel's.
+    fn is_whole(&self, end: &End, generation: u32) -> bool {
+        let Some(Ok((states, _))) = self.at(end, generation).map(|at| at.lower()) else { return false };
+        let mut outbound = states.iter().filter(|state| state.src == self.local);
+        outbound.all(|state| end.states.get(&state.key()).is_some_and(|found| state.key.accepts(&found.key)))
+    }
+
+    fn may_stay(&self, end: &End, state: &State, current: u32) -> bool {
+        let hard = state.lifetimes.hard.seconds;
+        let drains = hard.is_some() && hard != self.lifetimes.hard.seconds;
+        if state.generation < self.generation {
+            return drains && state.generation < current;
+        }
+        let Some(Ok((states, _))) = self.at(end, state.generation).map(|at| at.lower()) else { return false };
+        states.iter().any(|own| own.key() == state.key() && own.key.accepts(&state.key))
+    }
+
+    /// This tunnel at another generation. One whose states are given is taken as it was found: nothing is known of its
+    /// keys but what the kernel has. `None` where that is not enough.
+    fn at(&self, end: &End, generation: u32) -> Option<Self> {
+        let mut at = Self { generation, ..self.clone() };
+        if let Some(states) = &self.states
+            && generation != self.generation
+        {
+            let direction = |out: bool, given: &GivenDirection| {
+                let mut found = GivenDirection::default();
+                for inner in self.inners() {
+                    given.get(inner)?;
+                    let fits =
+                        |state: &&State| state.generation == generation && state.selector == inner.selector();
+                    let state = end.side(self, out).find(fits)?;
+                    let key = KeySource::Kept(state.key.fingerprint()?);
+                    found.set(inner, GivenState { spi: state.spi, key });
+                }
+                Some(found)
+            };
+            at.states = Some(GivenStates {
+                outbound: direction(true, &states.outbound)?,
+                inbound: direction(false, &states.inbound)?,
+            });
+        }
+        Some(at)
+    }
+}
