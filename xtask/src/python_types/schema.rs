@@ -7,6 +7,9 @@ use serde_json::Value;
 
 use super::union;
 
+/// The name of the spec itself, which is the root of the schema and whose class can do more.
+pub const WHOLE: &str = "HostSpec";
+
 /// The schema of a spec.
 pub struct Schema {
     /// Its types by name, the spec itself included.
@@ -52,8 +55,7 @@ impl Schema {
     pub fn new(root: &Value) -> Result<Self> {
         let definitions = root["$defs"].as_object().context("the schema has no definitions")?;
         let mut definitions: BTreeMap<_, _> = definitions.clone().into_iter().collect();
-        let title = root["title"].as_str().context("the schema has no title")?;
-        definitions.insert(title.to_owned(), root.clone());
+        definitions.insert(WHOLE.to_owned(), root.clone());
         Ok(Self { definitions })
     }
 
@@ -101,6 +103,11 @@ impl Schema {
     /// The type of a value in Python.
     pub fn type_of(&self, value: &Value) -> Result<Type> {
         if let Some(name) = reference(value) {
+            if name.ends_with("Net") {
+                bail!(
+                    "{name} says too little: `#[schemars(with = …)]` with a type of `guestnet_core::schema`"
+                );
+            }
             return match self.definition(&name)? {
                 Definition::Record(_) => Ok(Type::of(&name, &name, &format!("One({name})"))),
                 Definition::Union(value) => union::type_of(self, &name, value),
