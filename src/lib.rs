@@ -30,11 +30,13 @@
 //! Options travel beside the spec (on [`Host`]), never in it: two equal specs always mean the same host.
 
 mod apply;
+pub mod doctor;
 pub mod document;
 mod host;
 mod lower;
 mod objects;
 mod observe;
+mod part;
 mod plan;
 mod render;
 mod report;

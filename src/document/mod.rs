@@ -6,10 +6,12 @@
 //! | [`PlanDocument`] | [`crate::Plan`] | `plan` |
 //! | [`ReportDocument`] | [`crate::Report`] | `report` |
 //! | [`ErrorDocument`] | [`crate::Error`] | `error` |
+//! | [`DoctorDocument`] | [`crate::doctor::Diagnosis`] | `doctor` |
 //!
 //! A version stays as long as no field changes its meaning or goes. Fields may be added: readers ignore what they do
 //! not know. Fields that have nothing to say are there, as `null` or empty, so that readers need not ask.
 
+mod doctor;
 mod error;
 mod plan;
 mod report;
@@ -20,6 +22,7 @@ use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use doctor::DoctorDocument;
 pub use error::{ErrorClass, ErrorDocument, HostState, RefusalDocument};
 pub use plan::{ChangeDocument, Operation, PlanDocument};
 pub use report::ReportDocument;
@@ -37,6 +40,8 @@ pub enum DocumentKind {
     Report,
     /// An [`ErrorDocument`].
     Error,
+    /// A [`DoctorDocument`].
+    Doctor,
 }
 
 /// What guestnet has made on a host, in the form of a spec: what `guestnet show` prints and `guestnet apply` takes.
@@ -65,11 +70,13 @@ pub enum Described {
     Host,
     /// An [`ErrorDocument`].
     Error,
+    /// A [`DoctorDocument`].
+    Doctor,
 }
 
 impl Described {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Spec, Self::Plan, Self::Report, Self::Host, Self::Error];
+    pub const ALL: [Self; 6] = [Self::Spec, Self::Plan, Self::Report, Self::Host, Self::Error, Self::Doctor];
 
     /// `spec`, `plan`, ….
     pub fn name(self) -> &'static str {
@@ -79,6 +86,7 @@ impl Described {
             Self::Report => "report",
             Self::Host => "host",
             Self::Error => "error",
+            Self::Doctor => "doctor",
         }
     }
 
@@ -90,6 +98,7 @@ impl Described {
             Self::Report => "what `guestnet apply` and `guestnet remove` print",
             Self::Host => "what `guestnet show` prints",
             Self::Error => "what any command prints on standard error when it fails",
+            Self::Doctor => "what `guestnet doctor` prints",
         }
     }
 
@@ -104,6 +113,7 @@ impl Described {
             Self::Report => written().into_root_schema_for::<ReportDocument>(),
             Self::Host => read().into_root_schema_for::<HostDocument>(),
             Self::Error => written().into_root_schema_for::<ErrorDocument>(),
+            Self::Doctor => written().into_root_schema_for::<DoctorDocument>(),
         };
         // The pattern that ipnet gives for IPv6 fits IPv4, too: an IPv4 prefix would be valid under both.
         if let Some(Value::Object(net)) = schema.pointer_mut("/$defs/IpNet")
