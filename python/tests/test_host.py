@@ -85,6 +85,16 @@ def test_a_plan_applies_the_spec_and_not_what_it_printed(netns: str) -> None:
         assert plan.apply().changes == 0
 
 
+def test_one_guest_after_the_other(host: Host) -> None:
+    host.apply(spec("a"))
+    (b,) = spec("b").guests
+    plan = host.plan_add(HostSpec(guests=[b]))
+    assert plan and "-" not in {change.sign for change in plan}
+    assert plan.apply().changes == len(plan)
+    assert host.add(HostSpec(guests=[b])).changes == 0
+    assert set(host.observe().namespaces) == {"a", "b"}
+
+
 def test_files_and_namespaces_are_where_they_are_told_to_be(netns: str, tmp_path: Path) -> None:
     with Host(netns, files=tmp_path) as host:
         assert host.directory == str(tmp_path) and repr(host) == f"Host('{netns}')"
