@@ -175,7 +175,7 @@ class Host:
 
     def plan(self, spec: HostSpec) -> Plan:
         """What would make the host as `spec` wants it. Changes nothing."""
-        return Plan(self.apply, spec, self._host.plan(_checked(spec)))
+        return Plan(self.apply, spec, self._host.plan(_for_rust(spec)))
 
     def verify(self, spec: HostSpec) -> Plan:
         """Whether the host is as `spec` wants it: the plan, which is false if it is. The same as `plan`; the name says
@@ -190,11 +190,11 @@ class Host:
         Raises `SpecError` or `ConflictError` with nothing changed. When something is refused under way, what had been
         done is undone, and `Error.state` says how far that went.
         """
-        return Report._of(self._host.apply(_checked(spec)))
+        return Report._of(self._host.apply(_for_rust(spec)))
 
     def plan_add(self, spec: HostSpec) -> Plan:
         """What `add` would change. Changes nothing."""
-        return Plan(self.add, spec, self._host.plan_add(_checked(spec)))
+        return Plan(self.add, spec, self._host.plan_add(_for_rust(spec)))
 
     def add(self, spec: HostSpec) -> Report:
         """Makes what `spec` describes and leaves all else of guestnet's as it is: one more guest, or one that has
@@ -203,11 +203,11 @@ class Host:
         What a guest had and this spec of it does not say any more stays: `remove` the old one first, or `apply` the
         whole. Raises as `apply` does.
         """
-        return Report._of(self._host.add(_checked(spec)))
+        return Report._of(self._host.add(_for_rust(spec)))
 
     def remove(self, spec: HostSpec) -> Report:
         """Removes what `spec` describes and leaves the rest of guestnet's. What guests share goes with the last."""
-        return Report._of(self._host.remove(_checked(spec)))
+        return Report._of(self._host.remove(_for_rust(spec)))
 
     def remove_all(self) -> Report:
         """Removes everything that is guestnet's."""
@@ -237,7 +237,7 @@ class Host:
         return f"Host({place})" + (" (closed)" if self.closed else "")
 
 
-def _checked(spec: HostSpec) -> _native.Spec:
+def _for_rust(spec: HostSpec) -> _native.Spec:
     if not isinstance(spec, HostSpec):
         raise TypeError(f"a spec is a HostSpec, not a {type(spec).__name__}; see HostSpec.from_dict, .from_json, .load")
-    return spec._checked()
+    return spec._for_rust()
