@@ -83,9 +83,9 @@ fn shown() -> Value {
         match value {
             Value::Object(map) => {
                 let tap = map.get("kind").is_some_and(|kind| kind == "tap" || kind.get("tap").is_some());
-                map.retain(|name, _| {
-                    !(tap && name == "mac") && !["counters", "sequence"].contains(&name.as_str())
-                });
+                let fleeting =
+                    |name: &str| ["counters", "sequence"].contains(&name) || (tap && name == "mac");
+                map.retain(|name, _| !fleeting(name));
                 map.values_mut().for_each(still);
             }
             Value::Array(list) => list.iter_mut().for_each(still),

@@ -28,7 +28,7 @@ mod spec;
 mod words;
 
 pub use access::{Access, Entry, Group, GroupName, PortRange, Tier, Transport};
-pub use check::{check_ethertypes};
+pub use check::check_ethertypes;
 pub use lower::TABLE;
 pub use paragraph::Paragraph;
 pub use spec::{FirewallSpec, Guard, GuestLink, HostAccess, LogDrops, TunnelEnds};

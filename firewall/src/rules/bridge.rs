@@ -1,8 +1,6 @@
 //! Frames of guests that are ports of bridges.
 
-use guestnet_nft::{
-    Chain, DataType, Element, Family, Hook, Rule, Set, Statement, ether, icmpv6, meta, th,
-};
+use guestnet_nft::{Chain, DataType, Element, Family, Hook, Rule, Set, Statement, ether, icmpv6, meta, th};
 
 use super::discovery::{
     ADVERTISEMENT, MLD, MLD_QUERY, ROUTER_ADVERTISEMENT, ROUTER_SOLICITATION, SOLICITATION,

@@ -35,7 +35,8 @@ fn udp(more: Statement) -> [Statement; 2] {
 
 /// From the entries on.
 pub fn chains(guests: &Guests<'_>, words: Words) -> Vec<Chain> {
-    let mut chains = vec![fragments(), ipv4(guests), dhcp(guests), ipv6(words), dhcpv6(), ipv6_address(guests)];
+    let mut chains =
+        vec![fragments(), ipv4(guests), dhcp(guests), ipv6(words), dhcpv6(), ipv6_address(guests)];
     chains.extend(discovery::chains(guests));
     chains
 }
