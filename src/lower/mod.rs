@@ -3,6 +3,7 @@
 mod bridge;
 mod guest;
 mod namespace;
+mod threshold;
 mod tunnel;
 
 pub(crate) use bridge::keep_shared_bridges;
@@ -107,6 +108,7 @@ impl HostSpec {
             }
         }
         lowered.complete_pairs();
+        lowered.thresholds();
         if !lowered.problems.is_empty() {
             return Err(lowered.problems.into());
         }

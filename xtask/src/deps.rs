@@ -40,6 +40,8 @@ const ALWAYS: &[Need] = &[
     Need { package: "strace", sign: Sign::Program("strace"), why: "tests kill at, and count, system calls" },
     Need { package: "iputils-ping", sign: Sign::Program("ping"), why: "goes through the tunnels in tests" },
     Need { package: "udhcpc", sign: Sign::Program("udhcpc"), why: "is the guests' DHCP client in the lab" },
+    Need { package: "man-db", sign: Sign::Program("man"), why: "tests render the man pages" },
+    Need { package: "ruby", sign: Sign::Program("ruby"), why: "tests run the example in Ruby" },
 ];
 
 const SECOND_KERNEL: &[Need] = &[Need {

@@ -4,8 +4,12 @@ mod architecture;
 mod bench;
 mod demo;
 mod deps;
+mod man;
 mod place;
+mod python;
+mod python_types;
 mod run;
+mod schema;
 mod second_kernel;
 mod test;
 mod vm;
@@ -24,6 +28,10 @@ cargo xtask bench --second-kernel [JOB...]
                                 the jobs that this kernel may lack something for (IPsec states): ratios only
 cargo xtask bench --count       the instructions of the pure middle; --accept: and they are the new baseline
 cargo xtask deps                install what building and testing need on a Debian machine
+cargo xtask schema              write the JSON Schemas of the documents into schemas/
+cargo xtask man                 write man pages and completions into target/share, laid out for /usr
+cargo xtask wheel               make the Python package, and try it in a clean environment of each Python here
+cargo xtask python-types        make python/guestnet/spec.py from the schema; --check compares
 cargo xtask vm -- COMMAND...    run COMMAND in the second kernel, here, with this environment
 ";
 
@@ -57,7 +65,14 @@ fn dispatch(arguments: &[String]) -> Result<u8> {
         ["bench", ..] => bench::run(&arguments[1..]),
         // What `test` runs inside the second kernel.
         ["test-list", list] => second_kernel::run_list(list.as_ref()),
+        ["wheel"] => python::wheel().map(|()| 0),
+        // A stage of `test`.
+        ["python-test"] => python::test().map(|()| 0),
+        ["python-types"] => python_types::run(false).map(|()| 0),
+        ["python-types", "--check"] => python_types::run(true).map(|()| 0),
         ["deps"] => deps::install().map(|()| 0),
+        ["schema"] => schema::write().map(|()| 0),
+        ["man"] => man::write().map(|()| 0),
         ["vm", "--", _, ..] => vm::run(&arguments[2..], Duration::from_secs(3600)),
         _ => bail!("what is {:?}?\n{USAGE}", arguments.join(" ")),
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
-use guestnet_core::netlink::Attributes;
+use guestnet_core::netlink::{Attributes, Dump};
 use guestnet_core::owner::REQIDS;
 use guestnet_core::set::Foreign;
 use guestnet_core::{
@@ -36,16 +36,19 @@ impl Kind for State {
         let all = namespace.is_ours();
         let request = GetDumpMessage { nlas: vec![XfrmAttrs::Proto(ESP)] };
         let dump = namespace.dump(Protocol::Xfrm, &wire::message(XFRM_MSG_GETSA, 0, &request))?;
-        for reply in dump.replies().filter(|reply| reply.kind == XFRM_MSG_NEWSA) {
-            match read(reply.payload) {
-                Some(Found::State(state)) if all || REQIDS.contains(&state.reqid) => {
-                    observed.ours.insert(*state);
-                }
-                Some(Found::State(state)) => observed.note_foreign(&state, wanted),
-                Some(Found::Other(key)) => note_other(key, wanted, &mut observed.foreign),
-                None => {}
-            }
+        sort(&dump, all, wanted, &mut observed);
+        Ok(observed)
+    }
+
+    /// Asks for each by its key.
+    fn observe_keys(namespace: &mut Namespace, wanted: &Set<Self>) -> Result<Observed<Self>> {
+        let mut observed = Observed::default();
+        if wanted.is_empty() {
+            return Ok(observed);
         }
+        let requests: Vec<Message> = wanted.iter().map(|state| id_message(XFRM_MSG_GETSA, state)).collect();
+        let answers = namespace.get_each(Protocol::Xfrm, &requests)?;
+        sort(&answers, namespace.is_ours(), wanted, &mut observed);
         Ok(observed)
     }
 
@@ -83,6 +86,20 @@ impl Kind for State {
     }
 }
 
+/// Adds ours and others' of `dump`; in a namespace of ours `all` are.
+fn sort(dump: &Dump, all: bool, wanted: &Set<State>, observed: &mut Observed<State>) {
+    for reply in dump.replies().filter(|reply| reply.kind == XFRM_MSG_NEWSA) {
+        match read(reply.payload) {
+            Some(Found::State(state)) if all || REQIDS.contains(&state.reqid) => {
+                observed.ours.insert(*state);
+            }
+            Some(Found::State(state)) => observed.note_foreign(&state, wanted),
+            Some(Found::Other(key)) => note_other(key, wanted, &mut observed.foreign),
+            None => {}
+        }
+    }
+}
+
 /// The key of a state that is to be made.
 fn key_of(state: &State) -> Result<&Key> {
     match &state.key {
@@ -91,6 +108,10 @@ fn key_of(state: &State) -> Result<&Key> {
         KeySource::File(path) => Err(Error::malformed(
             format!("xfrm state {state}"),
             format!("its key in {} was not read", path.display()),
+        )),
+        KeySource::Named(name) => Err(Error::malformed(
+            format!("xfrm state {state}"),
+            format!("its key, the secret {name}, was not given"),
         )),
         KeySource::Kept(fingerprint) => Err(Error::malformed(
             format!("xfrm state {state}"),
@@ -196,12 +217,17 @@ fn seen(sequence: Sequence) -> u32 {
 }
 
 fn delete_message(state: &State) -> Message {
+    id_message(XFRM_MSG_DELSA, state)
+}
+
+/// A message that only names a state.
+fn id_message(kind: u16, state: &State) -> Message {
     let mut message = DelGetMessage::default();
     message.user_sa_id.destination(&state.dst);
     message.user_sa_id.spi = state.spi.get();
     message.user_sa_id.proto = ESP;
     message.nlas.extend(state.mark.map(wire::mark));
-    wire::message(XFRM_MSG_DELSA, 0, &message)
+    wire::message(kind, 0, &message)
 }
 
 pub(crate) fn mode(mode: Mode) -> u8 {
