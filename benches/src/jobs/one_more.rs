@@ -24,7 +24,8 @@ pub fn job() -> Job {
         sizes: Sizes { whole: &[(10, 4), (10_000, 4)], quick: &[(10, 2), (1000, 2)] },
         contestants: vec![
             Contestant::new("floor", floor),
-            Contestant::new("guestnet", apply),
+            Contestant::new("guestnet", add),
+            Contestant::new("guestnet, all applied", apply),
             Contestant::new("guestnet, the command", command),
             Contestant::new("ip -batch, nft -f", batches),
         ],
@@ -58,7 +59,7 @@ fn floor(count: usize) -> Result<Round> {
     let (mut host, before, after) = host_and_specs(count)?;
     let tap = format!("tap{count:05}");
     let recorder = Recorder::of(&mut host);
-    host.apply(&after)?;
+    host.add(&guests::only(count, Place::Host)?)?;
     let recording = recorder.take()?.only(false);
     let old = nix::net::if_::if_nametoindex(tap.as_str())?;
     host.apply(&before)?;
@@ -72,6 +73,19 @@ fn floor(count: usize) -> Result<Round> {
             meter.once(|| floor.run())?;
             let plan = host.verify(&after)?;
             ensure!(plan.is_empty(), "the floor has not made the same guest:\n{plan}");
+            host.apply(&before)?;
+        }
+        Ok(())
+    }))
+}
+
+fn add(count: usize) -> Result<Round> {
+    let (mut host, before, after) = host_and_specs(count)?;
+    let one = guests::only(count, Place::Host)?;
+    Ok(Box::new(move |meter| {
+        for _ in 0..TIMES {
+            meter.once(|| Ok(host.add(&one)?))?;
+            ensure!(host.verify(&after)?.is_empty(), "the guest was not added");
             host.apply(&before)?;
         }
         Ok(())
