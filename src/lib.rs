@@ -30,6 +30,7 @@
 //! Options travel beside the spec (on [`Host`]), never in it: two equal specs always mean the same host.
 
 mod apply;
+pub mod document;
 mod host;
 mod lower;
 mod objects;
@@ -48,6 +49,7 @@ pub use guestnet_nft as nft;
 pub use guestnet_xfrm as xfrm;
 
 pub use guestnet_core::{Act, Deed, Problem, Problems};
+pub use guestnet_xfrm::{SecretName, Secrets};
 pub use host::{DIRECTORY, Host};
 pub use objects::{NamespaceObjects, Objects};
 pub use plan::{Plan, PlannedChange};

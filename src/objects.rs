@@ -9,7 +9,7 @@ use guestnet_core::{
 };
 use guestnet_ndp::ProxyNeighbour;
 use guestnet_nft::Table;
-use guestnet_xfrm::{Policy, State};
+use guestnet_xfrm::{HashThreshold, Policy, Secrets, State};
 use serde::{Deserialize, Serialize};
 
 use crate::spec::reqids;
@@ -47,13 +47,13 @@ impl Objects {
         std::iter::once((Netns::Host, &self.host)).chain(named)
     }
 
-    /// Reads the keys that stand in files.
-    pub(crate) fn load_secrets(&mut self, path: &Path, problems: &mut Problems) {
+    /// Reads the keys that stand in files, and finds those that are named.
+    pub(crate) fn load_secrets(&mut self, secrets: &Secrets, path: &Path, problems: &mut Problems) {
         let named = self.namespaces.iter_mut();
         let named = named.map(|(name, objects)| (path.field("namespaces").field(name.as_str()), objects));
         for (path, objects) in std::iter::once((path.field("host"), &mut self.host)).chain(named) {
             for (n, state) in objects.states.with_positions_mut() {
-                if let Err(error) = state.key.load() {
+                if let Err(error) = state.key.load(secrets) {
                     problems.at(&path.field("states").index(n).field("key"), error.to_string());
                 }
             }
@@ -201,6 +201,19 @@ macro_rules! kinds {
             }
         }
 
+        /// An object of any kind, in the form that it has in a spec.
+        #[derive(schemars::JsonSchema)]
+        #[schemars(untagged, deny_unknown_fields)]
+        #[expect(dead_code, reason = "for schemas")]
+        #[allow(clippy::large_enum_variant)]
+        pub(crate) enum AnyObject {
+            $($(#[$doc])* $type($type),)*
+            /// Files.
+            File(File),
+            /// A namespace: that it is there is all there is to it.
+            Namespace { name: String },
+        }
+
         /// The changes that make `found` into `wanted`, and what stands in their way.
         pub(crate) fn changes(wanted: &NamespaceObjects, found: &Found) -> (Vec<ObjectChange>, Vec<Conflict>) {
             let mut all = Vec::new();
@@ -225,6 +238,8 @@ kinds! {
     sysctls: Sysctl,
     /// IPsec states.
     states: State,
+    /// How the kernel finds policies.
+    thresholds: HashThreshold,
     /// IPsec policies.
     policies: Policy,
     /// Addresses of interfaces.
@@ -256,6 +271,7 @@ check_in! {
     Table: |table, _netns, path, problems| table.check(path, problems);
     Sysctl: |_sysctl, _netns, _path, _problems| ();
     State: |state, netns, path, problems| state.check(&reqids(netns), path, problems);
+    HashThreshold: |threshold, _netns, path, problems| threshold.check(path, problems);
     Policy: |policy, netns, path, problems| policy.check(&reqids(netns), path, problems);
     Address: |_address, _netns, _path, _problems| ();
     Route: |route, _netns, path, problems| route.check(path, problems);

@@ -4,7 +4,6 @@ use std::fmt;
 
 use guestnet_core::diff::{Conflict, diff};
 use guestnet_core::{Change, File, Netns, NetnsName, Object, Observed, Set};
-use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use crate::objects::{ObjectChange, Objects, changes};
 use crate::observe::Observation;
@@ -211,52 +210,6 @@ impl fmt::Display for Plan {
         }
         write!(f, "{} to make, {} to change, {} to remove", count('+'), count('~'), count('-'))?;
         if self.conflicts.is_empty() { Ok(()) } else { write!(f, ", {} in the way", self.conflicts.len()) }
-    }
-}
-
-impl Serialize for PlannedChange {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        use serde::ser::Error as _;
-        let fail = |e: serde_json::Error| S::Error::custom(e);
-        let (object, was) = match &self.what {
-            What::Namespace(change) => (serde_json::json!({ "name": change.key() }), None),
-            What::Object(change) => change.to_json().map_err(fail)?,
-            What::File(Change::Create(o) | Change::Delete(o)) => {
-                (serde_json::to_value(o).map_err(fail)?, None)
-            }
-            What::File(Change::Replace { old, new }) => {
-                (serde_json::to_value(new).map_err(fail)?, Some(serde_json::to_value(old).map_err(fail)?))
-            }
-        };
-        let operation = match self.sign() {
-            '+' => "create",
-            '-' => "delete",
-            _ => "replace",
-        };
-        let netns = match &self.netns {
-            Netns::Host => None,
-            Netns::Named(name) => Some(name),
-        };
-        let mut out = serializer.serialize_struct("Change", 6)?;
-        out.serialize_field("operation", operation)?;
-        out.serialize_field("namespace", &netns)?;
-        out.serialize_field("kind", self.kind())?;
-        out.serialize_field("text", &self.text())?;
-        out.serialize_field("object", &object)?;
-        out.serialize_field("was", &was)?;
-        out.end()
-    }
-}
-
-impl Serialize for Plan {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut out = serializer.serialize_struct("Plan", 5)?;
-        out.serialize_field("version", &crate::spec::VERSION)?;
-        out.serialize_field("changes", &self.changes)?;
-        out.serialize_field("conflicts", &self.conflicts())?;
-        out.serialize_field("left", &self.left)?;
-        out.serialize_field("warnings", &self.warnings)?;
-        out.end()
     }
 }
 

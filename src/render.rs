@@ -74,6 +74,9 @@ fn namespace(netns: &Netns, objects: &NamespaceObjects, out: &mut String) {
     for state in &objects.states {
         say(in_namespace(&state.to_ip(), &ip));
     }
+    for threshold in &objects.thresholds {
+        say(format!("{ip} xfrm policy set {threshold}"));
+    }
     for policy in &objects.policies {
         say(in_namespace(&policy.to_ip(), &ip));
     }

@@ -4,10 +4,11 @@ use std::fmt;
 use std::time::Duration;
 
 use guestnet_core::{Error as CoreError, FilePath, Phase};
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// What was done.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Report {
     /// How many changes were carried out. 0: the host was already as wanted.
     pub changes: usize,
@@ -22,9 +23,9 @@ pub struct Report {
 }
 
 /// How long a phase took.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PhaseTime {
-    /// Which.
+    /// Which: `links`, `routes`.
     pub phase: String,
     /// How long, in microseconds.
     pub microseconds: u64,
@@ -170,7 +171,7 @@ impl Error {
         }
     }
 
-    fn core(&self) -> Option<&CoreError> {
+    pub(crate) fn core(&self) -> Option<&CoreError> {
         match self {
             Self::Core(error) => Some(error),
             Self::Apply(failure) => failure.refusals.first().map(|refusal| &refusal.error),

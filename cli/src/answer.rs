@@ -36,26 +36,6 @@ impl<T: Serialize> fmt::Display for Json<T> {
     }
 }
 
-/// A document with the version of its form.
-#[derive(Serialize)]
-pub struct Versioned<T> {
-    version: u32,
-    #[serde(flatten)]
-    document: T,
-}
-
-impl<T> From<T> for Versioned<T> {
-    fn from(document: T) -> Self {
-        Self { version: guestnet::spec::VERSION, document }
-    }
-}
-
-impl<T: fmt::Display> fmt::Display for Versioned<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.document.fmt(f)
-    }
-}
-
 /// What a command has to say.
 pub struct Answer {
     pub document: Box<dyn Document>,

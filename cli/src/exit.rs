@@ -1,9 +1,10 @@
 //! Exit codes. They are stable: scripts rely on them.
 
 use std::fmt;
-use std::io;
 
 use guestnet::Error;
+use guestnet::core::Error as CoreError;
+use guestnet::document::{ErrorClass, ErrorDocument};
 
 /// In sync, or done.
 pub const DONE: u8 = 0;
@@ -11,14 +12,6 @@ pub const DONE: u8 = 0;
 pub const FAILED: u8 = 1;
 /// `plan`: changes are pending.
 pub const PENDING: u8 = 2;
-/// The command was called wrongly (`EX_USAGE` of sysexits(3)).
-pub const USAGE: u8 = 64;
-/// The spec is wrong (`EX_DATAERR`); nothing was touched.
-const BAD_SPEC: u8 = 65;
-/// Try again later (`EX_TEMPFAIL`).
-const TRY_AGAIN: u8 = 75;
-/// Not permitted (`EX_NOPERM`).
-const NOT_PERMITTED: u8 = 77;
 
 /// The table of exit codes for the help.
 pub const HELP: &str = "Exit codes:
@@ -35,20 +28,27 @@ pub const HELP: &str = "Exit codes:
 pub enum Failure {
     /// The library's word.
     Library(Error),
-    /// A file or a stream.
-    Io(String, io::Error),
+    /// The command was called wrongly.
+    Usage(String),
 }
 
 impl Failure {
+    /// A file or a stream.
+    pub fn io(what: impl Into<String>, error: impl Into<std::io::Error>) -> Self {
+        Self::Library(CoreError::io(what, error).into())
+    }
+
+    /// The document of the failure.
+    pub fn document(&self) -> ErrorDocument {
+        match self {
+            Self::Library(error) => error.into(),
+            Self::Usage(words) => ErrorDocument::new(ErrorClass::Usage, words),
+        }
+    }
+
     /// The exit code.
     pub fn code(&self) -> u8 {
-        match self {
-            Self::Library(Error::Core(guestnet::core::Error::Spec(_))) => BAD_SPEC,
-            Self::Library(error) if error.is_permission() => NOT_PERMITTED,
-            Self::Library(error) if error.can_retry() => TRY_AGAIN,
-            Self::Io(_, error) if error.kind() == io::ErrorKind::PermissionDenied => NOT_PERMITTED,
-            _ => FAILED,
-        }
+        self.document().exit_code
     }
 }
 
@@ -58,11 +58,17 @@ impl From<Error> for Failure {
     }
 }
 
+impl From<CoreError> for Failure {
+    fn from(error: CoreError) -> Self {
+        Self::Library(error.into())
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Library(error) => error.fmt(f),
-            Self::Io(what, error) => write!(f, "{what}: {error}"),
+            Self::Usage(words) => f.write_str(words),
         }
     }
 }

@@ -2,15 +2,9 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use guestnet::Error;
-use serde_json::json;
-
 use crate::answer::Answer;
 use crate::args::OutputFormat;
 use crate::exit::Failure;
-
-/// The version of the documents that `--output json` prints.
-const VERSION: u32 = 1;
 
 /// How to print.
 pub struct Output {
@@ -27,7 +21,7 @@ impl Output {
 
     /// Prints what a command has to say, on standard output. Returns with what to exit.
     pub fn answer(&self, answer: &Answer) -> Result<u8, Failure> {
-        let failed = |e: serde_json::Error| Failure::Io("write JSON".into(), e.into());
+        let failed = |e: serde_json::Error| Failure::io("write JSON", e);
         let text = if self.json { answer.document.json().map_err(failed)? } else { answer.document.text() };
         if self.colour && answer.coloured && !self.json {
             print(&text.lines().map(|line| coloured(line) + "\n").collect::<String>())?;
@@ -37,37 +31,18 @@ impl Output {
         Ok(answer.code)
     }
 
-    /// An error, on standard error.
+    /// An error, on standard error. In JSON it is one line, so that it can be told from what `-v` printed before it.
     pub fn failure(&self, failure: &Failure) {
-        if !self.json {
-            eprintln!("error: {failure}");
-            if let Failure::Library(error) = failure
-                && let Some(hint) = error.hint()
-            {
-                eprintln!("\nhint: {hint}");
-            }
-            return;
-        }
-        let mut document =
-            json!({ "version": VERSION, "error": failure.to_string(), "exit_code": failure.code() });
-        if let Failure::Library(error) = failure {
-            document["errno"] = json!(error.errno());
-            document["can_retry"] = json!(error.can_retry());
-            document["hint"] = json!(error.hint());
-            match error {
-                Error::Core(guestnet::core::Error::Spec(problems)) => document["problems"] = json!(problems),
-                Error::Core(guestnet::core::Error::Foreign(lines)) => document["foreign"] = json!(lines),
-                Error::Apply(apply) => {
-                    let refusals = apply.refusals.iter().map(|refusal| {
-                        json!({ "object": refusal.object, "path": refusal.path, "error": refusal.error.to_string() })
-                    });
-                    document["refusals"] = refusals.collect();
-                    document["undone"] = json!(matches!(apply.state, guestnet::State::Undone(_)));
-                }
-                _ => {}
-            }
-        }
-        eprintln!("{document:#}");
+        let document = failure.document();
+        let text = if self.json {
+            // All that it has is text and numbers.
+            serde_json::to_string(&document).unwrap_or_default()
+        } else {
+            let hint = document.hint.map(|hint| format!("\n\nhint: {hint}"));
+            format!("error: {}{}", document.message, hint.unwrap_or_default())
+        };
+        // Where nobody hears it the exit code still says it.
+        let _ = writeln!(io::stderr(), "{text}");
     }
 }
 
@@ -85,9 +60,7 @@ fn coloured(line: &str) -> String {
 /// Writes to standard output; that nobody reads it (`| head`) is no failure of ours.
 fn print(text: &str) -> Result<(), Failure> {
     match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
-        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::Io("write to standard output".into(), e))
-        }
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(Failure::io("write to standard output", e)),
         _ => Ok(()),
     }
 }

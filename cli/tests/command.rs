@@ -1,43 +1,19 @@
 //! The real command: what it takes, what it prints, with what it exits.
 
+mod call;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
 use std::fs;
-use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
 
+use call::{GUESTNET, example, parsed, said};
 use guestnet_lab::{Capability, lab_test, need, need_program};
-use serde_json::{Value, json};
+use serde_json::json;
 
-const GUESTNET: &str = env!("CARGO_BIN_EXE_guestnet");
 const GOOD: &str = r#"{"version": 1, "objects": {"namespaces": {"a": {}}}}"#;
 const OTHER: &str = "version = 1\n[objects.namespaces.a]\n[objects.namespaces.b]\n";
-
-fn guestnet(arguments: &[&str], input: &str) -> Output {
-    let mut command = Command::new(GUESTNET);
-    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    // One that does not read its input ends before it is written.
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-    child.wait_with_output().unwrap()
-}
-
-/// Its exit code, standard output and standard error.
-fn said(arguments: &[&str], input: &str) -> (i32, String, String) {
-    let output = guestnet(arguments, input);
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
-}
-
-fn json(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"))
-}
-
-fn example(name: &str) -> String {
-    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name)).unwrap()
-}
 
 #[test]
 fn a_wrong_call_is_usage() {
@@ -85,7 +61,7 @@ fn a_bad_spec_is_65_with_all_its_problems() {
         assert!(err.starts_with("error: the spec has 3 problems:\n"), "{err}");
         let (code, out, err) = said(&[command, "-f", "-", "-o", "json"], bad);
         assert_eq!((code, out.as_str()), (65, ""), "{command}");
-        let error = json(&err);
+        let error = parsed(&err);
         assert_eq!(error["exit_code"], 65);
         let mut paths: Vec<&str> =
             error["problems"].as_array().unwrap().iter().map(|p| p["path"].as_str().unwrap()).collect();
@@ -95,60 +71,6 @@ fn a_bad_spec_is_65_with_all_its_problems() {
     assert_eq!(said(&["render", "-f", "-", "--format", "toml"], GOOD).0, 65);
     assert_eq!(said(&["render", "-f", "-"], OTHER).0, 65);
     assert_eq!(said(&["render", "-f", "/does/not/exist"], "").0, 1);
-}
-
-#[test]
-fn the_schema_is_one_and_has_what_the_examples_have() {
-    let (code, out, _) = said(&["schema"], "");
-    assert_eq!(code, 0);
-    let schema = json(&out);
-    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
-    for example in [json(&example("seed.json")), json(&example("host1.json"))] {
-        fields_are_known(&example, &schema, &schema, "");
-    }
-    // Every reference leads somewhere.
-    let mut references = 0;
-    for reference in out.split("\"$ref\": \"#").skip(1) {
-        let pointer = reference.split('"').next().unwrap();
-        assert!(schema.pointer(pointer).is_some(), "{pointer}");
-        references += 1;
-    }
-    assert!(references > 20);
-}
-
-/// Every field of `value` is a property in `schema`, or in one of the alternatives that it offers.
-fn fields_are_known(value: &Value, schema: &Value, root: &Value, here: &str) {
-    let candidates = alternatives(schema, root);
-    match value {
-        Value::Object(map) => {
-            for (field, value) in map {
-                let known = candidates.iter().find_map(|s| {
-                    s["properties"]
-                        .get(field)
-                        .or_else(|| s.get("additionalProperties").filter(|more| more.is_object()))
-                });
-                let known = known.unwrap_or_else(|| panic!("{here}.{field} is not in the schema"));
-                fields_are_known(value, known, root, &format!("{here}.{field}"));
-            }
-        }
-        Value::Array(list) => {
-            let items =
-                candidates.iter().find_map(|s| s.get("items")).unwrap_or_else(|| panic!("{here} is no list"));
-            list.iter().for_each(|value| fields_are_known(value, items, root, &format!("{here}[]")));
-        }
-        _ => {}
-    }
-}
-
-fn alternatives<'a>(schema: &'a Value, root: &'a Value) -> Vec<&'a Value> {
-    let mut all = vec![schema];
-    if let Some(reference) = schema["$ref"].as_str() {
-        all.extend(alternatives(root.pointer(reference.trim_start_matches('#')).unwrap(), root));
-    }
-    for one in ["anyOf", "oneOf", "allOf"].iter().filter_map(|of| schema[of].as_array()).flatten() {
-        all.extend(alternatives(one, root));
-    }
-    all
 }
 
 #[test]
@@ -184,13 +106,13 @@ lab_test! {
         assert_eq!(said(&["apply", "-f", "-", "--format", "toml"], OTHER).0, 0);
         let (code, shown, _) = said(&["show"], "");
         assert_eq!(code, 0);
-        assert_eq!(json(&shown), json!({"version": 1, "objects": {"namespaces": {"a": {}, "b": {}}}}));
+        assert_eq!(parsed(&shown), json!({"version": 1, "objects": {"namespaces": {"a": {}, "b": {}}}}));
         assert_eq!(said(&["verify", "-f", "-"], &shown).0, 0);
 
         assert_eq!(said(&["remove", "-f", "-"], GOOD).0, 0);
-        assert_eq!(json(&said(&["show"], "").1)["objects"], json!({"namespaces": {"b": {}}}));
+        assert_eq!(parsed(&said(&["show"], "").1)["objects"], json!({"namespaces": {"b": {}}}));
         assert_eq!(said(&["remove"], "").0, 0);
-        assert_eq!(json(&said(&["show"], "").1), json!({"version": 1}));
+        assert_eq!(parsed(&said(&["show"], "").1), json!({"version": 1}));
     }
 
     fn programs_read_json() {
@@ -198,7 +120,7 @@ lab_test! {
             "host": {"links": [{"name": "v0", "kind": {"veth": {"peer": "v1"}}}], "routes": [{"to": "10.0.0.0/8", "kind": "blackhole"}]},
             "files": [{"path": "a.conf", "content": "a\n"}]}}).to_string();
         let (code, out, _) = said(&["plan", "-f", "-", "--output", "json"], &spec);
-        let plan = json(&out);
+        let plan = parsed(&out);
         assert_eq!((code, &plan["version"], &plan["conflicts"]), (2, &json!(1), &json!([])));
         let changes = plan["changes"].as_array().unwrap();
         assert_eq!(changes.len(), 4);
@@ -206,7 +128,7 @@ lab_test! {
             "text": "route blackhole 10.0.0.0/8", "object": {"to": "10.0.0.0/8", "kind": "blackhole"}, "was": null}));
 
         let (code, out, _) = said(&["-o", "json", "apply", "-f", "-"], &spec);
-        let report = json(&out);
+        let report = parsed(&out);
         assert_eq!((code, &report["version"], &report["changes"]), (0, &json!(1), &json!(4)));
         assert_eq!((&report["files"], &report["left"]), (&json!(["a.conf"]), &json!([])));
         assert!(report["microseconds"].as_u64().unwrap() > 0 && report["phases"][0]["phase"].is_string());
@@ -216,18 +138,18 @@ lab_test! {
         let foreign = spec.replace("v0", "v2");
         let (code, out, _) = said(&["plan", "-f", "-", "-o", "json"], &foreign);
         assert_eq!(code, 1);
-        assert!(json(&out)["conflicts"][0].as_str().unwrap().contains("there is v2 veth peer v3"), "{out}");
+        assert!(parsed(&out)["conflicts"][0].as_str().unwrap().contains("there is v2 veth peer v3"), "{out}");
         let (code, out, err) = said(&["apply", "-f", "-", "-o", "json"], &foreign);
         assert_eq!((code, out.as_str()), (1, ""));
-        assert!(json(&err)["foreign"][0].as_str().unwrap().contains("v2"), "{err}");
+        assert!(parsed(&err)["conflicts"][0].as_str().unwrap().contains("v2"), "{err}");
 
         // Refused by the kernel.
         let refused = spec.replace(r#""kind":"blackhole""#, r#""via":"192.0.2.1","dev":"v0""#);
         assert_ne!(refused, spec);
         let (code, out, err) = said(&["apply", "-f", "-", "-o", "json"], &refused);
         assert_eq!((code, out.as_str()), (1, ""), "{err}");
-        let error = json(&err);
-        assert_eq!(error["undone"], true);
+        let error = parsed(&err);
+        assert_eq!(error["state"], "unchanged");
         assert_eq!(error["refusals"][0]["path"], "objects.host.routes[0]");
         assert_eq!(error["exit_code"], 1);
         assert!(error["errno"].is_number() && error["can_retry"] == false);
@@ -243,7 +165,7 @@ lab_test! {
         assert_eq!(support::sh("ip route"), "");
         assert!(Path::new("/run/guestnet/netns/other/x").exists());
         // The host around it neither sees nor takes what is in it.
-        assert_eq!(json(&said(&["show"], "").1), json!({"version": 1}));
+        assert_eq!(parsed(&said(&["show"], "").1), json!({"version": 1}));
         assert_eq!(said(&["remove"], "").0, 0);
         assert!(Path::new("/run/guestnet/netns/other/x").exists());
         assert_eq!(said(&[&["remove"], &there[..]].concat(), "").0, 0);

@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// Where in a spec a value stands: `guests[0].interfaces[1].mac`.
 ///
 /// A path is extended as a check walks down: `path.field("guests").index(0)`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Path(String);
 
@@ -48,7 +49,7 @@ impl fmt::Display for Path {
 }
 
 /// One thing that is wrong with a spec.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
     /// Where it is. A value that is missing is reported at the path where it should stand.
     pub path: Path,

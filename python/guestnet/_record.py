@@ -72,6 +72,25 @@ class Record:
         values.update(changes)
         return cls(**values)
 
+    def _hold(self, wire: Dict[str, Any]) -> None:
+        object.__setattr__(self, "_wire", wire)
+
+    def _encoded(self, name: str, value: Any) -> Any:
+        try:
+            return self._fields[name].codec.encode(value)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{type(self).__name__}.{name}: {error}") from None
+
+    def _put(self, wire: Dict[str, Any], name: str, value: Any) -> None:
+        kept = self._encoded(name, value)
+        if kept != self._fields[name].default:
+            wire[name] = kept
+
+    def _read(self, name: str) -> Any:
+        field = self._fields[name]
+        kept = self._wire.get(name, field.default)
+        return None if kept is None else field.codec.read(kept)
+
     @classmethod
     def _restore(cls: Type[R], wire: Dict[str, Any]) -> R:
         record = cls.__new__(cls)

@@ -4,6 +4,7 @@ mod bridge;
 mod firewall;
 mod guest;
 mod namespace;
+mod threshold;
 mod tunnel;
 
 pub(crate) use bridge::keep_shared_bridges;
@@ -109,6 +110,7 @@ impl HostSpec {
         }
         lowered.firewall(self)?;
         lowered.complete_pairs();
+        lowered.thresholds();
         if !lowered.problems.is_empty() {
             return Err(lowered.problems.into());
         }

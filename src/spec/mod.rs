@@ -9,6 +9,7 @@ mod parse;
 
 use guestnet_core::{Error, LinkName, Path, Problem, Problems};
 use guestnet_nat::Mode;
+use guestnet_xfrm::Secrets;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
@@ -107,7 +108,7 @@ impl HostSpec {
     /// # Errors
     /// [`Error::Spec`] with every problem of the text, each with its path.
     pub fn from_json(text: &str) -> Result<Self, Error> {
-        parse::from_json(text)
+        parse::from_json(text, &Secrets::new())
     }
 
     /// Reads a spec from TOML.
@@ -115,7 +116,23 @@ impl HostSpec {
     /// # Errors
     /// [`Error::Spec`] with every problem of the text, each with its path.
     pub fn from_toml(text: &str) -> Result<Self, Error> {
-        parse::from_toml(text)
+        parse::from_toml(text, &Secrets::new())
+    }
+
+    /// Reads a spec from JSON that names secrets, which are found in `secrets`.
+    ///
+    /// # Errors
+    /// As [`Self::from_json`]; a secret that is not there is a problem of the spec.
+    pub fn from_json_with(text: &str, secrets: &Secrets) -> Result<Self, Error> {
+        parse::from_json(text, secrets)
+    }
+
+    /// Reads a spec from TOML that names secrets, which are found in `secrets`.
+    ///
+    /// # Errors
+    /// As [`Self::from_json_with`].
+    pub fn from_toml_with(text: &str, secrets: &Secrets) -> Result<Self, Error> {
+        parse::from_toml(text, secrets)
     }
 
     /// Reads the secrets that the spec names as files: the one thing that a spec needs from the machine it is on.
@@ -124,17 +141,23 @@ impl HostSpec {
     /// Returns what could not be read, never with what is in a file.
     #[must_use]
     pub fn load_secrets(&mut self) -> Problems {
+        self.load_secrets_with(&Secrets::new())
+    }
+
+    /// As [`Self::load_secrets`], and finds the secrets that the spec names in `secrets`.
+    #[must_use]
+    pub fn load_secrets_with(&mut self, secrets: &Secrets) -> Problems {
         let mut problems = Problems::new();
         for (n, guest) in self.guests.iter_mut().enumerate() {
             for (m, tunnel) in guest.tunnels.iter_mut().enumerate() {
-                if let Err(error) = tunnel.load() {
+                if let Err(error) = tunnel.load(secrets) {
                     let path = Path::root().field("guests").index(n).field("tunnels").index(m);
                     let field = if tunnel.states.is_some() { "states" } else { "secret" };
                     problems.at(&path.field(field), error.to_string());
                 }
             }
         }
-        self.objects.load_secrets(&Path::root().field("objects"), &mut problems);
+        self.objects.load_secrets(secrets, &Path::root().field("objects"), &mut problems);
         problems
     }
 
@@ -147,8 +170,9 @@ impl HostSpec {
         }
     }
 
-    /// What is wrong with the parts of the spec, before they are put together.
-    pub(crate) fn checked(&self) -> Problems {
+    /// What is wrong with the parts of the spec, before they are put together. Public to be measured.
+    #[doc(hidden)]
+    pub fn checked(&self) -> Problems {
         let mut problems = Problems::new();
         self.check(&mut problems);
         problems
@@ -156,6 +180,6 @@ impl HostSpec {
 
     /// The JSON Schema of a spec (draft 2020-12).
     pub fn schema() -> schemars::Schema {
-        schemars::schema_for!(Self)
+        crate::document::Described::Spec.schema()
     }
 }

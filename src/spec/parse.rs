@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use guestnet_core::{Error, Path, Problem, Problems};
+use guestnet_xfrm::Secrets;
 use serde_json::Value;
 use serde_path_to_error::{Path as SerdePath, Segment};
 use zeroize::Zeroize;
@@ -21,15 +22,15 @@ const ENOUGH: usize = 100;
 const SECRET: usize = 16;
 
 /// Reads a spec from JSON.
-pub(super) fn from_json(text: &str) -> Result<HostSpec, Error> {
+pub(super) fn from_json(text: &str, secrets: &Secrets) -> Result<HostSpec, Error> {
     let Strict(value) = serde_json::from_str(text).map_err(|e| syntax("JSON", e.to_string()))?;
-    read(value)
+    read(value, secrets)
 }
 
 /// Reads a spec from TOML.
-pub(super) fn from_toml(text: &str) -> Result<HostSpec, Error> {
+pub(super) fn from_toml(text: &str, secrets: &Secrets) -> Result<HostSpec, Error> {
     let value: Value = toml::from_str(text).map_err(|e| syntax("TOML", toml_error(&e, text)))?;
-    read(value)
+    read(value, secrets)
 }
 
 /// The words of the error and the line it is in, but not the line itself: there may be a secret on it.
@@ -45,13 +46,13 @@ fn syntax(language: &str, message: String) -> Error {
     problems.into()
 }
 
-fn read(value: Value) -> Result<HostSpec, Error> {
+fn read(value: Value, secrets: &Secrets) -> Result<HostSpec, Error> {
     let mut reader =
         Reader { value, problems: Vec::new(), removed: BTreeMap::new(), poisoned: BTreeSet::new() };
     let mut spec = reader.spec();
     wipe(&mut reader.value);
     if let Some(spec) = &mut spec {
-        let unread = spec.load_secrets();
+        let unread = spec.load_secrets_with(secrets);
         let unread = reader.mine(unread);
         // What has been repaired is not to be lowered: it would be about the repairs.
         let found =

@@ -15,6 +15,8 @@ use crate::state::{Mode, check_outer, check_reqid};
 
 mod kernel;
 
+pub(crate) use kernel::nobodys;
+
 /// A policy: `ip xfrm policy add SELECTOR dir DIR priority PRIORITY tmpl …`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `"0x…"` | these bytes |
 //! | `{"file": "/etc/guestnet/peer.key"}` | the hex digits in that file, read before anything is checked |
+//! | `{"named": "peer1"}` | the hex digits that are given under this name beside the spec ([`Secrets`]) |
 //! | `{"kept": "630dcd2966c43366"}` | the key with this fingerprint, which the kernel's state already has |
 //!
 //! Bytes are never serialised: they come out as `kept`.
@@ -21,6 +22,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
 use crate::key::Key;
+use crate::named::{SecretName, Secrets};
 use crate::secret::{Fingerprint, PairSecret, SecretError};
 
 /// Where the key of a state comes from.
@@ -36,6 +38,8 @@ pub enum Source<T> {
     Given(T),
     /// It stands in a file, as hex digits. [`Source::load`] reads it.
     File(PathBuf),
+    /// It is given beside the spec under this name. [`Source::load`] finds it.
+    Named(SecretName),
     /// It is what the kernel already has, and has this fingerprint.
     Kept(Fingerprint),
 }
@@ -83,7 +87,7 @@ impl<T: Material> Source<T> {
     pub fn given(&self) -> Option<&T> {
         match self {
             Self::Given(material) => Some(material),
-            Self::File(_) | Self::Kept(_) => None,
+            Self::File(_) | Self::Named(_) | Self::Kept(_) => None,
         }
     }
 
@@ -92,20 +96,32 @@ impl<T: Material> Source<T> {
         match self {
             Self::Given(material) => Some(material.fingerprint()),
             Self::Kept(fingerprint) => Some(*fingerprint),
-            Self::File(_) => None,
+            Self::File(_) | Self::Named(_) => None,
         }
     }
 
-    /// Reads the file, if it is one: hex digits, white space around them ignored.
+    /// Reads the file, if it is one, and finds what it names in `secrets`: hex digits, white space around them ignored.
     ///
     /// # Errors
-    /// `Io` when it cannot be read, `Malformed` when it does not hold such a secret. Neither repeats what it holds.
-    pub fn load(&mut self) -> Result<()> {
-        let Self::File(path) = self else { return Ok(()) };
-        let what = format!("read {} from {}", T::WHAT, path.display());
-        let text = read_file(path).map_err(|e| Error::io(&what, e))?;
-        let text = std::str::from_utf8(&text).map_err(|_| Error::malformed(&what, "it is not text"))?;
-        *self = Self::Given(T::read(text.trim()).map_err(|e| Error::malformed(&what, e))?);
+    /// `Io` when a file cannot be read, `Malformed` when there is no such secret or it is none. Repeats no digits.
+    pub fn load(&mut self, secrets: &Secrets) -> Result<()> {
+        let material = match self {
+            Self::File(path) => {
+                let what = format!("read {} from {}", T::WHAT, path.display());
+                let text = read_file(path).map_err(|e| Error::io(&what, e))?;
+                let text =
+                    std::str::from_utf8(&text).map_err(|_| Error::malformed(&what, "it is not text"))?;
+                T::read(text.trim()).map_err(|e| Error::malformed(&what, e))?
+            }
+            Self::Named(name) => {
+                let what = format!("the secret {name}");
+                let missing = || Error::malformed(&what, "it is not among the secrets given beside the spec");
+                T::read(secrets.get(name).ok_or_else(missing)?.trim())
+                    .map_err(|e| Error::malformed(&what, e))?
+            }
+            Self::Given(_) | Self::Kept(_) => return Ok(()),
+        };
+        *self = Self::Given(material);
         Ok(())
     }
 }
@@ -130,6 +146,7 @@ impl<T: Material> fmt::Debug for Source<T> {
         match self {
             Self::Given(material) => write!(f, "{material:?}"),
             Self::File(path) => write!(f, "in {}", path.display()),
+            Self::Named(name) => write!(f, "named {name}"),
             Self::Kept(fingerprint) => write!(f, "kept {fingerprint}"),
         }
     }
@@ -148,6 +165,7 @@ impl<T: Material> Serialize for Source<T> {
             Self::Given(material) => map.serialize_entry("kept", &material.fingerprint().to_string())?,
             Self::Kept(fingerprint) => map.serialize_entry("kept", &fingerprint.to_string())?,
             Self::File(path) => map.serialize_entry("file", path)?,
+            Self::Named(name) => map.serialize_entry("named", name.as_str())?,
         }
         map.end()
     }
@@ -164,7 +182,11 @@ struct SourceVisitor<T>(PhantomData<T>);
 
 impl<T: Material> SourceVisitor<T> {
     fn refuse<E: serde::de::Error>(&self) -> E {
-        E::custom(format_args!("{} is {}", T::WHAT, r#"hex digits, {"file": PATH} or {"kept": FINGERPRINT}"#))
+        E::custom(format_args!(
+            "{} is {}",
+            T::WHAT,
+            r#"hex digits, {"file": PATH}, {"named": NAME} or {"kept": FINGERPRINT}"#
+        ))
     }
 }
 
@@ -195,6 +217,7 @@ impl<'de, T: Material> Visitor<'de> for SourceVisitor<T> {
         };
         match kind.as_str() {
             "kept" => value.parse().map(Source::Kept).map_err(A::Error::custom),
+            "named" => value.parse().map(Source::Named).map_err(A::Error::custom),
             // A key pasted here by mistake is no absolute path, and so is not repeated by an error about a file.
             "file" if value.starts_with('/') => Ok(Source::File(value.as_str().into())),
             "file" => Err(A::Error::custom("a file is named by its absolute path")),
@@ -219,7 +242,7 @@ impl<'de, T: Material> Visitor<'de> for SourceVisitor<T> {
 }
 
 /// A string whose absence is reported without what stands there instead; wiped, because it may be a secret.
-struct Text(Zeroizing<String>);
+pub(crate) struct Text(pub(crate) Zeroizing<String>);
 
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
@@ -234,7 +257,7 @@ impl<T: Material> schemars::JsonSchema for Source<T> {
     }
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         let description = format!(
-            "{}: hex digits, a file that holds them, or the fingerprint of what the kernel has",
+            "{}: hex digits, a file that holds them, the name under which they are given beside the spec, or the fingerprint of what the kernel has",
             T::WHAT
         );
         let only = |name: &str, pattern: &str| {
@@ -248,6 +271,7 @@ impl<T: Material> schemars::JsonSchema for Source<T> {
             "anyOf": [
                 { "type": "string", "pattern": "^(0[xX])?([0-9A-Fa-f]{2})+$", "writeOnly": true },
                 only("file", "^/"),
+                only("named", SecretName::PATTERN),
                 only("kept", "^[0-9A-Fa-f]{16}$"),
             ],
         })
@@ -317,12 +341,12 @@ mod tests {
         let path = std::env::temp_dir().join(format!("guestnet-xfrm-key-{}", std::process::id()));
         std::fs::write(&path, format!("  {KEY}\n")).unwrap();
         let mut source = KeySource::File(path.clone());
-        source.load().unwrap();
+        source.load(&Secrets::new()).unwrap();
         assert_eq!(source, Source::Given(KEY.parse().unwrap()));
         std::fs::write(&path, &KEY[..20]).unwrap();
-        let words = KeySource::File(path.clone()).load().unwrap_err().to_string();
+        let words = KeySource::File(path.clone()).load(&Secrets::new()).unwrap_err().to_string();
         std::fs::remove_file(&path).unwrap();
         assert!(words.contains(path.to_str().unwrap()) && !words.contains("f330"), "{words}");
-        assert!(KeySource::File(path).load().is_err());
+        assert!(KeySource::File(path).load(&Secrets::new()).is_err());
     }
 }

@@ -371,6 +371,7 @@ pub(crate) fn check_key(key: &KeySource, algorithm: Algorithm, path: &Path, prob
             );
         }
         KeySource::File(file) => problems.at(path, format!("{} was not read", file.display())),
+        KeySource::Named(name) => problems.at(path, format!("the secret {name} was not given")),
         KeySource::Given(_) | KeySource::Kept(_) => {}
     }
 }

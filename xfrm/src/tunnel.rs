@@ -311,17 +311,17 @@ impl TunnelSpec {
         self.udp.and_then(|udp| udp.public).unwrap_or(self.local)
     }
 
-    /// Reads the secrets that stand in files.
+    /// Reads the secrets that stand in files, and finds those that are named in `secrets`.
     ///
     /// # Errors
     /// See [`crate::Source::load`]; the first that fails.
-    pub fn load(&mut self) -> guestnet_core::Result<()> {
+    pub fn load(&mut self, secrets: &crate::Secrets) -> guestnet_core::Result<()> {
         if let Some(secret) = &mut self.secret {
-            secret.load()?;
+            secret.load(secrets)?;
         }
         if let Some(states) = &mut self.states {
             let mut given = states.outbound.each_mut().chain(states.inbound.each_mut());
-            given.try_for_each(|state| state.key.load())?;
+            given.try_for_each(|state| state.key.load(secrets))?;
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use guestnet_core::problem::{Path, Problems};
 use guestnet_core::{Object, owner};
 use guestnet_xfrm::derive::Inner;
 use guestnet_xfrm::tunnel::{PinSpi, Shape, check_together};
-use guestnet_xfrm::{Algorithm, Icv, PairSecret, Policy, Source, Spi, State, Tunnel, TunnelSpec};
+use guestnet_xfrm::{Algorithm, Icv, PairSecret, Policy, Secrets, Source, Spi, State, Tunnel, TunnelSpec};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use proptest::prelude::*;
 
@@ -162,7 +162,7 @@ fn secrets_that_are_not_there_are_said() {
         assert_eq!(problems(&spec(bad), &ANY), ["tunnels[0].secret"]);
         assert!(spec(bad).lower().is_err());
     }
-    assert!(spec(r#"{"file": "/no/such"}"#).load().is_err());
+    assert!(spec(r#"{"file": "/no/such"}"#).load(&Secrets::new()).is_err());
     let shown = serde_json::to_string(&spec(&hex)).unwrap();
     assert!(!shown.contains("0123456789abcdef0123"), "{shown}");
     assert!(!format!("{:?}", spec(&hex)).contains("0123456789abcdef0123"));

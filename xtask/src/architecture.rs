@@ -34,6 +34,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("guestnet-agent", &["guestnet"]),
     ("guestnet-cli", &["guestnet"]),
     ("guestnet-python", &["guestnet"]),
+    ("guestnet-bench", &["guestnet", "guestnet-lab"]),
     ("guestnet-lab", &[]),
     ("xtask", &["guestnet-lab"]),
 ];

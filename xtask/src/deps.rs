@@ -40,6 +40,8 @@ const ALWAYS: &[Need] = &[
     Need { package: "strace", sign: Sign::Program("strace"), why: "tests kill at, and count, system calls" },
     Need { package: "iputils-ping", sign: Sign::Program("ping"), why: "goes through the tunnels in tests" },
     Need { package: "udhcpc", sign: Sign::Program("udhcpc"), why: "is the guests' DHCP client in the lab" },
+    Need { package: "man-db", sign: Sign::Program("man"), why: "tests render the man pages" },
+    Need { package: "ruby", sign: Sign::Program("ruby"), why: "tests run the example in Ruby" },
 ];
 
 const SECOND_KERNEL: &[Need] = &[Need {
@@ -47,6 +49,9 @@ const SECOND_KERNEL: &[Need] = &[Need {
     sign: Sign::Program("qemu-system-x86_64"),
     why: "runs a second kernel, because the running one lacks something",
 }];
+
+const COUNTING: &[Need] =
+    &[Need { package: "valgrind", sign: Sign::Program("valgrind"), why: "counts instructions" }];
 
 /// Installs what is missing, after saying what and why.
 pub fn install() -> Result<()> {
@@ -56,6 +61,11 @@ pub fn install() -> Result<()> {
 /// Installs what runs the second kernel, if it is missing.
 pub fn install_for_second_kernel() -> Result<()> {
     install_missing(SECOND_KERNEL)
+}
+
+/// Installs what counts instructions, if it is missing.
+pub fn install_for_counting() -> Result<()> {
+    install_missing(COUNTING)
 }
 
 fn install_missing(needs: &[Need]) -> Result<()> {

@@ -1,10 +1,15 @@
 //! The developer's commands. `cargo xtask` lists them.
 
 mod architecture;
+mod bench;
 mod demo;
 mod deps;
+mod man;
 mod place;
+mod python;
+mod python_types;
 mod run;
+mod schema;
 mod second_kernel;
 mod test;
 mod vm;
@@ -17,7 +22,14 @@ use anyhow::{Result, bail};
 const USAGE: &str = "\
 cargo xtask demo                two hosts, their guests and an internet, shown as a table
 cargo xtask test [--quick]      everything that must hold; --quick leaves out what needs the second kernel
+cargo xtask bench [--quick] [JOB...]
+                                what it costs, beside the kernel's floor and other tools; `list` names the jobs
+cargo xtask bench --count       the instructions of the pure middle; --accept: and they are the new baseline
 cargo xtask deps                install what building and testing need on a Debian machine
+cargo xtask schema              write the JSON Schemas of the documents into schemas/
+cargo xtask man                 write man pages and completions into target/share, laid out for /usr
+cargo xtask wheel               make the Python package, and try it in a clean environment of each Python here
+cargo xtask python-types        make python/guestnet/spec.py from the schema; --check compares
 cargo xtask vm -- COMMAND...    run COMMAND in the second kernel, here, with this environment
 ";
 
@@ -46,9 +58,19 @@ fn dispatch(arguments: &[String]) -> Result<u8> {
         ["demo-inside"] => demo::inside(),
         ["test"] => test::run(test::Extent::Whole),
         ["test", "--quick"] => test::run(test::Extent::Quick),
+        ["bench", "--count"] => bench::check().map(|()| 0),
+        ["bench", "--accept"] => bench::accept(),
+        ["bench", ..] => bench::run(&arguments[1..]),
         // What `test` runs inside the second kernel.
         ["test-list", list] => second_kernel::run_list(list.as_ref()),
+        ["wheel"] => python::wheel().map(|()| 0),
+        // A stage of `test`.
+        ["python-test"] => python::test().map(|()| 0),
+        ["python-types"] => python_types::run(false).map(|()| 0),
+        ["python-types", "--check"] => python_types::run(true).map(|()| 0),
         ["deps"] => deps::install().map(|()| 0),
+        ["schema"] => schema::write().map(|()| 0),
+        ["man"] => man::write().map(|()| 0),
         ["vm", "--", _, ..] => vm::run(&arguments[2..], Duration::from_secs(3600)),
         _ => bail!("what is {:?}?\n{USAGE}", arguments.join(" ")),
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use crate::run::run as run_command;
-use crate::{architecture, deps, place, second_kernel};
+use crate::{architecture, bench, deps, place, python, python_types, second_kernel};
 
 /// How much is tested.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -62,6 +62,9 @@ pub fn run(extent: Extent) -> Result<u8> {
     stages.run("tests on this kernel", || {
         run_command(cargo("test --workspace --no-fail-fast").env("GUESTNET_LAB_LATER", &list))
     });
+    stages.run("instructions of the pure middle", bench::check);
+    stages.run("types of the Python package", || python_types::run(true));
+    stages.run("Python package", python::test);
     let later = second_kernel::count(&list)?;
     match (extent, later) {
         (_, 0) => {}

@@ -1,6 +1,6 @@
 //! `guestnet apply`.
 
-use crate::answer::{Answer, Versioned};
+use crate::answer::Answer;
 use crate::exit::Failure;
 use crate::input::Input;
 use crate::place::Place;
@@ -17,6 +17,6 @@ pub struct Apply {
 impl super::Run for Apply {
     fn run(self) -> Result<Answer, Failure> {
         let spec = self.input.read()?;
-        Ok(Answer::new(Versioned::from(self.place.open()?.apply(&spec)?)))
+        Ok(Answer::new(self.place.open()?.apply(&spec)?))
     }
 }

@@ -1,6 +1,6 @@
 //! `guestnet remove`.
 
-use crate::answer::{Answer, Versioned};
+use crate::answer::Answer;
 use crate::exit::Failure;
 use crate::input::OptionalInput;
 use crate::place::Place;
@@ -18,9 +18,9 @@ impl super::Run for Remove {
     fn run(self) -> Result<Answer, Failure> {
         let spec = self.input.read()?;
         let mut host = self.place.open()?;
-        Ok(Answer::new(Versioned::from(match spec {
+        Ok(Answer::new(match spec {
             Some(spec) => host.remove(&spec)?,
             None => host.remove_all()?,
-        })))
+        }))
     }
 }

@@ -30,7 +30,7 @@ impl fmt::Display for Rendered {
 
 impl super::Run for Render {
     fn run(self) -> Result<Answer, Failure> {
-        let objects = self.input.read()?.objects().map_err(guestnet::Error::from)?;
+        let objects = self.input.read()?.objects()?;
         Ok(Answer::new(Rendered { version: guestnet::spec::VERSION, text: guestnet::render(&objects) }))
     }
 }

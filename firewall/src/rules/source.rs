@@ -51,9 +51,9 @@ fn ipv4(guests: &Guests<'_>) -> Chain {
     let mut rules = vec![
         deny(P::DHCP_SERVER, udp(th::sport().eq(DHCP_SERVER))),
         deny(P::DHCP_SERVER, udp(th::dport().eq(DHCP_CLIENT))),
+        deny(P::ROUTER, [ip::saddr().is_in(Ip::V4.routers())]),
         on(P::DHCP_CLIENT, udp(th::dport().eq(DHCP_SERVER)), "dhcp"),
         deny(P::MULTICAST, [protocol(IGMP), transport(0, 1).eq(IGMP_QUERY)]),
-        deny(P::ROUTER, [ip::saddr().is_in(Ip::V4.routers())]),
     ];
     rules.extend(own(guests, Ip::V4, P::SOURCE_IPV4));
     rules.push(deny(P::SOURCE_IPV4, []));

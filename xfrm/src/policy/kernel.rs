@@ -8,15 +8,20 @@ use guestnet_core::set::Foreign;
 use guestnet_core::{
     Change, Context, Kind, Message, Namespace, Observed, Outbox, Phase, Protocol, Result, Set,
 };
+use ipnet::IpNet;
 use netlink_packet_xfrm as xfrm;
 use netlink_packet_xfrm::XfrmAttrs;
 use netlink_packet_xfrm::constants::*;
 use netlink_packet_xfrm::policy::{DelGetMessage, ModifyMessage};
 
 use super::{Action, Direction, Level, Policy, PolicyKey, Template};
+use crate::selector::Selector;
 use crate::spi::Spi;
 use crate::state::{mode, read_mode};
 use crate::wire::{self, ESP};
+
+/// Reserved by IANA.
+const NO_PROTOCOL: u8 = 255;
 
 impl Kind for Policy {
     const PHASES: &'static [Phase] = &[Phase::Tunnels];
@@ -86,6 +91,16 @@ fn delete_message(policy: &Policy) -> Message {
     message.user_policy_id.direction = direction(policy.direction);
     message.nlas.extend(marks(policy));
     wire::message(XFRM_MSG_DELPOLICY, 0, &message)
+}
+
+/// Adds a policy that no packet meets, and takes it away. It is known as ours, should we be killed between the two.
+pub(crate) fn nobodys() -> [Message; 2] {
+    let nobody = std::net::Ipv6Addr::LOCALHOST.into();
+    let selector =
+        Selector { proto: Some(NO_PROTOCOL), ..Selector::new(IpNet::from(nobody), IpNet::from(nobody)) };
+    let template = Template::tunnel(nobody, nobody, *REQIDS.start());
+    let policy = Policy { action: Action::Block, ..Policy::through(selector, Direction::Fwd, template) };
+    [new_message(XFRM_MSG_UPDPOLICY, &policy), delete_message(&policy)]
 }
 
 fn marks(policy: &Policy) -> impl Iterator<Item = XfrmAttrs> {

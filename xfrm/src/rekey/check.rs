@@ -58,7 +58,7 @@ impl Step {
             return Ok(());
         }
         for (n, order) in self.tunnels.iter_mut().enumerate() {
-            let loaded: Result<()> = order.tunnel.load();
+            let loaded: Result<()> = order.tunnel.load(&crate::Secrets::new());
             loaded.map_err(|error| (Path::root().field("tunnels").index(n).field("tunnel"), error))?;
         }
         Ok(())

@@ -92,6 +92,10 @@ fn key_of(state: &State) -> Result<&Key> {
             format!("xfrm state {state}"),
             format!("its key in {} was not read", path.display()),
         )),
+        KeySource::Named(name) => Err(Error::malformed(
+            format!("xfrm state {state}"),
+            format!("its key, the secret {name}, was not given"),
+        )),
         KeySource::Kept(fingerprint) => Err(Error::malformed(
             format!("xfrm state {state}"),
             format!(

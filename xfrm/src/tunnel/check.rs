@@ -116,6 +116,7 @@ fn check_secret(secret: &SecretSource, path: &Path, problems: &mut Problems) {
     match secret {
         SecretSource::Given(_) => {}
         SecretSource::File(file) => problems.at(path, format!("{} was not read", file.display())),
+        SecretSource::Named(name) => problems.at(path, format!("the secret {name} was not given")),
         SecretSource::Kept(_) => problems.at(
             path,
             "a secret cannot be kept: the kernel knows the keys, not what they come from; give the secret itself, as \

@@ -28,18 +28,28 @@ impl TunnelSpec {
     /// were not read.
     pub fn lower(&self) -> Result<(Vec<State>, Vec<Policy>)> {
         let mut states = Vec::new();
+        // Derived once: there may be thousands of policies.
+        let mut spis = Vec::new();
         for way in [Way::Out, Way::In] {
             for inner in self.inners() {
-                states.push(self.state(way, inner)?);
+                let state = self.state(way, inner)?;
+                spis.push((way, inner, state.spi));
+                states.push(state);
             }
         }
+        let reqid = self.reqid();
+        let policy = |way, direction, from: &IpNet, to: &IpNet| {
+            let inner = self.inner_of(from);
+            let spi = spis.iter().find(|(w, i, _)| (*w, *i) == (way, inner)).map(|(_, _, spi)| *spi);
+            self.policy(way, direction, Selector::new(*from, *to), reqid, spi)
+        };
         let mut policies = Vec::new();
         for pair in &self.pairs {
             let (local, remote) = (&pair.local, &pair.remote);
-            policies.push(self.policy(Way::Out, Direction::Out, local, remote)?);
-            policies.push(self.policy(Way::In, Direction::Fwd, remote, local)?);
+            policies.push(policy(Way::Out, Direction::Out, local, remote));
+            policies.push(policy(Way::In, Direction::Fwd, remote, local));
             if pair.host {
-                policies.push(self.policy(Way::In, Direction::In, remote, local)?);
+                policies.push(policy(Way::In, Direction::In, remote, local));
             }
         }
         Ok((states, policies))
@@ -66,14 +76,20 @@ impl TunnelSpec {
         })
     }
 
-    fn policy(&self, way: Way, direction: Direction, from: &IpNet, to: &IpNet) -> Result<Policy> {
+    fn policy(
+        &self,
+        way: Way,
+        direction: Direction,
+        selector: Selector,
+        reqid: u32,
+        spi: Option<Spi>,
+    ) -> Policy {
         let (src, dst) = self.ends(way);
         let pinned = way == Way::Out || self.pin_spi == PinSpi::All;
-        let spi = pinned.then(|| self.spi(way, self.inner_of(from))).transpose()?;
-        let template = Template { spi, ..Template::tunnel(src, dst, self.reqid()) };
-        let policy = Policy::through(Selector::new(*from, *to), direction, template);
+        let template = Template { spi: spi.filter(|_| pinned), ..Template::tunnel(src, dst, reqid) };
+        let policy = Policy::through(selector, direction, template);
         let mark = if way == Way::Out { self.marks.outbound } else { self.marks.inbound };
-        Ok(Policy { priority: self.priority, mark, if_id: self.if_id, ..policy })
+        Policy { priority: self.priority, mark, if_id: self.if_id, ..policy }
     }
 
     /// The mark by which a state is found. What comes is found by its SPI: the packet has no mark yet.
@@ -87,10 +103,6 @@ impl TunnelSpec {
             Way::Out => (self.local, self.remote),
             Way::In => (self.remote, self.local),
         }
-    }
-
-    pub(super) fn spi(&self, way: Way, inner: Inner) -> Result<Spi> {
-        self.spi_and_key(way, inner).map(|(spi, _)| spi)
     }
 
     pub(super) fn spi_and_key(&self, way: Way, inner: Inner) -> Result<(Spi, KeySource)> {

@@ -2,6 +2,7 @@
 //! `esp_…`: they need a kernel with ESP and AES-GCM, and are skipped aloud where there is none.
 
 mod host;
+mod mesh;
 mod policies;
 mod states;
 mod tunnels;

@@ -4,7 +4,7 @@ use anyhow::Result;
 use guestnet_core::owner::REQIDS;
 use guestnet_core::{Kind, Message, Namespace, Set};
 use guestnet_lab::{Capability, lab_test, need, sh};
-use guestnet_xfrm::{Icv, KeySource, Lifetimes, Mark, Mode, Selector, Spi, State, StateDirection};
+use guestnet_xfrm::{Encap, Icv, KeySource, Lifetimes, Mark, Mode, Selector, Spi, State, StateDirection};
 
 use crate::host::{apply, blocks, changes, ip, key, messages, own, seed};
 
@@ -45,6 +45,8 @@ fn states() -> Set<State> {
         State { lifetimes: Lifetimes { soft: limits, hard: limits }, ..state(256, 20) },
         State { mark: Some(Mark { value: 6, mask: 0xff }), ..state(256, 20) },
         State { if_id: std::num::NonZeroU32::new(3), ..state(256, 20) },
+        State { encap: Some(Encap { sport: 4500, dport: 4501 }), ..state(256, 20) },
+        State { set_mark: Some(Mark { value: 2, mask: 0xf }), ..state(256, 20) },
         State { mode: Mode::Transport, selector: Some(Selector::ipv6()), ..state(256, 20) },
         State { src: v4_src, dst: v4_dst, ..state(256, 20) },
     ];
@@ -157,7 +159,7 @@ lab_test! {
         for strange in [
             "auth 'hmac(sha256)' 0x0102030405060708091011121314151617181920212223242526272829303132 enc 'cbc(aes)' 0x01020304050607080910111213141516",
             "aead 'rfc4106(gcm(aes))' 0x000102030405060708090a0b0c0d0e0f1011121314151617181a1b1c 128",
-            "aead 'rfc4106(gcm(aes))' 0x000102030405060708090a0b0c0d0e0f10111213 128 encap espinudp 4500 4500 ::",
+            "aead 'rfc4106(gcm(aes))' 0x000102030405060708090a0b0c0d0e0f10111213 128 encap espinudp 4500 4500 ::1",
             "aead 'rfc4106(gcm(aes))' 0x000102030405060708090a0b0c0d0e0f10111213 128 flag nopmtudisc sel src ::1 dst ::2 dev lo",
             "aead 'rfc4106(gcm(aes))' 0x000102030405060708090a0b0c0d0e0f10111213 128",
         ].iter().enumerate().map(|(n, how)| format!("{outer} spi {} reqid 1728053248 mode tunnel {how}", 0x300 + n)) {

@@ -1,0 +1,171 @@
+//! The contestants of a job, each in a process and in namespaces of its own, by turns.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use guestnet_lab::{die_with_parent, enter, isolate};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use serde::{Deserialize, Serialize};
+
+use crate::job::{Job, Missing};
+use crate::meter::{Meter, Reading};
+use crate::{jobs, perf};
+
+/// What a contestant answers to a word from the one who started it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Answer {
+    Ready,
+    Missing(String),
+    Read(Reading),
+    Failed(String),
+}
+
+/// What is asked of it.
+const TIME: &str = "time";
+const COUNT: &str = "count";
+
+/// All that was read of one contestant.
+#[derive(Debug, Default, Serialize)]
+pub struct Results {
+    /// Its name.
+    pub name: String,
+    /// A reading for each round.
+    pub rounds: Vec<Reading>,
+    /// System calls for one time that the job was done.
+    pub calls: Option<f64>,
+    /// Why there is nothing more.
+    pub missing: Option<String>,
+}
+
+/// Runs `job` with `size` in `rounds` rounds. In each every contestant has its turn, in another order each time.
+pub fn run(job: &Job, size: usize, rounds: usize) -> Result<Vec<Results>> {
+    let mut turns = Vec::new();
+    for contestant in &job.contestants {
+        let mut results = Results { name: contestant.name.to_owned(), ..Results::default() };
+        let mut process = None;
+        if size > contestant.most {
+            results.missing = Some(format!("left out beyond {}", contestant.most));
+        } else {
+            let (started, answer) = Process::start(job.name, contestant.name, size)?;
+            match answer {
+                Answer::Ready => process = Some(started),
+                Answer::Missing(reason) => results.missing = Some(reason),
+                other => results.missing = Some(format!("failed: {other:?}")),
+            }
+        }
+        turns.push((results, process));
+    }
+    for round in 0..rounds {
+        let count = turns.len();
+        // Whoever was second is first in the next round; forwards and backwards by turns.
+        let order: Vec<usize> = (0..count).map(|n| (n + round) % count).collect();
+        let order = if round % 2 == 0 { order } else { order.into_iter().rev().collect() };
+        for n in order {
+            turn(&mut turns[n], TIME);
+        }
+    }
+    turns.iter_mut().for_each(|who| turn(who, COUNT));
+    Ok(turns.into_iter().map(|(results, _)| results).collect())
+}
+
+fn turn((results, process): &mut (Results, Option<Process>), word: &str) {
+    let Some(running) = process else { return };
+    match running.ask(word) {
+        Ok(Answer::Read(reading)) if word == COUNT => results.calls = reading.calls,
+        Ok(Answer::Read(reading)) => results.rounds.push(reading),
+        Ok(Answer::Failed(reason)) => fail(results, process, reason),
+        Ok(other) => fail(results, process, format!("{other:?}")),
+        Err(e) => fail(results, process, format!("{e:#}")),
+    }
+}
+
+fn fail(results: &mut Results, process: &mut Option<Process>, reason: String) {
+    eprintln!("  {} failed: {reason}", results.name);
+    results.missing = Some(format!("failed: {reason}"));
+    *process = None;
+}
+
+/// A contestant's process.
+struct Process {
+    child: Child,
+    to: Option<ChildStdin>,
+    from: BufReader<ChildStdout>,
+}
+
+impl Process {
+    fn start(job: &str, contestant: &str, size: usize) -> Result<(Self, Answer)> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["contestant", job, contestant, &size.to_string()]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        if let Some(id) = perf::tracepoint() {
+            command.env(perf::TRACEPOINT, id);
+        }
+        isolate(&mut command);
+        die_with_parent(&mut command);
+        let mut child = command.spawn().context("start a contestant")?;
+        let to = child.stdin.take();
+        let from = BufReader::new(child.stdout.take().context("a contestant's output")?);
+        let mut process = Self { child, to, from };
+        let answer = process.hear()?;
+        Ok((process, answer))
+    }
+
+    fn ask(&mut self, word: &str) -> Result<Answer> {
+        let to = self.to.as_mut().context("a contestant's input")?;
+        writeln!(to, "{word}").context("the contestant has ended")?;
+        self.hear()
+    }
+
+    fn hear(&mut self) -> Result<Answer> {
+        let mut line = String::new();
+        if self.from.read_line(&mut line)? == 0 {
+            bail!("the contestant has ended");
+        }
+        Ok(serde_json::from_str(&line)?)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It ends when nobody speaks to it any more.
+        self.to = None;
+        let _ = self.child.wait();
+    }
+}
+
+/// A contestant: gets ready, then does a round for each line that it reads.
+pub fn child(job: &str, contestant: &str, size: usize) -> Result<()> {
+    enter()?;
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    let jobs = jobs::all();
+    let job = jobs.iter().find(|known| known.name == job).context("there is no such job")?;
+    let contestant = job.contestants.iter().find(|known| known.name == contestant);
+    let mut round = match (contestant.context("there is no such contestant")?.enter)(size) {
+        Ok(round) => {
+            say(&Answer::Ready)?;
+            round
+        }
+        Err(e) => {
+            return match e.downcast_ref::<Missing>() {
+                Some(Missing(reason)) => say(&Answer::Missing(reason.clone())),
+                None => say(&Answer::Failed(format!("{e:#}"))),
+            };
+        }
+    };
+    for line in std::io::stdin().lines() {
+        let mut meter = if line? == COUNT { Meter::calls() } else { Meter::clock() };
+        match round(&mut meter) {
+            Ok(()) => say(&Answer::Read(meter.reading()))?,
+            Err(e) => say(&Answer::Failed(format!("{e:#}")))?,
+        }
+    }
+    Ok(())
+}
+
+fn say(answer: &Answer) -> Result<()> {
+    println!("{}", serde_json::to_string(answer)?);
+    Ok(())
+}

@@ -1,0 +1,35 @@
+//! What has been promised, and whether it was kept. Printed, never asserted: machines differ.
+
+use crate::statistics::Spread;
+
+/// A promise about one contestant, in comparison with another of the same run.
+pub struct Goal {
+    /// Who.
+    pub who: &'static str,
+    /// Compared with whom.
+    pub with: &'static str,
+    /// How much more it may take.
+    pub most: Most,
+}
+
+/// How much more than another one may take.
+#[derive(Clone, Copy)]
+pub enum Most {
+    /// So many times as long.
+    Times(f64),
+    /// So many nanoseconds longer.
+    Longer(f64),
+}
+
+impl Goal {
+    /// The promise in words, with what came of it.
+    pub fn judge(&self, times: &Spread, longer: &Spread) -> String {
+        let (kept, words) = match self.most {
+            Most::Times(most) => (times.median <= most, format!("≤ {most} × {}", self.with)),
+            Most::Longer(most) => {
+                (longer.median <= most, format!("≤ {} + {}", self.with, crate::statistics::time(most)))
+            }
+        };
+        format!("{words}: {}", if kept { "met" } else { "**missed**" })
+    }
+}

@@ -1,0 +1,54 @@
+//! How long guestnet takes, beside the kernel's own floor and beside other tools. `cargo xtask bench` builds and calls it.
+
+mod contest;
+mod floor;
+mod goal;
+mod guests;
+mod ip;
+mod job;
+mod jobs;
+mod libnftables;
+mod meter;
+mod middle;
+mod perf;
+mod pyroute2;
+mod recording;
+mod report;
+mod seed;
+mod stage;
+mod statistics;
+mod sys;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "\
+guestnet-bench list                                        the jobs
+guestnet-bench run [--quick] [--json FILE] [--markdown FILE] [JOB...]
+guestnet-bench count FIGURE                                runs the pure middle once, for callgrind
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match dispatch(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("error: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(arguments: &[String]) -> Result<()> {
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["list"] => jobs::all().iter().for_each(|job| println!("{:18} {}", job.name, job.what)),
+        ["run", rest @ ..] => return report::run(rest),
+        // What `run` starts, one process for each contestant.
+        ["contestant", job, contestant, size] => return contest::child(job, contestant, size.parse()?),
+        ["count", figure] => return middle::count(figure),
+        _ => bail!("what is {:?}?\n{USAGE}", arguments.join(" ")),
+    }
+    Ok(())
+}

@@ -1,0 +1,178 @@
+//! Runs jobs and says what came of it, for people and for programs.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::contest::{self, Results};
+use crate::goal::Goal;
+use crate::jobs;
+use crate::meter::Reading;
+use crate::statistics::{Spread, digits, time};
+
+/// How often a quick run does everything.
+const QUICK_ROUNDS: usize = 3;
+
+/// What was measured of one contestant.
+#[derive(Debug, Serialize)]
+struct Row {
+    contestant: String,
+    /// Nanoseconds.
+    time: Option<Spread>,
+    /// The time divided by that of the first contestant, round by round.
+    ratio: Option<Spread>,
+    memory_kib: Option<u64>,
+    system_calls: Option<f64>,
+    goals: Vec<String>,
+    note: Option<String>,
+}
+
+/// One table of the report.
+#[derive(Debug, Serialize)]
+struct Table {
+    job: &'static str,
+    what: &'static str,
+    size: usize,
+    rounds: usize,
+    rows: Vec<Row>,
+}
+
+/// What the command line asks for.
+#[derive(Default)]
+struct Options {
+    quick: bool,
+    json: Option<PathBuf>,
+    markdown: Option<PathBuf>,
+    jobs: Vec<String>,
+}
+
+impl Options {
+    fn read(words: &[&str]) -> Result<Self> {
+        let mut options = Self::default();
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            match *word {
+                "--quick" => options.quick = true,
+                "--json" => options.json = Some(words.next().context("--json needs a file")?.into()),
+                "--markdown" => {
+                    options.markdown = Some(words.next().context("--markdown needs a file")?.into())
+                }
+                name => {
+                    let known = jobs::all().iter().any(|job| job.name == name);
+                    ensure!(known, "there is no job {name:?}: `cargo xtask bench list` names them");
+                    options.jobs.push(name.to_owned());
+                }
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// Runs jobs, prints a table for each as it is done, and writes all of them where that is asked for.
+pub fn run(words: &[&str]) -> Result<()> {
+    let options = Options::read(words)?;
+    let mut tables = Vec::new();
+    let mut text = String::new();
+    for job in jobs::all() {
+        if !options.jobs.is_empty() && !options.jobs.iter().any(|name| name == job.name) {
+            continue;
+        }
+        let sizes = if options.quick { job.sizes.quick } else { job.sizes.whole };
+        for &size in sizes {
+            let rounds = if options.quick { QUICK_ROUNDS.min(job.rounds) } else { job.rounds };
+            let results = contest::run(&job, size, rounds)?;
+            let rows = rows(&results, &job.goals);
+            let table = Table { job: job.name, what: job.what, size, rounds, rows };
+            let markdown = table.markdown();
+            print!("{markdown}");
+            text += &markdown;
+            tables.push(table);
+        }
+    }
+    if let Some(path) = options.markdown {
+        fs::write(path, text)?;
+    }
+    if let Some(path) = options.json {
+        let document = json!({ "version": 1, "kernel": kernel(), "quick": options.quick, "tables": tables });
+        fs::write(path, format!("{document:#}\n"))?;
+    }
+    Ok(())
+}
+
+fn kernel() -> String {
+    fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned()
+}
+
+fn rows(results: &[Results], goals: &[Goal]) -> Vec<Row> {
+    let first = results.first();
+    results
+        .iter()
+        .map(|who| {
+            let compared = |with: &Results, by: fn(f64, f64) -> f64| {
+                let pairs = who.rounds.iter().zip(&with.rounds);
+                Spread::of(pairs.map(|(mine, theirs)| by(middle(mine), middle(theirs))))
+            };
+            let measured = !who.rounds.is_empty();
+            let goals = goals.iter().filter(|goal| goal.who == who.name && measured);
+            let goals = goals.filter_map(|goal| {
+                let with =
+                    results.iter().find(|other| other.name == goal.with && !other.rounds.is_empty())?;
+                Some(goal.judge(&compared(with, |a, b| a / b), &compared(with, |a, b| a - b)))
+            });
+            let note = who.rounds.last().and_then(|reading| reading.note.clone());
+            Row {
+                contestant: who.name.clone(),
+                time: measured.then(|| Spread::of(who.rounds.iter().flat_map(|r| r.times.iter().copied()))),
+                ratio: first.filter(|_| measured).map(|first| compared(first, |a, b| a / b)),
+                memory_kib: who.rounds.iter().map(|reading| reading.memory).max(),
+                system_calls: who.calls,
+                goals: goals.collect(),
+                note: who.missing.clone().or(note),
+            }
+        })
+        .collect()
+}
+
+fn middle(reading: &Reading) -> f64 {
+    Spread::of(reading.times.iter().copied()).median
+}
+
+impl Table {
+    fn markdown(&self) -> String {
+        let mut out =
+            format!("\n### {}, {}\n\n{}; {} rounds.\n\n", self.job, self.size, self.what, self.rounds);
+        let first = self.rows.first().map_or("", |row| row.contestant.as_str());
+        let _ = writeln!(out, "| | median | quartiles | least | ÷ {first} | quartiles | memory | calls | |");
+        let _ = writeln!(out, "|---|--:|--:|--:|--:|--:|--:|--:|---|");
+        for row in &self.rows {
+            let words = row.goals.iter().chain(&row.note).cloned().collect::<Vec<_>>().join("; ");
+            let (Some(t), Some(r)) = (&row.time, &row.ratio) else {
+                let _ = writeln!(out, "| {} | | | | | | | | {words} |", row.contestant);
+                continue;
+            };
+            let _ = writeln!(
+                out,
+                "| {} | {} | {} – {} | {} | {} | {} – {} | {} | {} | {words} |",
+                row.contestant,
+                time(t.median),
+                time(t.lower),
+                time(t.upper),
+                time(t.min),
+                digits(r.median),
+                digits(r.lower),
+                digits(r.upper),
+                row.memory_kib.map(memory).unwrap_or_default(),
+                row.system_calls.map(|calls| format!("{calls:.0}")).unwrap_or_default(),
+            );
+        }
+        out
+    }
+}
+
+fn memory(kib: u64) -> String {
+    format!("{} MiB", digits(kib as f64 / 1024.0))
+}

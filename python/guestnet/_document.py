@@ -1,0 +1,98 @@
+"""A whole spec: where it can come from, and whether it is right."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, ClassVar, Dict, Mapping, Optional, Tuple, Type, TypeVar, Union
+
+from . import _native
+from ._record import Record
+from .errors import Problem, SpecError
+
+D = TypeVar("D", bound="Document")
+
+VERSION = 1
+"""The version of the form of a spec."""
+
+
+class Document(Record):
+    """A record that is a whole spec."""
+
+    # What Rust has read of it: made when it is first needed, and kept, since a record cannot change.
+    __slots__ = ("_read_by_rust",)
+
+    _read_by_rust: Optional[_native.Spec]
+
+    def __init__(self) -> None:
+        raise TypeError("a document is a whole spec: see HostSpec")
+
+    @classmethod
+    def from_json(cls: Type[D], text: str) -> D:
+        """Reads a spec from JSON. Raises `SpecError` with every problem of it, each with its path."""
+        return cls._of(_native.Spec.from_json(text), json.loads(text))
+
+    @classmethod
+    def from_toml(cls: Type[D], text: str) -> D:
+        """Reads a spec from TOML. Raises `SpecError` with every problem of it, each with its path."""
+        return cls._of(_native.Spec.from_toml(text), json.loads(_native.toml_to_json(text)))
+
+    @classmethod
+    def from_dict(cls: Type[D], document: Mapping[str, Any]) -> D:
+        """Reads a spec from what JSON would hold. Raises `SpecError` with every problem of it, each with its path."""
+        return cls.from_json(json.dumps(document, default=_text))
+
+    @classmethod
+    def load(cls: Type[D], path: Union[str, "os.PathLike[str]"]) -> D:
+        """Reads a spec from a file: TOML if its name ends in `.toml`, JSON otherwise. Raises as `from_json` does."""
+        text = Path(path).read_text(encoding="utf-8")
+        return cls.from_toml(text) if Path(path).suffix == ".toml" else cls.from_json(text)
+
+    def check(self) -> Tuple[Problem, ...]:
+        """What is wrong with the spec, all of it; nothing if it can be applied."""
+        try:
+            self._native()
+        except SpecError as error:
+            return error.problems
+        return ()
+
+    def render(self) -> str:
+        """The `ip`, `sysctl` and `nft` lines that the spec amounts to, with secrets hidden. For review by people."""
+        return self._native().render()
+
+    def _native(self) -> _native.Spec:
+        """What Rust has read of it. The files that it names for secrets are read once, now."""
+        if self._read_by_rust is None:
+            object.__setattr__(self, "_read_by_rust", _native.Spec.from_json(self.to_json()))
+        assert self._read_by_rust is not None
+        return self._read_by_rust
+
+    @classmethod
+    def _of(cls: Type[D], native: _native.Spec, document: Mapping[str, Any]) -> D:
+        spec = super().from_dict(document)
+        object.__setattr__(spec, "_read_by_rust", native)
+        return spec
+
+    def _hold(self, wire: Dict[str, Any]) -> None:
+        super()._hold(wire)
+        object.__setattr__(self, "_read_by_rust", None)
+
+    @classmethod
+    def _restore(cls: Type[D], wire: Dict[str, Any]) -> D:
+        spec = super()._restore(wire)
+        object.__setattr__(spec, "_read_by_rust", None)
+        return spec
+
+
+def _text(value: Any) -> Any:
+    """What a programmer may put into a dict beside what JSON knows."""
+    if isinstance(value, Record):
+        return value._wire
+    if isinstance(value, os.PathLike):
+        return os.fsdecode(value)
+    if hasattr(value, "_wire"):
+        return value._wire
+    if hasattr(value, "compressed"):
+        return str(value)
+    raise TypeError(f"a spec cannot hold a {type(value).__name__}")

@@ -1,0 +1,230 @@
+"""A host, and what is planned for it and done to it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from types import TracebackType
+from typing import Any, Dict, Iterator, NamedTuple, Optional, Tuple, Type, Union
+
+from . import _native
+from .spec import HostSpec, Objects
+
+_log = logging.getLogger("guestnet")
+_log.addHandler(logging.NullHandler())
+
+
+class Change(NamedTuple):
+    """One change of a plan."""
+
+    sign: str
+    """`+` it is made, `~` it is changed, `-` it is removed."""
+    kind: str
+    """The kind of the object: `route`, `file`."""
+    name: str
+    """Kind and key, which identify the object in its namespace."""
+    namespace: Optional[str]
+    """The namespace that it is in; None is the host's own."""
+    text: str
+    """The change in words."""
+
+    def __str__(self) -> str:
+        return f"{self.sign} {self.namespace or 'host'}  {self.text}"
+
+
+class PhaseTime(NamedTuple):
+    """How long a part of an apply took."""
+
+    phase: str
+    """Which: `links`, `routes`."""
+    microseconds: int
+    """How long."""
+
+
+class Report(NamedTuple):
+    """What was done."""
+
+    changes: int
+    """How many changes were carried out. 0: the host was already as wanted."""
+    files: Tuple[str, ...]
+    """The files that were written or removed, below the host's directory: whoever reads them should be told."""
+    left: Tuple[str, ...]
+    """What is guestnet's and was left, with the reason."""
+    microseconds: int
+    """How long it took, observing and verifying included."""
+    phases: Tuple[PhaseTime, ...]
+    """How long each part took."""
+
+    def __str__(self) -> str:
+        made = {0: "nothing to do", 1: "1 change made"}.get(self.changes, f"{self.changes} changes made")
+        lines = [f"{made} ({self.microseconds / 1000:.1f} ms)"]
+        lines += [f"changed file: {file}" for file in self.files]
+        lines += [f"left: {left}" for left in self.left]
+        return "\n".join(lines)
+
+    @classmethod
+    def _of(cls, text: str) -> Report:
+        document = json.loads(text)
+        phases = tuple(PhaseTime(phase["phase"], phase["microseconds"]) for phase in document["phases"])
+        report = cls(
+            document["changes"], tuple(document["files"]), tuple(document["left"]), document["microseconds"], phases
+        )
+        _log.info("%s", str(report).replace("\n", "; "))
+        return report
+
+
+class Plan:
+    """What would make a host as a spec wants it. Iterating yields the changes, `str` a line for each.
+
+    It is false when there is nothing to do: `if host.verify(spec): ...`.
+    """
+
+    __slots__ = ("_host", "_spec", "_plan", "_changes")
+
+    def __init__(self, host: Host, spec: HostSpec, plan: _native.Plan) -> None:
+        self._host = host
+        self._spec = spec
+        self._plan = plan
+        self._changes: Optional[Tuple[Change, ...]] = None
+
+    @property
+    def changes(self) -> Tuple[Change, ...]:
+        """The changes, in the order of namespaces and kinds."""
+        if self._changes is None:
+            self._changes = tuple(Change(*row) for row in self._plan.rows())
+        return self._changes
+
+    @property
+    def conflicts(self) -> Tuple[str, ...]:
+        """What others have where guestnet's should be, a line each. With one of these a plan cannot be applied."""
+        return tuple(self._plan.conflicts())
+
+    @property
+    def spec(self) -> HostSpec:
+        """The spec that it is for."""
+        return self._spec
+
+    def apply(self) -> Report:
+        """Makes the host as the spec wants it.
+
+        What is applied is the spec, not these lines: the host may have changed since they were printed, so the
+        difference is taken anew, with everybody else locked out. `Report.changes` says how many changes it came to.
+        Raises as `Host.apply` does.
+        """
+        return self._host.apply(self._spec)
+
+    def to_dict(self) -> Dict[str, Any]:
+        """The document that `guestnet plan --output json` prints."""
+        document = json.loads(self._plan.to_json())
+        assert isinstance(document, dict)
+        return document
+
+    def __iter__(self) -> Iterator[Change]:
+        return iter(self.changes)
+
+    def __len__(self) -> int:
+        return len(self._plan)
+
+    def __bool__(self) -> bool:
+        return not self._plan.is_empty()
+
+    def __str__(self) -> str:
+        return str(self._plan)
+
+    def __repr__(self) -> str:
+        return f"<Plan: {str(self._plan).splitlines()[-1]}>"
+
+
+class Host:
+    """A host whose guests' network guestnet keeps.
+
+    `netns` is the namespace that is the host, as `ip netns` calls it; left out, the one that the calling thread is in.
+    `files` is the directory for the files of daemons; left out, `/run/guestnet`, for another namespace
+    `/run/guestnet/netns/NAME`. `wait` is how many seconds an apply waits for another one on the same host; left out, 30.
+
+    A host may be used by several threads: their calls are carried out one after the other, without Python's lock.
+    Close it, or use it in a `with` statement: it holds four descriptors for each namespace of a guest. A program that
+    has hundreds of those raises its soft limit (`resource.RLIMIT_NOFILE`).
+
+    All methods raise `guestnet.Error`; see `guestnet.errors`. What is done is told to the logger `guestnet` after each
+    call: with level INFO what an apply did, with level DEBUG each act on the system. Keys are in neither.
+    """
+
+    __slots__ = ("_host", "_netns")
+
+    def __init__(
+        self,
+        netns: Optional[str] = None,
+        *,
+        files: Optional[Union[str, "os.PathLike[str]"]] = None,
+        wait: Optional[float] = None,
+    ) -> None:
+        self._netns = netns
+        self._host = _native.Host(netns, None if files is None else os.fspath(files), wait)
+
+    @property
+    def directory(self) -> str:
+        """The directory below which the files for daemons are."""
+        return os.fspath(self._host.directory())
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return self._host.is_closed()
+
+    def plan(self, spec: HostSpec) -> Plan:
+        """What would make the host as `spec` wants it. Changes nothing."""
+        return Plan(self, spec, self._host.plan(_native_spec(spec)))
+
+    def verify(self, spec: HostSpec) -> Plan:
+        """Whether the host is as `spec` wants it: the plan, which is false if it is. The same as `plan`; the name says
+        what for.
+        """
+        return self.plan(spec)
+
+    def apply(self, spec: HostSpec) -> Report:
+        """Makes the host as `spec` wants it. What is guestnet's and not in the spec is removed; what is not guestnet's
+        is neither changed nor removed. Does nothing on a host that is as wanted.
+
+        Raises `SpecError` or `ConflictError` with nothing changed. When something is refused under way, what had been
+        done is undone, and `Error.state` says how far that went.
+        """
+        return Report._of(self._host.apply(_native_spec(spec)))
+
+    def remove(self, spec: HostSpec) -> Report:
+        """Removes what `spec` describes and leaves the rest of guestnet's. What guests share goes with the last."""
+        return Report._of(self._host.remove(_native_spec(spec)))
+
+    def remove_all(self) -> Report:
+        """Removes everything that is guestnet's."""
+        return Report._of(self._host.remove_all())
+
+    def observe(self) -> Objects:
+        """What guestnet has made on the host. `HostSpec(objects=host.observe())` is a spec for the host as it is."""
+        return Objects.from_dict(json.loads(self._host.observe()))
+
+    def close(self) -> None:
+        """Closes the descriptors. What was made stays. A second time does nothing."""
+        self._host.close()
+
+    def __enter__(self) -> Host:
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        value: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        place = "" if self._netns is None else repr(self._netns)
+        return f"Host({place})" + (" (closed)" if self.closed else "")
+
+
+def _native_spec(spec: HostSpec) -> _native.Spec:
+    if not isinstance(spec, HostSpec):
+        raise TypeError(f"a spec is a HostSpec, not a {type(spec).__name__}; see HostSpec.from_dict, .from_json, .load")
+    return spec._native()

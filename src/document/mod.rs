@@ -1,0 +1,117 @@
+//! The documents: what guestnet says to programs, as JSON, each with its version, its kind and a schema.
+//!
+//! | document | of | `kind` |
+//! |---|---|---|
+//! | [`HostSpec`] | what is wanted, and what was observed | none: a spec is a form of the user's |
+//! | [`PlanDocument`] | [`crate::Plan`] | `plan` |
+//! | [`ReportDocument`] | [`crate::Report`] | `report` |
+//! | [`ErrorDocument`] | [`crate::Error`] | `error` |
+//!
+//! A version stays as long as no field changes its meaning or goes. Fields may be added: readers ignore what they do
+//! not know. Fields that have nothing to say are there, as `null` or empty, so that readers need not ask.
+
+mod error;
+mod plan;
+mod report;
+
+use guestnet_core::NetnsName;
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub use error::{ErrorClass, ErrorDocument, HostState, RefusalDocument};
+pub use plan::{ChangeDocument, Operation, PlanDocument};
+pub use report::ReportDocument;
+
+use crate::spec::{HostSpec, VERSION};
+
+/// What a document is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum DocumentKind {
+    /// A [`PlanDocument`].
+    Plan,
+    /// A [`ReportDocument`].
+    Report,
+    /// An [`ErrorDocument`].
+    Error,
+}
+
+/// What guestnet has made on a host, in the form of a spec: what `guestnet show` prints and `guestnet apply` takes.
+/// Secrets are shown as fingerprints.
+#[derive(JsonSchema)]
+#[schemars(rename = "Host", deny_unknown_fields)]
+#[expect(dead_code, reason = "its shape is what counts: it is written as a spec")]
+struct HostDocument {
+    /// The version of this form: 1.
+    version: u32,
+    /// The objects.
+    #[schemars(default)]
+    objects: crate::Objects,
+}
+
+/// The documents that have a schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Described {
+    /// A [`HostSpec`].
+    Spec,
+    /// A [`PlanDocument`].
+    Plan,
+    /// A [`ReportDocument`].
+    Report,
+    /// What was observed: a [`HostSpec`] that has nothing but objects.
+    Host,
+    /// An [`ErrorDocument`].
+    Error,
+}
+
+impl Described {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Spec, Self::Plan, Self::Report, Self::Host, Self::Error];
+
+    /// `spec`, `plan`, ….
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Spec => "spec",
+            Self::Plan => "plan",
+            Self::Report => "report",
+            Self::Host => "host",
+            Self::Error => "error",
+        }
+    }
+
+    /// What it is, in a few words.
+    pub fn about(self) -> &'static str {
+        match self {
+            Self::Spec => "what `guestnet apply` takes",
+            Self::Plan => "what `guestnet plan` and `guestnet verify` print",
+            Self::Report => "what `guestnet apply` and `guestnet remove` print",
+            Self::Host => "what `guestnet show` prints",
+            Self::Error => "what any command prints on standard error when it fails",
+        }
+    }
+
+    /// The JSON Schema (draft 2020-12).
+    pub fn schema(self) -> Schema {
+        // What is read may leave fields out; what is written has them all.
+        let read = || SchemaSettings::draft2020_12().into_generator();
+        let written = || SchemaSettings::draft2020_12().for_serialize().into_generator();
+        let mut schema = match self {
+            Self::Spec => read().into_root_schema_for::<HostSpec>(),
+            Self::Plan => written().into_root_schema_for::<PlanDocument>(),
+            Self::Report => written().into_root_schema_for::<ReportDocument>(),
+            Self::Host => read().into_root_schema_for::<HostDocument>(),
+            Self::Error => written().into_root_schema_for::<ErrorDocument>(),
+        };
+        // The pattern that ipnet gives for IPv6 fits IPv4, too: an IPv4 prefix would be valid under both.
+        if let Some(Value::Object(net)) = schema.pointer_mut("/$defs/IpNet")
+            && let Some(either) = net.remove("oneOf")
+        {
+            net.insert("anyOf".into(), either);
+        }
+        schema.insert("title".into(), format!("guestnet {}, version {VERSION}", self.name()).into());
+        schema
+    }
+}

@@ -1,0 +1,147 @@
+//! Instructions of the pure middle, counted by callgrind and compared with what is committed. Unlike times they are the
+//! same on a busy machine.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use guestnet_lab::output;
+use serde_json::{Value, json};
+
+use crate::{deps, place};
+
+/// What is counted: `guestnet-bench count FIGURE` does it, in a function `counted_FIGURE`.
+const FIGURES: [(&str, &str); 5] = [
+    ("check", "what is wrong with 1,000 guests, each by itself"),
+    ("lower", "HostSpec::objects of 1,000 guests, the check included"),
+    ("diff", "core::diff, one guest of 1,000 missing"),
+    ("plan", "Plan::from_nothing of 1,000 guests"),
+    ("encode", "Kind::encode of all objects of 1,000 guests"),
+];
+
+/// By how many percent a figure may grow, or should shrink before that is to be kept.
+const TOLERANCE: f64 = 5.0;
+
+const ACCEPT: &str = "cargo xtask bench --accept";
+
+fn baseline() -> PathBuf {
+    place::repository().join("benches/instructions.json")
+}
+
+/// What the counts depend on beside our code. Where it differs, numbers cannot be compared.
+fn compiler() -> Result<String> {
+    Ok(output(Command::new("rustc").arg("--version").current_dir(place::repository()))?.trim().to_owned())
+}
+
+/// Counts, and writes the counts down as what is accepted.
+pub fn accept() -> Result<u8> {
+    let counts = count_all()?;
+    let document = json!({ "rustc": compiler()?, "instructions": counts });
+    fs::write(baseline(), format!("{document:#}\n"))?;
+    println!("written to {}: to be committed", baseline().display());
+    Ok(0)
+}
+
+/// Counts, and compares with what is committed.
+///
+/// # Errors
+/// When a figure has become worse by more than the tolerance.
+pub fn check() -> Result<()> {
+    let text = fs::read_to_string(baseline()).with_context(|| format!("read {}", baseline().display()))?;
+    let accepted: Value = serde_json::from_str(&text).context("read the accepted counts")?;
+    let (then, now) = (accepted["rustc"].as_str().unwrap_or_default().to_owned(), compiler()?);
+    if then != now {
+        let words =
+            format!("the counts were accepted with {then:?}, and this is {now:?}: `{ACCEPT}`, and commit");
+        ensure!(std::env::var_os("GUESTNET_LAB_REQUIRED").is_none(), "{words}");
+        println!("SKIPPED: {words}");
+        return Ok(());
+    }
+    let old: BTreeMap<String, u64> = serde_json::from_value(accepted["instructions"].clone())?;
+    let new = count_all()?;
+    let (worse, better) = compare(&old, &new);
+    if !better.is_empty() {
+        println!("{}\nbetter by more than {TOLERANCE} %: keep it with `{ACCEPT}`", better.join("\n"));
+    }
+    ensure!(
+        worse.is_empty(),
+        "{}\nmore than {TOLERANCE} % worse; if it is worth it, accept it with `{ACCEPT}`",
+        worse.join("\n")
+    );
+    Ok(())
+}
+
+/// The figures that have become worse, and those that have become better, in words.
+fn compare(old: &BTreeMap<String, u64>, new: &BTreeMap<String, u64>) -> (Vec<String>, Vec<String>) {
+    let (mut worse, mut better) = (Vec::new(), Vec::new());
+    for (figure, &now) in new {
+        let Some(&then) = old.get(figure) else {
+            worse.push(format!("{figure}: {now} instructions, and none were accepted yet"));
+            continue;
+        };
+        let percent = (now as f64 / then as f64 - 1.0) * 100.0;
+        let words = format!("{figure}: {now} instructions, where {then} were accepted ({percent:+.1} %)");
+        if percent > TOLERANCE {
+            worse.push(words);
+        } else if percent < -TOLERANCE {
+            better.push(words);
+        }
+    }
+    (worse, better)
+}
+
+fn count_all() -> Result<BTreeMap<String, u64>> {
+    deps::install_for_counting()?;
+    let program = super::build()?;
+    FIGURES
+        .into_iter()
+        .map(|(figure, what)| {
+            let count = count(&program, figure)?;
+            println!("{figure:8} {count:>13} instructions  {what}");
+            Ok((figure.to_owned(), count))
+        })
+        .collect()
+}
+
+/// How many instructions are executed in `counted_FIGURE` and what it calls.
+fn count(program: &Path, figure: &str) -> Result<u64> {
+    let folder = place::target().join("bench");
+    fs::create_dir_all(&folder)?;
+    let out = folder.join(format!("callgrind.{figure}"));
+    let status = Command::new("valgrind")
+        .args(["--tool=callgrind", "--quiet", &format!("--toggle-collect=*counted_{figure}*")])
+        .arg(format!("--callgrind-out-file={}", out.display()))
+        .arg(program)
+        .args(["count", figure])
+        .stdout(Stdio::null())
+        .status()
+        .context("start valgrind")?;
+    ensure!(status.success(), "counting the instructions of {figure}: {status}");
+    let profile = fs::read_to_string(&out).with_context(|| format!("read {}", out.display()))?;
+    let total = profile.lines().find_map(|line| line.strip_prefix("totals: ")?.trim().parse().ok());
+    let total = total.with_context(|| format!("{} has no total", out.display()))?;
+    ensure!(total > 0, "callgrind found no function counted_{figure}");
+    Ok(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::compare;
+
+    #[test]
+    fn five_percent_are_let_pass() {
+        let figures = |list: &[(&str, u64)]| -> BTreeMap<String, u64> {
+            list.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
+        };
+        let old = figures(&[("a", 1000), ("b", 1000), ("c", 1000), ("d", 1000)]);
+        let new = figures(&[("a", 1049), ("b", 1051), ("c", 951), ("d", 949), ("e", 1)]);
+        let (worse, better) = compare(&old, &new);
+        assert_eq!(worse[0], "b: 1051 instructions, where 1000 were accepted (+5.1 %)");
+        assert!(worse.len() == 2 && worse[1].starts_with("e:"), "{worse:?}");
+        assert!(better.len() == 1 && better[0].starts_with("d:"), "{better:?}");
+    }
+}
