@@ -119,6 +119,11 @@ impl Host {
         Ok(self.read(&Objects::default())?.ours())
     }
 
+    /// The namespaces that are open: after an observation, all that are ours.
+    pub(crate) fn open_namespaces(&mut self) -> impl Iterator<Item = (&Netns, &mut Namespace)> {
+        self.namespaces.open.iter_mut()
+    }
+
     /// The changes that would make the host as `spec` wants it. Changes nothing.
     ///
     /// # Errors

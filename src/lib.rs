@@ -31,6 +31,8 @@
 
 mod apply;
 pub mod document;
+mod drops;
+mod explain;
 mod host;
 mod lower;
 mod objects;
@@ -50,6 +52,8 @@ pub use guestnet_xfrm as xfrm;
 
 pub use guestnet_core::{Act, Deed, Problem, Problems};
 pub use guestnet_xfrm::{SecretName, Secrets};
+pub use drops::{HostDrops, NamespaceDrops};
+pub use explain::{Explanation, Step};
 pub use host::{DIRECTORY, Host};
 pub use objects::{NamespaceObjects, Objects};
 pub use plan::{Plan, PlannedChange};

@@ -3,6 +3,7 @@
 //! A new one is a file in this folder, its `mod` line, and its line in `commands!`.
 
 mod apply;
+mod explain;
 mod plan;
 mod remove;
 mod render;
@@ -44,4 +45,5 @@ commands! {
     remove::Remove,
     schema::Schema,
     render::Render,
+    explain::Explain,
 }

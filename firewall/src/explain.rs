@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::guests::members;
 use crate::rules::icmp::{TRANSIT, TRANSIT_IPV4, TRANSIT_UP_TO};
-use crate::rules::{input, list};
+use crate::rules::{bridge, input, list};
 use crate::shape::Direction;
 use crate::{Entry, FirewallSpec, GuestLink, Paragraph, Transport};
 
@@ -68,7 +68,7 @@ impl Packet {
     /// Whether it is a message that a guest may send on its link only.
     fn of_the_link(&self) -> bool {
         let kind = self.icmp.filter(|_| self.protocol == Some(Transport::ICMPV6)).map(|(kind, _)| kind);
-        kind.is_some_and(|kind| input::FROM_GUESTS.contains(&kind))
+        kind.is_some_and(|kind| bridge::LINK.contains(&kind))
     }
 
     fn is_udp(&self, port: u16) -> bool {
@@ -130,14 +130,12 @@ impl FirewallSpec {
         let nets = |group: &str| members.get(group).cloned().unwrap_or_default();
         let fits = |(_, entry): &(usize, &Entry)| entry.fits(packet, packet.source, nets);
         if from.is_some() {
-            let taken = match (packet.protocol, packet.icmp) {
-                (Some(Transport::ICMPV6), Some((kind, _))) => {
-                    input::FROM_ANYWHERE.contains(&kind).then_some(Paragraph::HOST_FROM_GUEST)
-                }
-                _ => packet.in_transit(),
-            };
-            if let Some(paragraph) = taken {
-                return Decision::pass(paragraph, paragraph.title());
+            let icmpv6 = packet.icmp.filter(|_| packet.protocol == Some(Transport::ICMPV6));
+            if icmpv6.is_some_and(|(kind, _)| input::FROM_ANYWHERE.contains(&kind)) {
+                return Decision::pass(Paragraph::HOST_FROM_GUEST, "ICMPv6 that a host has to take");
+            }
+            if icmpv6.is_none() && packet.in_transit().is_some() {
+                return Decision::pass(Paragraph::ICMPV4, Paragraph::ICMPV4.title());
             }
             if packet.of_the_link() {
                 return Decision::pass(Paragraph::HOST_FROM_GUEST, "if it is as 4.4 to 4.7 want it");

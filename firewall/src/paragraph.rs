@@ -33,6 +33,7 @@ macro_rules! paragraphs {
 
 paragraphs! {
     DENY = 1, 1, "nothing else is forwarded";
+    HOST_SENDS = 1, 5, "what the host itself sends";
     MAC = 2, 1, "the MAC address is the guest's";
     ETHERTYPE = 2, 2, "ARP, IPv4, IPv6, or an EtherType of the interface";
     ARP_LAYOUT = 2, 3, "ARP is for Ethernet and IPv4";

@@ -58,7 +58,7 @@ fn bytes(packet: &Packet, mac: [u8; 6]) -> Vec<u8> {
     }
     if packet.protocol == Some(Transport::UDP) && packet.port == Some(67) {
         transport[..2].copy_from_slice(&68_u16.to_be_bytes());
-        transport[8] = 1;
+        transport[8..11].copy_from_slice(&[1, 1, 6]);
         transport[36..42].copy_from_slice(&mac);
     }
     if packet.protocol == Some(Transport::UDP) && packet.port == Some(547) {

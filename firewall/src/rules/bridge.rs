@@ -21,7 +21,7 @@ use crate::{FirewallSpec, Paragraph as P};
 const EARLY: i32 = -300;
 
 /// What neighbours on a bridge say to each other.
-const LINK: [u8; 6] = [ROUTER_SOLICITATION, SOLICITATION, ADVERTISEMENT, MLD[0], MLD[1], MLD[2]];
+pub const LINK: [u8; 6] = [ROUTER_SOLICITATION, SOLICITATION, ADVERTISEMENT, MLD[0], MLD[1], MLD[2]];
 
 /// Its sets.
 pub fn sets(spec: &FirewallSpec, guests: &Guests<'_>) -> Vec<Set> {

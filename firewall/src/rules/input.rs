@@ -19,14 +19,15 @@ pub const FROM_ANYWHERE: [u8; 6] = [1, 2, 3, 4, 128, 129];
 const FROM_THE_LINK: [u8; 8] = [133, 134, 135, 136, 141, 142, 148, 149];
 pub const LISTENERS: [u8; 7] = [130, 131, 132, 143, 151, 152, 153];
 /// What is left of them for a guest, which was looked at before.
-pub const FROM_GUESTS: [u8; 6] = [ROUTER_SOLICITATION, SOLICITATION, ADVERTISEMENT, MLD[0], MLD[1], MLD[2]];
+const FROM_GUESTS: [u8; 12] =
+    [1, 2, 3, 4, 128, 129, ROUTER_SOLICITATION, SOLICITATION, ADVERTISEMENT, MLD[0], MLD[1], MLD[2]];
 
 /// Its sets.
 pub fn sets(spec: &FirewallSpec) -> Vec<Set> {
     let kinds = |text, kinds: &[u8]| {
         Set::new(name(text), DataType::Icmpv6Type).with(kinds.iter().map(|kind| Element::new(*kind)))
     };
-    let mut sets = vec![kinds("icmpv6_from_guests", &[&FROM_ANYWHERE[..], &FROM_GUESTS].concat())];
+    let mut sets = vec![kinds("icmpv6_from_guests", &FROM_GUESTS)];
     if spec.host.is_some() {
         sets.push(kinds("icmpv6_from_anywhere", &FROM_ANYWHERE));
         sets.push(kinds("icmpv6_from_the_link", &FROM_THE_LINK));
