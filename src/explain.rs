@@ -95,7 +95,8 @@ impl HostSpec {
             }
         };
         let (from, to) = (end("from")?, end("to")?);
-        let mut question = Question { from, to, protocol: None, port: None, icmp: None, source: None, mac: None };
+        let mut question =
+            Question { from, to, protocol: None, port: None, icmp: None, source: None, mac: None };
         while let Some(word) = words.next() {
             let mut next = || words.next().ok_or_else(|| refuse("it ends too early"));
             match word {
@@ -115,7 +116,8 @@ impl HostSpec {
                     } else if [Transport::ICMP, Transport::ICMPV6].contains(&protocol) {
                         let text = next()?;
                         let kind = text.parse().map_err(|_| number(text))?;
-                        let code = words.next().map_or(Ok(0), |text| text.parse().map_err(|_| number(text)))?;
+                        let code =
+                            words.next().map_or(Ok(0), |text| text.parse().map_err(|_| number(text)))?;
                         question.icmp = Some((kind, code));
                     }
                     if let Some(more) = words.next() {
@@ -154,9 +156,7 @@ impl Bound<'_> {
 /// An address in a prefix that can be a guest's: behind the router's.
 fn an_address(net: &IpNet) -> IpAddr {
     match net {
-        IpNet::V6(net) if net.prefix_len() <= 126 => {
-            Ipv6Addr::from(u128::from(net.network()) + 2).into()
-        }
+        IpNet::V6(net) if net.prefix_len() <= 126 => Ipv6Addr::from(u128::from(net.network()) + 2).into(),
         net => net.addr(),
     }
 }
@@ -193,7 +193,9 @@ impl<'a> Way<'a> {
             End::Guest(guest) => Some(with(guest)?),
             End::Host => return Ok(Explanation::of(vec![Step::host_sends()])),
             End::Address(address) => match self.owner(*address) {
-                Some(bound) => return Err(format!("{address} is of guest {0}: from guest {0}", bound.guest.name)),
+                Some(bound) => {
+                    return Err(format!("{address} is of guest {0}: from guest {0}", bound.guest.name));
+                }
                 None => None,
             },
         };
@@ -249,7 +251,10 @@ impl<'a> Way<'a> {
         // In one namespace translation comes between the two looks at a packet, and what it makes is private.
         let own = |bound: &Bound<'_>| bound.own(packet.destination.is_ipv6());
         let behind = Packet {
-            destination: to.and_then(|to| own(&to)).filter(|_| packet.destination.is_ipv4()).unwrap_or(packet.destination),
+            destination: to
+                .and_then(|to| own(&to))
+                .filter(|_| packet.destination.is_ipv4())
+                .unwrap_or(packet.destination),
             ..packet.clone()
         };
         if let Some(from) = from {
@@ -269,9 +274,8 @@ impl<'a> Way<'a> {
         }
         if let Some(to) = to {
             let public = from.filter(|_| !together).and_then(|from| from.interface.public_ipv4);
-            let translated = public.filter(|_| {
-                packet.destination.is_ipv4() && Some(packet.destination) != own(&to)
-            });
+            let translated =
+                public.filter(|_| packet.destination.is_ipv4() && Some(packet.destination) != own(&to));
             let source = translated.map_or(packet.source, IpAddr::from);
             let decision = to.filter.explain_got(to.link, &Packet { source, ..behind });
             steps.push(Step { place: format!("to {} ({})", to.guest.name, to.link.name), decision });
@@ -288,8 +292,10 @@ impl<'a> Way<'a> {
 
 impl Step {
     fn host_sends() -> Self {
-        let because = "what the host sends is not filtered, but to a guest on a bridge (6.6) and by the guard (8)";
-        let decision = Decision { passes: true, paragraph: Paragraph::HOST_SENDS, because: because.to_owned() };
+        let because =
+            "what the host sends is not filtered, but to a guest on a bridge (6.6) and by the guard (8)";
+        let decision =
+            Decision { passes: true, paragraph: Paragraph::HOST_SENDS, because: because.to_owned() };
         Self { place: "the host".to_owned(), decision }
     }
 }

@@ -50,10 +50,10 @@ pub use guestnet_ndp as ndp;
 pub use guestnet_nft as nft;
 pub use guestnet_xfrm as xfrm;
 
-pub use guestnet_core::{Act, Deed, Problem, Problems};
-pub use guestnet_xfrm::{SecretName, Secrets};
 pub use drops::{HostDrops, NamespaceDrops};
 pub use explain::{Explanation, Step};
+pub use guestnet_core::{Act, Deed, Problem, Problems};
+pub use guestnet_xfrm::{SecretName, Secrets};
 pub use host::{DIRECTORY, Host};
 pub use objects::{NamespaceObjects, Objects};
 pub use plan::{Plan, PlannedChange};
