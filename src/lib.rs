@@ -33,6 +33,7 @@ mod apply;
 pub mod doctor;
 pub mod document;
 pub mod encap;
+mod hint;
 mod host;
 mod lower;
 mod objects;

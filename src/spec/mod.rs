@@ -5,6 +5,7 @@ mod check;
 mod guest;
 mod json;
 pub(crate) mod parse;
+mod words;
 
 use guestnet_core::{Error, LinkName, Path, Problem, Problems};
 use guestnet_nat::Mode;
