@@ -17,7 +17,10 @@ fn of(spec: &str) -> String {
 #[test]
 fn a_name_that_is_nearly_right() {
     let said = of(r#"{"version": 1, "guests": [{"name": "a", "interface": [{"name": "tapa"}]}]}"#);
-    assert!(said.contains("guests[0].interface: unknown field `interface`; is `interfaces` meant?"), "{said}");
+    assert!(
+        said.contains("guests[0].interface: unknown field `interface`; is `interfaces` meant?"),
+        "{said}"
+    );
     assert!(said.contains("hint: `guestnet schema` says"), "{said}");
     let far = of(r#"{"version": 1, "colour": "red"}"#);
     assert!(far.contains("colour: unknown field `colour`, expected one of `version`, `uplink`"), "{far}");
