@@ -31,8 +31,8 @@ const ROUNDS: usize = 4;
 /// and never moves the caller's. It keeps four descriptors open for each namespace of a guest: a program that has
 /// hundreds of those raises its soft limit (`RLIMIT_NOFILE`), as the command does.
 pub struct Host {
-    namespaces: Namespaces,
-    owner: Owner,
+    pub(crate) namespaces: Namespaces,
+    pub(crate) owner: Owner,
     directory: PathBuf,
     patience: Duration,
 }
@@ -128,13 +128,21 @@ impl Host {
         Ok(self.read(&nothing, &nothing, Scope::All)?.into_ours())
     }
 
+    /// The namespaces that are open: after an observation, all that are ours.
+    pub(crate) fn open_namespaces(&mut self) -> impl Iterator<Item = (&Netns, &mut Namespace)> {
+        self.namespaces.open.iter_mut()
+    }
+
     /// The changes that would make the host as `spec` wants it. Changes nothing.
     ///
     /// # Errors
     /// When the spec is wrong (with all its problems) or the host cannot be read.
     pub fn plan(&mut self, spec: &HostSpec) -> Result<Plan, Error> {
-        let wanted = spec.lower()?.objects;
-        Ok(Plan::between(&wanted, &self.read(&wanted, &wanted, Scope::All)?))
+        let wanted = spec.lower()?;
+        let found = self.read(&wanted.objects, &wanted.objects, Scope::All)?;
+        let mut plan = Plan::between(wanted.settled(&found)?.as_ref(), &found);
+        plan.warnings = spec.warnings_with(&wanted.objects);
+        Ok(plan)
     }
 
     /// Whether the host is as `spec` wants it: the plan, which is empty if it is. The same as [`Self::plan`]; the name
@@ -211,7 +219,7 @@ impl Host {
                 Some(found) => found,
                 None => self.read(goal.named, &goal.wanted.objects, goal.scope)?,
             };
-            let plan = Plan::between(&goal.wanted.objects, &found);
+            let plan = Plan::between(goal.wanted.settled(&found)?.as_ref(), &found);
             if !plan.conflicts.is_empty() {
                 return Err(CoreError::Foreign(plan.conflicts()).into());
             }
@@ -229,7 +237,7 @@ impl Host {
             }
         }
         let found = self.read(goal.named, &goal.wanted.objects, goal.scope)?;
-        let plan = Plan::between(&goal.wanted.objects, &found);
+        let plan = Plan::between(goal.wanted.settled(&found)?.as_ref(), &found);
         if plan.is_empty() {
             return self.done(goal, report, began);
         }

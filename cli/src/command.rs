@@ -5,7 +5,9 @@
 mod apply;
 mod doctor;
 mod encap;
+mod explain;
 mod plan;
+mod rekey;
 mod remove;
 mod render;
 mod schema;
@@ -44,8 +46,10 @@ commands! {
     show::Show,
     verify::Verify,
     remove::Remove,
+    rekey::Rekey,
     schema::Schema,
     render::Render,
     encap::Encap,
+    explain::Explain,
     doctor::Doctor,
 }
