@@ -283,10 +283,10 @@ lab_test! {
         let inside = way.outer(1);
         lab.internet.nft(&format!(
             "table ip nat {{
-                chain in {{ type nat hook prerouting priority dstnat
-                    ip daddr {PUBLIC} udp dport {PUBLIC_PORT} dnat to {inside}:4500 }}
-                chain out {{ type nat hook postrouting priority srcnat
-                    ip saddr {inside} udp sport 4500 snat to {PUBLIC}:{PUBLIC_PORT} }}
+                chain inward {{ type nat hook prerouting priority dstnat;
+                    ip daddr {PUBLIC} udp dport {PUBLIC_PORT} dnat to {inside}:4500; }}
+                chain outward {{ type nat hook postrouting priority srcnat;
+                    ip saddr {inside} udp sport 4500 snat to {PUBLIC}:{PUBLIC_PORT}; }}
             }}"
         ))?;
         let capture = guestnet_lab::Capture::start(&lab.internet, "host2")?;
