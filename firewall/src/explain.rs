@@ -204,9 +204,7 @@ impl FirewallSpec {
         if packet.of_the_link() {
             return None;
         }
-        // A family has a set of routers of its own for each kind of link.
-        let alike = self.guests.iter().filter(|other| other.bridged == guest.bridged);
-        if alike.flat_map(|guest| &guest.routers).any(|router| *router == source) {
+        if guest.routers.contains(&source) {
             return Some(Decision::drop(Paragraph::ROUTER, format!("{source} is the host's")));
         }
         if !guest.sources().any(|net| net.contains(&source)) {

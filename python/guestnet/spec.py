@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6
 from typing import Any, Dict, Iterable, Literal, Mapping, Optional, Tuple, Union
 
 from ._codec import (
-    INTERFACE, INTERFACE4, INTERFACE6, IP, IPV4, IPV6, NET, NET4, NET6, PATH, PLAIN, SECRET, Either, Many, Named, One
+    INTERFACE, INTERFACE4, IP, IPV4, IPV6, NET, NET4, NET6, PATH, PLAIN, SECRET, Either, Many, Named, One
 )
 from ._document import VERSION, Document
 from ._record import Field, Record
@@ -95,7 +95,7 @@ class Access(Record):
         "egress": Field("egress", Many(One(Entry)), Many(One(Entry)).encode(())),
         "groups": Field("groups", Many(PLAIN), Many(PLAIN).encode(())),
         "ingress": Field("ingress", Many(One(Entry)), Many(One(Entry)).encode(())),
-        "stateless": Field("stateless", PLAIN, False),
+        "stateless": Field("stateless", PLAIN),
     }
 
     def __init__(
@@ -104,7 +104,7 @@ class Access(Record):
         egress: Iterable[Entry] = (),
         groups: Iterable[str] = (),
         ingress: Iterable[Entry] = (),
-        stateless: bool = False,
+        stateless: Optional[bool] = None,
     ) -> None:
         wire: Dict[str, Any] = {}
         if egress:
@@ -113,7 +113,7 @@ class Access(Record):
             self._put(wire, "groups", groups)
         if ingress:
             self._put(wire, "ingress", ingress)
-        if stateless is not False:
+        if stateless is not None:
             wire["stateless"] = stateless
         self._hold(wire)
 
@@ -136,9 +136,9 @@ class Access(Record):
         return value
 
     @property
-    def stateless(self) -> bool:
+    def stateless(self) -> Optional[bool]:
         """Looks up every packet in the list of its direction, and does not ask for connections: answers need an entry too."""
-        value: bool = self._read("stateless")
+        value: Optional[bool] = self._read("stateless")
         return value
 
 
@@ -158,8 +158,8 @@ class Address(Record):
     _fields = {
         "address": Field("address", INTERFACE, required=True),
         "dev": Field("dev", PLAIN, required=True),
-        "nodad": Field("nodad", PLAIN, False),
-        "noprefixroute": Field("noprefixroute", PLAIN, False),
+        "nodad": Field("nodad", PLAIN),
+        "noprefixroute": Field("noprefixroute", PLAIN),
     }
 
     def __init__(
@@ -167,13 +167,13 @@ class Address(Record):
         *,
         address: Union[str, IPv4Interface, IPv6Interface],
         dev: str,
-        nodad: bool = False,
-        noprefixroute: bool = False,
+        nodad: Optional[bool] = None,
+        noprefixroute: Optional[bool] = None,
     ) -> None:
         wire: Dict[str, Any] = {"address": self._encoded("address", address), "dev": dev}
-        if nodad is not False:
+        if nodad is not None:
             wire["nodad"] = nodad
-        if noprefixroute is not False:
+        if noprefixroute is not None:
             wire["noprefixroute"] = noprefixroute
         self._hold(wire)
 
@@ -190,15 +190,15 @@ class Address(Record):
         return value
 
     @property
-    def nodad(self) -> bool:
+    def nodad(self) -> Optional[bool]:
         """Use the IPv6 address at once, without duplicate address detection (`nodad`, RFC 4862 section 5.4)."""
-        value: bool = self._read("nodad")
+        value: Optional[bool] = self._read("nodad")
         return value
 
     @property
-    def noprefixroute(self) -> bool:
+    def noprefixroute(self) -> Optional[bool]:
         """Make no route to the prefix (`noprefixroute`)."""
-        value: bool = self._read("noprefixroute")
+        value: Optional[bool] = self._read("noprefixroute")
         return value
 
 
@@ -361,7 +361,7 @@ class BridgeOptions(Record):
 
     _fields = {
         "ageing": Field("ageing", PLAIN),
-        "mcast_snooping": Field("mcast_snooping", PLAIN, False),
+        "mcast_snooping": Field("mcast_snooping", PLAIN),
         "stp": Field("stp", PLAIN, False),
         "vlan_filtering": Field("vlan_filtering", PLAIN, False),
     }
@@ -370,14 +370,14 @@ class BridgeOptions(Record):
         self,
         *,
         ageing: Optional[int] = None,
-        mcast_snooping: bool = False,
+        mcast_snooping: Optional[bool] = None,
         stp: bool = False,
         vlan_filtering: bool = False,
     ) -> None:
         wire: Dict[str, Any] = {}
         if ageing is not None:
             wire["ageing"] = ageing
-        if mcast_snooping is not False:
+        if mcast_snooping is not None:
             wire["mcast_snooping"] = mcast_snooping
         if stp is not False:
             wire["stp"] = stp
@@ -394,11 +394,11 @@ class BridgeOptions(Record):
         return value
 
     @property
-    def mcast_snooping(self) -> bool:
+    def mcast_snooping(self) -> Optional[bool]:
         """Send multicast only to ports that asked for it (`mcast_snooping 1`, RFC 4541). Neighbour discovery of guests
         that do not report their groups needs it off; left out: on.
         """
-        value: bool = self._read("mcast_snooping")
+        value: Optional[bool] = self._read("mcast_snooping")
         return value
 
     @property
@@ -431,8 +431,8 @@ class Bridge(Record):
 
     _fields = {
         "name": Field("name", PLAIN, required=True),
-        "addresses": Field("addresses", Many(PLAIN), Many(PLAIN).encode(())),
-        "existing": Field("existing", PLAIN, False),
+        "addresses": Field("addresses", Many(INTERFACE), Many(INTERFACE).encode(())),
+        "existing": Field("existing", PLAIN),
         "mac": Field("mac", PLAIN),
         "mtu": Field("mtu", PLAIN),
         "options": Field("options", One(BridgeOptions), One(BridgeOptions).encode(_BRIDGE_OPTIONS)),
@@ -442,8 +442,8 @@ class Bridge(Record):
         self,
         *,
         name: str,
-        addresses: Iterable[str] = (),
-        existing: bool = False,
+        addresses: Iterable[Union[str, IPv4Interface, IPv6Interface]] = (),
+        existing: Optional[bool] = None,
         mac: Optional[str] = None,
         mtu: Optional[int] = None,
         options: BridgeOptions = _BRIDGE_OPTIONS,
@@ -451,7 +451,7 @@ class Bridge(Record):
         wire: Dict[str, Any] = {"name": name}
         if addresses:
             self._put(wire, "addresses", addresses)
-        if existing is not False:
+        if existing is not None:
             wire["existing"] = existing
         if mac is not None:
             wire["mac"] = mac
@@ -468,17 +468,17 @@ class Bridge(Record):
         return value
 
     @property
-    def addresses(self) -> Tuple[str, ...]:
+    def addresses(self) -> Tuple[Union[IPv4Interface, IPv6Interface], ...]:
         """The host's addresses in it, as the router of the guests: `192.168.5.1/24`, `2001:db8:5::1/64`. Left out: the
         host has none, and carries the guests' frames without taking part.
         """
-        value: Tuple[str, ...] = self._read("addresses")
+        value: Tuple[Union[IPv4Interface, IPv6Interface], ...] = self._read("addresses")
         return value
 
     @property
-    def existing(self) -> bool:
+    def existing(self) -> Optional[bool]:
         """Somebody else makes it. Guests' interfaces are put into it, and nothing else about it is changed."""
-        value: bool = self._read("existing")
+        value: Optional[bool] = self._read("existing")
         return value
 
     @property
@@ -726,7 +726,7 @@ class Exthdr(Record):
     _fields = {
         "header": Field("header", PLAIN, required=True),
         "length": Field("length", PLAIN, required=True),
-        "exists": Field("exists", PLAIN, False),
+        "exists": Field("exists", PLAIN),
         "kind": Field("kind", PLAIN),
         "offset": Field("offset", PLAIN, 0),
         "register": Field("register", PLAIN),
@@ -737,13 +737,13 @@ class Exthdr(Record):
         *,
         header: int,
         length: int,
-        exists: bool = False,
+        exists: Optional[bool] = None,
         kind: Optional[ExthdrKind] = None,
         offset: int = 0,
         register: Optional[int] = None,
     ) -> None:
         wire: Dict[str, Any] = {"header": header, "length": length}
-        if exists is not False:
+        if exists is not None:
             wire["exists"] = exists
         if kind is not None:
             wire["kind"] = kind
@@ -766,9 +766,9 @@ class Exthdr(Record):
         return value
 
     @property
-    def exists(self) -> bool:
+    def exists(self) -> Optional[bool]:
         """Loads only whether it is there."""
-        value: bool = self._read("exists")
+        value: Optional[bool] = self._read("exists")
         return value
 
     @property
@@ -872,7 +872,7 @@ class Fib(Record):
     _fields = {
         "flags": Field("flags", Many(PLAIN), required=True),
         "result": Field("result", PLAIN, required=True),
-        "present": Field("present", PLAIN, False),
+        "present": Field("present", PLAIN),
         "register": Field("register", PLAIN),
     }
 
@@ -881,11 +881,11 @@ class Fib(Record):
         *,
         flags: Iterable[FibFlag],
         result: FibResult,
-        present: bool = False,
+        present: Optional[bool] = None,
         register: Optional[int] = None,
     ) -> None:
         wire: Dict[str, Any] = {"flags": self._encoded("flags", flags), "result": result}
-        if present is not False:
+        if present is not None:
             wire["present"] = present
         if register is not None:
             wire["register"] = register
@@ -904,9 +904,9 @@ class Fib(Record):
         return value
 
     @property
-    def present(self) -> bool:
+    def present(self) -> Optional[bool]:
         """Loads only whether there is an answer."""
-        value: bool = self._read("present")
+        value: Optional[bool] = self._read("present")
         return value
 
     @property
@@ -972,8 +972,8 @@ class Limit(Record):
         "burst": Field("burst", PLAIN, required=True),
         "rate": Field("rate", PLAIN, required=True),
         "unit": Field("unit", PLAIN, required=True),
-        "bytes": Field("bytes", PLAIN, False),
-        "over": Field("over", PLAIN, False),
+        "bytes": Field("bytes", PLAIN),
+        "over": Field("over", PLAIN),
     }
 
     def __init__(
@@ -982,13 +982,13 @@ class Limit(Record):
         burst: int,
         rate: int,
         unit: LimitUnit,
-        bytes: bool = False,
-        over: bool = False,
+        bytes: Optional[bool] = None,
+        over: Optional[bool] = None,
     ) -> None:
         wire: Dict[str, Any] = {"burst": burst, "rate": rate, "unit": unit}
-        if bytes is not False:
+        if bytes is not None:
             wire["bytes"] = bytes
-        if over is not False:
+        if over is not None:
             wire["over"] = over
         self._hold(wire)
 
@@ -1011,15 +1011,15 @@ class Limit(Record):
         return value
 
     @property
-    def bytes(self) -> bool:
+    def bytes(self) -> Optional[bool]:
         """Counts bytes."""
-        value: bool = self._read("bytes")
+        value: Optional[bool] = self._read("bytes")
         return value
 
     @property
-    def over(self) -> bool:
+    def over(self) -> Optional[bool]:
         """Matches what comes faster instead."""
-        value: bool = self._read("over")
+        value: Optional[bool] = self._read("over")
         return value
 
 
@@ -1086,7 +1086,7 @@ class Lookup(Record):
 
     _fields = {
         "set": Field("set", PLAIN, required=True),
-        "invert": Field("invert", PLAIN, False),
+        "invert": Field("invert", PLAIN),
         "register": Field("register", PLAIN),
     }
 
@@ -1094,11 +1094,11 @@ class Lookup(Record):
         self,
         *,
         set: str,
-        invert: bool = False,
+        invert: Optional[bool] = None,
         register: Optional[int] = None,
     ) -> None:
         wire: Dict[str, Any] = {"set": set}
-        if invert is not False:
+        if invert is not None:
             wire["invert"] = invert
         if register is not None:
             wire["register"] = register
@@ -1111,9 +1111,9 @@ class Lookup(Record):
         return value
 
     @property
-    def invert(self) -> bool:
+    def invert(self) -> Optional[bool]:
         """Matches when it is not in the set: `… != @inbound`."""
-        value: bool = self._read("invert")
+        value: Optional[bool] = self._read("invert")
         return value
 
     @property
@@ -1349,7 +1349,7 @@ class PayloadWrite(Record):
         "length": Field("length", PLAIN, required=True),
         "offset": Field("offset", PLAIN, required=True),
         "checksum": Field("checksum", PLAIN),
-        "pseudo_header": Field("pseudo_header", PLAIN, False),
+        "pseudo_header": Field("pseudo_header", PLAIN),
         "register": Field("register", PLAIN),
     }
 
@@ -1360,13 +1360,13 @@ class PayloadWrite(Record):
         length: int,
         offset: int,
         checksum: Optional[int] = None,
-        pseudo_header: bool = False,
+        pseudo_header: Optional[bool] = None,
         register: Optional[int] = None,
     ) -> None:
         wire: Dict[str, Any] = {"base": base, "length": length, "offset": offset}
         if checksum is not None:
             wire["checksum"] = checksum
-        if pseudo_header is not False:
+        if pseudo_header is not None:
             wire["pseudo_header"] = pseudo_header
         if register is not None:
             wire["register"] = register
@@ -1397,9 +1397,9 @@ class PayloadWrite(Record):
         return value
 
     @property
-    def pseudo_header(self) -> bool:
+    def pseudo_header(self) -> Optional[bool]:
         """Whether what is written is in the pseudo-header, so that the transport's checksum changes too."""
-        value: bool = self._read("pseudo_header")
+        value: Optional[bool] = self._read("pseudo_header")
         return value
 
     @property
@@ -1417,7 +1417,7 @@ class Range(Record):
     _fields = {
         "first": Field("first", PLAIN, required=True),
         "last": Field("last", PLAIN, required=True),
-        "invert": Field("invert", PLAIN, False),
+        "invert": Field("invert", PLAIN),
         "register": Field("register", PLAIN),
     }
 
@@ -1426,11 +1426,11 @@ class Range(Record):
         *,
         first: str,
         last: str,
-        invert: bool = False,
+        invert: Optional[bool] = None,
         register: Optional[int] = None,
     ) -> None:
         wire: Dict[str, Any] = {"first": first, "last": last}
-        if invert is not False:
+        if invert is not None:
             wire["invert"] = invert
         if register is not None:
             wire["register"] = register
@@ -1449,9 +1449,9 @@ class Range(Record):
         return value
 
     @property
-    def invert(self) -> bool:
+    def invert(self) -> Optional[bool]:
         """Matches outside instead."""
-        value: bool = self._read("invert")
+        value: Optional[bool] = self._read("invert")
         return value
 
     @property
@@ -2532,77 +2532,77 @@ class PortOptions(Record):
     __slots__ = ()
 
     _fields = {
-        "flood": Field("flood", PLAIN, False),
-        "guard": Field("guard", PLAIN, False),
-        "hairpin": Field("hairpin", PLAIN, False),
-        "isolated": Field("isolated", PLAIN, False),
-        "learning": Field("learning", PLAIN, False),
-        "neigh_suppress": Field("neigh_suppress", PLAIN, False),
+        "flood": Field("flood", PLAIN),
+        "guard": Field("guard", PLAIN),
+        "hairpin": Field("hairpin", PLAIN),
+        "isolated": Field("isolated", PLAIN),
+        "learning": Field("learning", PLAIN),
+        "neigh_suppress": Field("neigh_suppress", PLAIN),
     }
 
     def __init__(
         self,
         *,
-        flood: bool = False,
-        guard: bool = False,
-        hairpin: bool = False,
-        isolated: bool = False,
-        learning: bool = False,
-        neigh_suppress: bool = False,
+        flood: Optional[bool] = None,
+        guard: Optional[bool] = None,
+        hairpin: Optional[bool] = None,
+        isolated: Optional[bool] = None,
+        learning: Optional[bool] = None,
+        neigh_suppress: Optional[bool] = None,
     ) -> None:
         wire: Dict[str, Any] = {}
-        if flood is not False:
+        if flood is not None:
             wire["flood"] = flood
-        if guard is not False:
+        if guard is not None:
             wire["guard"] = guard
-        if hairpin is not False:
+        if hairpin is not None:
             wire["hairpin"] = hairpin
-        if isolated is not False:
+        if isolated is not None:
             wire["isolated"] = isolated
-        if learning is not False:
+        if learning is not None:
             wire["learning"] = learning
-        if neigh_suppress is not False:
+        if neigh_suppress is not None:
             wire["neigh_suppress"] = neigh_suppress
         self._hold(wire)
 
     @property
-    def flood(self) -> bool:
+    def flood(self) -> Optional[bool]:
         """Send frames for MAC addresses that nobody is known to have out of the port (`flood on`); left out: on."""
-        value: bool = self._read("flood")
+        value: Optional[bool] = self._read("flood")
         return value
 
     @property
-    def guard(self) -> bool:
+    def guard(self) -> Optional[bool]:
         """Block the port when it sends BPDUs of the spanning tree (`guard on`); left out: off."""
-        value: bool = self._read("guard")
+        value: Optional[bool] = self._read("guard")
         return value
 
     @property
-    def hairpin(self) -> bool:
+    def hairpin(self) -> Optional[bool]:
         """Send frames back out of the port that they came from (`hairpin on`); left out: off."""
-        value: bool = self._read("hairpin")
+        value: Optional[bool] = self._read("hairpin")
         return value
 
     @property
-    def isolated(self) -> bool:
+    def isolated(self) -> Optional[bool]:
         """Exchange frames only with ports that are not isolated (`isolated on`): guests that may speak to the router and
         not to each other; left out: off.
         """
-        value: bool = self._read("isolated")
+        value: Optional[bool] = self._read("isolated")
         return value
 
     @property
-    def learning(self) -> bool:
+    def learning(self) -> Optional[bool]:
         """Learn from source addresses which MAC is behind the port (`learning on`); left out: on."""
-        value: bool = self._read("learning")
+        value: Optional[bool] = self._read("learning")
         return value
 
     @property
-    def neigh_suppress(self) -> bool:
+    def neigh_suppress(self) -> Optional[bool]:
         """Answer ARP and neighbour solicitations from what the host knows rather than send them out of the port
         (`neigh_suppress on`); left out: off.
         """
-        value: bool = self._read("neigh_suppress")
+        value: Optional[bool] = self._read("neigh_suppress")
         return value
 
 
@@ -3190,7 +3190,7 @@ class Pair(Record):
     _fields = {
         "local": Field("local", NET, required=True),
         "remote": Field("remote", NET, required=True),
-        "host": Field("host", PLAIN, False),
+        "host": Field("host", PLAIN),
     }
 
     def __init__(
@@ -3198,10 +3198,10 @@ class Pair(Record):
         *,
         local: Union[str, IPv4Network, IPv6Network],
         remote: Union[str, IPv4Network, IPv6Network],
-        host: bool = False,
+        host: Optional[bool] = None,
     ) -> None:
         wire: Dict[str, Any] = {"local": self._encoded("local", local), "remote": self._encoded("remote", remote)}
-        if host is not False:
+        if host is not None:
             wire["host"] = host
         self._hold(wire)
 
@@ -3218,9 +3218,9 @@ class Pair(Record):
         return value
 
     @property
-    def host(self) -> bool:
+    def host(self) -> Optional[bool]:
         """Among them are addresses of the hosts themselves, not of guests behind them: `in` policies too, beside `fwd`."""
-        value: bool = self._read("host")
+        value: Optional[bool] = self._read("host")
         return value
 
 
@@ -3384,8 +3384,8 @@ class TunnelSpec(Record):
         "pairs": Field("pairs", Many(One(Pair)), required=True),
         "remote": Field("remote", IP, required=True),
         "algorithm": Field("algorithm", PLAIN, "aes256_gcm"),
-        "allow_shared_key": Field("allow_shared_key", PLAIN, False),
-        "clamp_mss": Field("clamp_mss", PLAIN, False),
+        "allow_shared_key": Field("allow_shared_key", PLAIN),
+        "clamp_mss": Field("clamp_mss", PLAIN),
         "esn": Field("esn", PLAIN, True),
         "generation": Field("generation", PLAIN),
         "icv": Field("icv", PLAIN, 128),
@@ -3411,8 +3411,8 @@ class TunnelSpec(Record):
         pairs: Iterable[Pair],
         remote: Union[str, IPv4Address, IPv6Address],
         algorithm: Algorithm = "aes256_gcm",
-        allow_shared_key: bool = False,
-        clamp_mss: bool = False,
+        allow_shared_key: Optional[bool] = None,
+        clamp_mss: Optional[bool] = None,
         esn: bool = True,
         generation: Optional[int] = None,
         icv: Icv = 128,
@@ -3433,9 +3433,9 @@ class TunnelSpec(Record):
         wire: Dict[str, Any] = {"local": self._encoded("local", local), "pairs": self._encoded("pairs", pairs), "remote": self._encoded("remote", remote)}
         if algorithm != "aes256_gcm":
             wire["algorithm"] = algorithm
-        if allow_shared_key is not False:
+        if allow_shared_key is not None:
             wire["allow_shared_key"] = allow_shared_key
-        if clamp_mss is not False:
+        if clamp_mss is not None:
             wire["clamp_mss"] = clamp_mss
         if esn is not True:
             wire["esn"] = esn
@@ -3496,19 +3496,19 @@ class TunnelSpec(Record):
         return value
 
     @property
-    def allow_shared_key(self) -> bool:
+    def allow_shared_key(self) -> Optional[bool]:
         """Accept one key under several states, as other tools make them. It risks a nonce that is used twice, which
         breaks encryption and authentication of both (RFC 4106 section 2).
         """
-        value: bool = self._read("allow_shared_key")
+        value: Optional[bool] = self._read("allow_shared_key")
         return value
 
     @property
-    def clamp_mss(self) -> bool:
+    def clamp_mss(self) -> Optional[bool]:
         """Lower the TCP MSS of connections that pass through the namespace to what their routes' MTUs leave, for guests
         that do not hear of ICMP errors (RFC 4459 section 3.2).
         """
-        value: bool = self._read("clamp_mss")
+        value: Optional[bool] = self._read("clamp_mss")
         return value
 
     @property
@@ -3777,14 +3777,6 @@ class HashThreshold(Record):
         return value
 
 
-Level = Literal["required", "use"]
-"""Whether a template has to be followed.
-
-* `"required"`: It does.
-* `"use"`: Where there is a state for it. The kernel refuses this for tunnels, outbound.
-"""
-
-
 class Peer(Record):
     """The other end of a veth pair."""
 
@@ -3969,43 +3961,6 @@ class Link(Record):
         return value
 
 
-OneOrManyDataType = Union[Iterable[DataType], Literal["ipv4_addr", "ipv6_addr", "ether_addr", "ether_type", "inet_proto", "inet_service", "mark", "ifname", "iface_index", "icmp_type", "icmpv6_type", "arp_op"]]
-"""* `"ipv4_addr"`: An IPv4 address, 4 bytes.
-* `"ipv6_addr"`: An IPv6 address, 16 bytes.
-* `"ether_addr"`: A MAC address, 6 bytes.
-* `"ether_type"`: An EtherType, 2 bytes: `0x0800`.
-* `"inet_proto"`: An IP protocol number, 1 byte: `6` or `"tcp"`.
-* `"inet_service"`: A port of TCP, UDP and the like, 2 bytes.
-* `"mark"`: A packet mark, 4 bytes.
-* `"ifname"`: The name of an interface, 16 bytes.
-* `"iface_index"`: The index of an interface, 4 bytes.
-* `"icmp_type"`: An ICMP type, 1 byte.
-* `"icmpv6_type"`: An ICMPv6 type, 1 byte.
-* `"arp_op"`: An ARP operation, 2 bytes.
-"""
-_OneOrManyDataType = Either(many=Many(PLAIN))
-
-
-VerdictWord = Literal["verdict"]
-
-
-MapTypeText = Union[Iterable[DataType], Literal["verdict", "ipv4_addr", "ipv6_addr", "ether_addr", "ether_type", "inet_proto", "inet_service", "mark", "ifname", "iface_index", "icmp_type", "icmpv6_type", "arp_op"]]
-"""* `"ipv4_addr"`: An IPv4 address, 4 bytes.
-* `"ipv6_addr"`: An IPv6 address, 16 bytes.
-* `"ether_addr"`: A MAC address, 6 bytes.
-* `"ether_type"`: An EtherType, 2 bytes: `0x0800`.
-* `"inet_proto"`: An IP protocol number, 1 byte: `6` or `"tcp"`.
-* `"inet_service"`: A port of TCP, UDP and the like, 2 bytes.
-* `"mark"`: A packet mark, 4 bytes.
-* `"ifname"`: The name of an interface, 16 bytes.
-* `"iface_index"`: The index of an interface, 4 bytes.
-* `"icmp_type"`: An ICMP type, 1 byte.
-* `"icmpv6_type"`: An ICMPv6 type, 1 byte.
-* `"arp_op"`: An ARP operation, 2 bytes.
-"""
-_MapTypeText = Either(many=Many(PLAIN))
-
-
 class Selector(Record):
     """Packets from `src` to `dst`, of one protocol and port if that is said: `src … dst … proto … sport … dport …`."""
 
@@ -4066,6 +4021,14 @@ class Selector(Record):
         """Their source port; left out: any."""
         value: Optional[int] = self._read("sport")
         return value
+
+
+Level = Literal["required", "use"]
+"""Whether a template has to be followed.
+
+* `"required"`: It does.
+* `"use"`: Where there is a state for it. The kernel refuses this for tunnels, outbound.
+"""
 
 
 XfrmMode = Literal["tunnel", "transport"]
@@ -4289,7 +4252,7 @@ class Route(Record):
         "kind": Field("kind", PLAIN),
         "metric": Field("metric", PLAIN),
         "mtu": Field("mtu", PLAIN),
-        "onlink": Field("onlink", PLAIN, False),
+        "onlink": Field("onlink", PLAIN),
         "source": Field("source", IP),
         "table": Field("table", PLAIN),
         "via": Field("via", IP),
@@ -4303,7 +4266,7 @@ class Route(Record):
         kind: Optional[RouteKind] = None,
         metric: Optional[int] = None,
         mtu: Optional[int] = None,
-        onlink: bool = False,
+        onlink: Optional[bool] = None,
         source: Optional[Union[str, IPv4Address, IPv6Address]] = None,
         table: Optional[int] = None,
         via: Optional[Union[str, IPv4Address, IPv6Address]] = None,
@@ -4317,7 +4280,7 @@ class Route(Record):
             wire["metric"] = metric
         if mtu is not None:
             wire["mtu"] = mtu
-        if onlink is not False:
+        if onlink is not None:
             wire["onlink"] = onlink
         if source is not None:
             wire["source"] = self._encoded("source", source)
@@ -4358,9 +4321,9 @@ class Route(Record):
         return value
 
     @property
-    def onlink(self) -> bool:
+    def onlink(self) -> Optional[bool]:
         """The gateway is on the link although no address of the interface says so (`onlink`)."""
-        value: bool = self._read("onlink")
+        value: Optional[bool] = self._read("onlink")
         return value
 
     @property
@@ -4406,7 +4369,7 @@ class State(Record):
         "algorithm": Field("algorithm", PLAIN, "aes256_gcm"),
         "direction": Field("direction", PLAIN),
         "encap": Field("encap", One(Encap)),
-        "esn": Field("esn", PLAIN, False),
+        "esn": Field("esn", PLAIN),
         "generation": Field("generation", PLAIN),
         "icv": Field("icv", PLAIN, 128),
         "if_id": Field("if_id", PLAIN),
@@ -4429,7 +4392,7 @@ class State(Record):
         algorithm: Algorithm = "aes256_gcm",
         direction: Optional[StateDirection] = None,
         encap: Optional[Encap] = None,
-        esn: bool = False,
+        esn: Optional[bool] = None,
         generation: Optional[int] = None,
         icv: Icv = 128,
         if_id: Optional[int] = None,
@@ -4448,7 +4411,7 @@ class State(Record):
             wire["direction"] = direction
         if encap is not None:
             wire["encap"] = self._encoded("encap", encap)
-        if esn is not False:
+        if esn is not None:
             wire["esn"] = esn
         if generation is not None:
             wire["generation"] = generation
@@ -4515,9 +4478,9 @@ class State(Record):
         return value
 
     @property
-    def esn(self) -> bool:
+    def esn(self) -> Optional[bool]:
         """Count packets with 64 bits, not 32 (extended sequence numbers, RFC 4304). Both ends have to agree."""
-        value: bool = self._read("esn")
+        value: Optional[bool] = self._read("esn")
         return value
 
     @property
@@ -4615,6 +4578,43 @@ class Sysctl(Record):
         return value
 
 
+OneOrManyDataType = Union[Iterable[DataType], Literal["ipv4_addr", "ipv6_addr", "ether_addr", "ether_type", "inet_proto", "inet_service", "mark", "ifname", "iface_index", "icmp_type", "icmpv6_type", "arp_op"]]
+"""* `"ipv4_addr"`: An IPv4 address, 4 bytes.
+* `"ipv6_addr"`: An IPv6 address, 16 bytes.
+* `"ether_addr"`: A MAC address, 6 bytes.
+* `"ether_type"`: An EtherType, 2 bytes: `0x0800`.
+* `"inet_proto"`: An IP protocol number, 1 byte: `6` or `"tcp"`.
+* `"inet_service"`: A port of TCP, UDP and the like, 2 bytes.
+* `"mark"`: A packet mark, 4 bytes.
+* `"ifname"`: The name of an interface, 16 bytes.
+* `"iface_index"`: The index of an interface, 4 bytes.
+* `"icmp_type"`: An ICMP type, 1 byte.
+* `"icmpv6_type"`: An ICMPv6 type, 1 byte.
+* `"arp_op"`: An ARP operation, 2 bytes.
+"""
+_OneOrManyDataType = Either(many=Many(PLAIN))
+
+
+VerdictWord = Literal["verdict"]
+
+
+MapTypeText = Union[Iterable[DataType], Literal["verdict", "ipv4_addr", "ipv6_addr", "ether_addr", "ether_type", "inet_proto", "inet_service", "mark", "ifname", "iface_index", "icmp_type", "icmpv6_type", "arp_op"]]
+"""* `"ipv4_addr"`: An IPv4 address, 4 bytes.
+* `"ipv6_addr"`: An IPv6 address, 16 bytes.
+* `"ether_addr"`: A MAC address, 6 bytes.
+* `"ether_type"`: An EtherType, 2 bytes: `0x0800`.
+* `"inet_proto"`: An IP protocol number, 1 byte: `6` or `"tcp"`.
+* `"inet_service"`: A port of TCP, UDP and the like, 2 bytes.
+* `"mark"`: A packet mark, 4 bytes.
+* `"ifname"`: The name of an interface, 16 bytes.
+* `"iface_index"`: The index of an interface, 4 bytes.
+* `"icmp_type"`: An ICMP type, 1 byte.
+* `"icmpv6_type"`: An ICMPv6 type, 1 byte.
+* `"arp_op"`: An ARP operation, 2 bytes.
+"""
+_MapTypeText = Either(many=Many(PLAIN))
+
+
 class Set(Record):
     """A set, or with `data` a map.
 
@@ -4636,7 +4636,7 @@ class Set(Record):
         "name": Field("name", PLAIN, required=True),
         "data": Field("data", _MapTypeText),
         "elements": Field("elements", Many(_ElementText), Many(_ElementText).encode(())),
-        "interval": Field("interval", PLAIN, False),
+        "interval": Field("interval", PLAIN),
         "size": Field("size", PLAIN),
     }
 
@@ -4647,7 +4647,7 @@ class Set(Record):
         name: str,
         data: Optional[MapTypeText] = None,
         elements: Iterable[ElementText] = (),
-        interval: bool = False,
+        interval: Optional[bool] = None,
         size: Optional[int] = None,
     ) -> None:
         wire: Dict[str, Any] = {"key": self._encoded("key", key), "name": name}
@@ -4655,7 +4655,7 @@ class Set(Record):
             wire["data"] = self._encoded("data", data)
         if elements:
             self._put(wire, "elements", elements)
-        if interval is not False:
+        if interval is not None:
             wire["interval"] = interval
         if size is not None:
             wire["size"] = size
@@ -4686,9 +4686,9 @@ class Set(Record):
         return value
 
     @property
-    def interval(self) -> bool:
+    def interval(self) -> Optional[bool]:
         """Whether elements are prefixes and ranges."""
-        value: bool = self._read("interval")
+        value: Optional[bool] = self._read("interval")
         return value
 
     @property
@@ -4912,35 +4912,35 @@ class Objects(Record):
         return value
 
 
-_GUESTNET SPEC, VERSION 1_NAT: Nat = Nat()
-_GUESTNET SPEC, VERSION 1_OBJECTS: Objects = Objects()
+_HOSTSPEC_NAT: Nat = Nat()
+_HOSTSPEC_OBJECTS: Objects = Objects()
 
 
-class guestnet spec, version 1(Record):
+class HostSpec(Document):
     """The description of a whole host. What is ours on the host and not in it is removed by an apply."""
 
     __slots__ = ()
 
     _fields = {
-        "version": Field("version", PLAIN, required=True),
         "bridges": Field("bridges", Many(One(Bridge)), Many(One(Bridge)).encode(())),
         "firewall": Field("firewall", One(Firewall)),
         "guests": Field("guests", Many(One(Guest)), Many(One(Guest)).encode(())),
-        "nat": Field("nat", One(Nat), One(Nat).encode(_GUESTNET SPEC, VERSION 1_NAT)),
-        "objects": Field("objects", One(Objects), One(Objects).encode(_GUESTNET SPEC, VERSION 1_OBJECTS)),
+        "nat": Field("nat", One(Nat), One(Nat).encode(_HOSTSPEC_NAT)),
+        "objects": Field("objects", One(Objects), One(Objects).encode(_HOSTSPEC_OBJECTS)),
         "uplink": Field("uplink", PLAIN),
+        "version": Field("version", PLAIN, required=True),
     }
 
     def __init__(
         self,
         *,
-        version: int,
         bridges: Iterable[Bridge] = (),
         firewall: Optional[Firewall] = None,
         guests: Iterable[Guest] = (),
-        nat: Nat = _GUESTNET SPEC, VERSION 1_NAT,
-        objects: Objects = _GUESTNET SPEC, VERSION 1_OBJECTS,
+        nat: Nat = _HOSTSPEC_NAT,
+        objects: Objects = _HOSTSPEC_OBJECTS,
         uplink: Optional[str] = None,
+        version: int = VERSION,
     ) -> None:
         wire: Dict[str, Any] = {"version": version}
         if bridges:
@@ -4949,19 +4949,13 @@ class guestnet spec, version 1(Record):
             wire["firewall"] = self._encoded("firewall", firewall)
         if guests:
             self._put(wire, "guests", guests)
-        if nat is not _GUESTNET SPEC, VERSION 1_NAT:
+        if nat is not _HOSTSPEC_NAT:
             self._put(wire, "nat", nat)
-        if objects is not _GUESTNET SPEC, VERSION 1_OBJECTS:
+        if objects is not _HOSTSPEC_OBJECTS:
             self._put(wire, "objects", objects)
         if uplink is not None:
             wire["uplink"] = uplink
         self._hold(wire)
-
-    @property
-    def version(self) -> int:
-        """The version of this form: 1."""
-        value: int = self._read("version")
-        return value
 
     @property
     def bridges(self) -> Tuple[Bridge, ...]:
@@ -5002,6 +4996,12 @@ class guestnet spec, version 1(Record):
         `objects.host`: it is set before forwarding is.
         """
         value: Optional[str] = self._read("uplink")
+        return value
+
+    @property
+    def version(self) -> int:
+        """The version of this form: 1."""
+        value: int = self._read("version")
         return value
 
 __all__ = [
@@ -5050,6 +5050,7 @@ __all__ = [
     "HashThreshold",
     "Hook",
     "HostAccess",
+    "HostSpec",
     "Icv",
     "Immediate",
     "InnerFamily",
@@ -5131,5 +5132,4 @@ __all__ = [
     "WholeElement",
     "XfrmMode",
     "XfrmOptions",
-    "guestnet spec, version 1",
 ]

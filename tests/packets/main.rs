@@ -8,6 +8,7 @@
 
 mod case;
 mod corpus;
+mod explain;
 mod net;
 mod run;
 mod world;

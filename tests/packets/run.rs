@@ -7,9 +7,9 @@ use anyhow::{Result, bail, ensure};
 use guestnet_lab::craft::mark::{self, Mark};
 
 use crate::case::{Case, Shot};
-use crate::corpus;
 use crate::net::{ALL, Placement, Who};
 use crate::world::World;
+use crate::{corpus, explain};
 
 /// How long the lab may take for what has to come out.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -105,7 +105,30 @@ pub fn run(placement: Placement) -> Result<()> {
         cases.len(),
         wrong.len()
     );
-    report(&wrong, "with the filter")
+    report(&wrong, "with the filter")?;
+
+    let (asked, wrong) = explained(&world, &cases)?;
+    println!("{placement:?}, explained: {asked} frames, {} wrong", wrong.len());
+    report(&wrong, "explained")
+}
+
+/// What `guestnet explain` says is what was seen, of all frames that its words can say.
+fn explained(world: &World, cases: &[Case]) -> Result<(usize, Vec<String>)> {
+    let spec = world.spec()?;
+    let (mut asked, mut wrong) = (0, Vec::new());
+    for case in cases {
+        let bad = case.drops.iter().map(|twin| (&twin.shot, false));
+        for (shot, passes) in std::iter::once((&case.good, true)).chain(bad) {
+            let Some(words) = explain::words(&world.net, shot) else { continue };
+            asked += 1;
+            match spec.explain(&words) {
+                Ok(said) if said.passes == passes => {}
+                Ok(said) => wrong.push(format!("{words}: passes: {passes}, but {:?}", said.steps)),
+                Err(refused) => wrong.push(format!("{words}: {refused}")),
+            }
+        }
+    }
+    Ok((asked, wrong))
 }
 
 fn report(wrong: &[String], when: &str) -> Result<()> {

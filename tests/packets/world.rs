@@ -114,9 +114,14 @@ impl World {
         Ok(world)
     }
 
+    /// What is asked for, with the filter.
+    pub fn spec(&self) -> Result<HostSpec> {
+        spec(&self.net, true)
+    }
+
     /// Puts the filter in force.
     pub fn filter(&mut self) -> Result<()> {
-        let spec = spec(&self.net, true)?;
+        let spec = self.spec()?;
         self.host.apply(&spec)?;
         let left = self.host.verify(&spec)?;
         ensure!(left.is_empty(), "after the apply:\n{left}");

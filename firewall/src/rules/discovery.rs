@@ -132,7 +132,7 @@ fn duplicates() -> Chain {
 
 /// Goes on by `own` where the target is the guest's, and not the host's.
 fn targets(guests: &Guests<'_>, text: &str, paragraph: P, own: impl Fn(Statement) -> Rule) -> Chain {
-    let router = deny(P::ROUTER, [target().is_in(Ip::V6.routers())]);
+    let router = deny(P::ROUTER, [Ip::V6.is_routers(target())]);
     let rules = guests.is_its_address(Ip::V6, &target()).into_iter().map(own);
     chain(text, std::iter::once(router).chain(rules).chain([deny(paragraph, [])]))
 }

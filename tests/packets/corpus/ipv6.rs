@@ -125,18 +125,25 @@ fn behind_headers(net: &Net, place: Who) -> Case {
         .but("3.2", "from another guest, behind hop-by-hop options", with(other, HOP_BY_HOP))
 }
 
+/// Where a datagram is cut: a bridge with connections forwards no fragments that are smaller than any link's MTU.
+const CUT: usize = 1280 - 48 + 8;
+
 fn fragments(net: &Net, place: Who) -> Case {
     let parts = |source: Ipv6Addr, cut: usize| -> Vec<Vec<u8>> {
         let header = Ipv6 { source, ..net.ipv6(A, place, UDP) };
-        let datagram = udp(source.into(), header.destination.into(), (net.port(), PORT), &[b'x'; 64]);
+        let datagram = udp(source.into(), header.destination.into(), (net.port(), PORT), &[b'x'; 1400]);
         let parts = header.in_fragments(u32::from(net.port()), &datagram, &[cut]);
         parts.iter().map(|part| net.frame6(A, place, part)).collect()
     };
     let shot = |frames| Shot { from: A, before: Vec::new(), frames };
     let (own, other) = (net.party(A).v6, net.party(B).v6);
-    Case::of("3.2", format!("UDP in fragments to {place}"), place, shot(parts(own, 32)))
-        .but_shot("3.2", "from another guest", shot(parts(other, 32)))
-        .but_shot("3.2 unfinished", "the second half of another guest's", shot(parts(other, 32).split_off(1)))
+    Case::of("3.2", format!("UDP in fragments to {place}"), place, shot(parts(own, CUT)))
+        .but_shot("3.2", "from another guest", shot(parts(other, CUT)))
+        .but_shot(
+            "3.2 unfinished",
+            "the second half of another guest's",
+            shot(parts(other, CUT).split_off(1)),
+        )
 }
 
 /// Type 0 sends a packet back and forth (RFC 5095); segment routing (type 4) is no business of ours.
