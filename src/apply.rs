@@ -184,7 +184,11 @@ impl Run<'_> {
             .iter()
             .map(|(name, namespace)| (name.clone(), namespace.as_raw_fd()))
             .collect();
-        Ok(Context { netns: netns.clone(), links: self.open(netns)?.link_indexes(), namespaces })
+        Ok(Context {
+            netns: netns.clone(),
+            links: self.open(netns)?.link_indexes(),
+            namespaces: namespaces.into(),
+        })
     }
 
     fn open(&mut self, netns: &Netns) -> Result<&mut Namespace> {

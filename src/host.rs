@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use guestnet_core::owner::Owner;
-use guestnet_core::{Act, Error as CoreError, Namespace, Netns, NetnsName, Set, Watch, sysctl};
+use guestnet_core::{Act, Error as CoreError, Namespace, Netns, NetnsName, Sysctl, Watch, netns, sysctl};
 use nix::fcntl::{Flock, FlockArg};
 
 use crate::apply::{self, Outcome};
-use crate::lower::{Lowered, keep_shared_bridges};
-use crate::objects::Objects;
+use crate::lower::Lowered;
+use crate::objects::{Objects, Scope};
 use crate::observe::{Namespaces, Observation};
 use crate::plan::Plan;
 use crate::report::{Error, Failure, PhaseTime, Refusal, Report, State, microseconds};
@@ -31,10 +31,26 @@ const ROUNDS: usize = 4;
 /// and never moves the caller's. It keeps four descriptors open for each namespace of a guest: a program that has
 /// hundreds of those raises its soft limit (`RLIMIT_NOFILE`), as the command does.
 pub struct Host {
-    namespaces: Namespaces,
-    owner: Owner,
+    pub(crate) namespaces: Namespaces,
+    pub(crate) owner: Owner,
     directory: PathBuf,
     patience: Duration,
+}
+
+/// What a host shall come to.
+pub(crate) struct Goal<'a> {
+    /// What shall be, of all that is read.
+    pub(crate) wanted: &'a Lowered,
+    /// What is read where the scope is keys: theirs.
+    pub(crate) named: &'a Objects,
+    pub(crate) scope: Scope,
+}
+
+impl<'a> Goal<'a> {
+    /// The host is `wanted` and nothing else.
+    pub(crate) fn all(wanted: &'a Lowered) -> Self {
+        Self { wanted, named: &wanted.objects, scope: Scope::All }
+    }
 }
 
 impl Host {
@@ -43,7 +59,7 @@ impl Host {
     /// # Errors
     /// When the kernel is too old (before 5.14) or `/proc` is not mounted.
     pub fn open() -> Result<Self, Error> {
-        Ok(Self::of(Namespace::current()?, PathBuf::from(DIRECTORY)))
+        Self::from_fd(netns::current()?)
     }
 
     /// The host whose network is the namespace that `ip netns` calls `name`. Its files go to a directory of their own,
@@ -52,13 +68,8 @@ impl Host {
     /// # Errors
     /// When there is none or the caller may not enter it.
     pub fn in_namespace(name: &NetnsName) -> Result<Self, Error> {
-        let file = guestnet_core::netns::path(name);
-        let fd: OwnedFd =
-            fs::File::open(&file).map_err(|e| CoreError::io(format!("open {}", file.display()), e))?.into();
-        Ok(Self::of(
-            Namespace::from_fd(fd, Netns::Host)?,
-            Path::new(DIRECTORY).join("netns").join(name.as_str()),
-        ))
+        let directory = Path::new(DIRECTORY).join("netns").join(name.as_str());
+        Ok(Self::from_fd(netns::open(name)?)?.files_in(directory))
     }
 
     /// The host whose network is the namespace behind `fd`.
@@ -66,13 +77,10 @@ impl Host {
     /// # Errors
     /// When `fd` is no network namespace or the caller may not enter it.
     pub fn from_fd(fd: OwnedFd) -> Result<Self, Error> {
-        Ok(Self::of(Namespace::from_fd(fd, Netns::Host)?, PathBuf::from(DIRECTORY)))
-    }
-
-    fn of(namespace: Namespace, directory: PathBuf) -> Self {
+        let namespace = Namespace::enter(fd, Netns::Host, &Watch::default())?;
         let owner = Owner(namespace.cookie());
         let namespaces = Namespaces::of(namespace);
-        Self { namespaces, owner, directory, patience: PATIENCE }
+        Ok(Self { namespaces, owner, directory: PathBuf::from(DIRECTORY), patience: PATIENCE })
     }
 
     /// Puts the files for daemons below `directory`.
@@ -116,7 +124,8 @@ impl Host {
     /// # Errors
     /// When the kernel cannot be read.
     pub fn observe(&mut self) -> Result<Objects, Error> {
-        Ok(self.read(&Objects::default())?.ours())
+        let nothing = Objects::default();
+        Ok(self.read(&nothing, &nothing, Scope::All)?.into_ours())
     }
 
     /// The namespaces that are open: after an observation, all that are ours.
@@ -129,9 +138,10 @@ impl Host {
     /// # Errors
     /// When the spec is wrong (with all its problems) or the host cannot be read.
     pub fn plan(&mut self, spec: &HostSpec) -> Result<Plan, Error> {
-        let wanted = spec.lower()?.objects;
-        let mut plan = self.plan_objects(&wanted)?.0;
-        plan.warnings = spec.warnings();
+        let wanted = spec.lower()?;
+        let found = self.read(&wanted.objects, &wanted.objects, Scope::All)?;
+        let mut plan = Plan::between(wanted.settled(&found)?.as_ref(), &found);
+        plan.warnings = spec.warnings_with(&wanted.objects);
         Ok(plan)
     }
 
@@ -153,7 +163,7 @@ impl Host {
     pub fn apply(&mut self, spec: &HostSpec) -> Result<Report, Error> {
         let wanted = spec.lower()?;
         let _alone = self.lock()?;
-        self.converge(&wanted)
+        self.converge(&Goal::all(&wanted), None)
     }
 
     /// Removes everything that is ours.
@@ -162,92 +172,103 @@ impl Host {
     /// As [`Self::apply`].
     pub fn remove_all(&mut self) -> Result<Report, Error> {
         let _alone = self.lock()?;
-        self.converge(&Lowered::default())
+        self.converge(&Goal::all(&Lowered::default()), None)
     }
 
-    /// Removes what `spec` describes and leaves the rest of ours. What guests share, like forwarding and the tables of
-    /// translation, goes with the last of them.
-    ///
-    /// # Errors
-    /// As [`Self::apply`].
-    pub fn remove(&mut self, spec: &HostSpec) -> Result<Report, Error> {
-        let mut gone = spec.lower()?.objects;
-        let _alone = self.lock()?;
-        let mut rest = self.read(&Objects::default())?.ours();
-        keep_shared_bridges(&mut gone.host, &rest.host);
-        rest.host.subtract(&gone.host);
-        rest.namespaces.retain(|name, _| !gone.namespaces.contains_key(name));
-        rest.files.subtract(&gone.files);
-        if rest.namespaces.is_empty() && rest.host.len() == rest.host.sysctls.len() {
-            rest.host.sysctls = Set::new();
-        }
-        self.converge(&Lowered::from(rest))
+    /// The namespace that plans call `netns`, if it was there when the host was read.
+    pub(crate) fn namespace(&self, netns: &Netns) -> Option<&Namespace> {
+        self.namespaces.open.get(netns)
     }
 
-    fn read(&mut self, wanted: &Objects) -> Result<Observation, CoreError> {
-        Observation::read(&mut self.namespaces, self.owner, &self.directory, wanted)
-    }
-
-    fn plan_objects(&mut self, wanted: &Objects) -> Result<(Plan, Observation), CoreError> {
-        let found = self.read(wanted)?;
-        Ok((Plan::between(wanted, &found), found))
+    pub(crate) fn read(
+        &mut self,
+        named: &Objects,
+        desired: &Objects,
+        scope: Scope,
+    ) -> Result<Observation, CoreError> {
+        Observation::read(&mut self.namespaces, self.owner, &self.directory, named, desired, scope)
     }
 
     /// Plans and applies until nothing is left to do. For those who hold the lock.
-    fn converge(&mut self, wanted: &Lowered) -> Result<Report, Error> {
+    /// `found` is what was read of the host just now.
+    pub(crate) fn converge(
+        &mut self,
+        goal: &Goal<'_>,
+        mut found: Option<Observation>,
+    ) -> Result<Report, Error> {
         let began = Instant::now();
         let mut report = Report::default();
         let mut before = None;
         for _ in 0..ROUNDS {
-            let (plan, found) = self.plan_objects(&wanted.objects)?;
+            let found = match found.take() {
+                Some(found) => found,
+                None => self.read(goal.named, &goal.wanted.objects, goal.scope)?,
+            };
+            let plan = Plan::between(goal.wanted.settled(&found)?.as_ref(), &found);
             if !plan.conflicts.is_empty() {
                 return Err(CoreError::Foreign(plan.conflicts()).into());
             }
             report.left.clone_from(&plan.left);
             if plan.is_empty() {
-                return self.done(report, began);
+                return self.done(goal, report, began);
             }
-            let before = before.get_or_insert_with(|| found.ours());
+            let before = before.get_or_insert_with(|| found.into_ours());
             let outcome = apply::carry_out(&plan, &mut self.namespaces, self.owner, &self.directory);
             report.changes += outcome.done;
             report.files.extend(outcome.files.iter().cloned());
             report.phases.extend(outcome.times.iter().map(|(phase, time)| PhaseTime::new(*phase, *time)));
             if !outcome.failures.is_empty() {
-                return Err(self.undo(before, outcome, wanted));
+                return Err(self.undo(before, outcome, goal));
             }
         }
-        let (plan, _) = self.plan_objects(&wanted.objects)?;
+        let found = self.read(goal.named, &goal.wanted.objects, goal.scope)?;
+        let plan = Plan::between(goal.wanted.settled(&found)?.as_ref(), &found);
         if plan.is_empty() {
-            return self.done(report, began);
+            return self.done(goal, report, began);
         }
         Err(Error::Apply(Box::new(Failure { refusals: Vec::new(), state: State::Unstable(lines(&plan)) })))
     }
 
-    fn done(&self, mut report: Report, began: Instant) -> Result<Report, Error> {
-        self.tidy()?;
+    fn done(&self, goal: &Goal<'_>, mut report: Report, began: Instant) -> Result<Report, Error> {
+        self.tidy(goal, &goal.wanted.objects)?;
         report.microseconds = microseconds(began.elapsed());
         Ok(report)
     }
 
-    fn tidy(&self) -> Result<(), CoreError> {
-        self.namespaces.open.values().try_for_each(sysctl::tidy)
+    /// Forgets the sysctls of links that are gone.
+    fn tidy(&self, goal: &Goal<'_>, wanted: &Objects) -> Result<(), CoreError> {
+        if goal.scope == Scope::All {
+            return self.namespaces.open.values().try_for_each(sysctl::tidy);
+        }
+        // Only of links that were removed; an addition has none.
+        for (netns, objects) in goal.named.iter() {
+            let gone = |sysctl: &&Sysctl| wanted.of(&netns).is_none_or(|w| !w.sysctls.contains(&sysctl.key));
+            let mut gone = objects.sysctls.iter().filter(gone).map(|sysctl| &sysctl.key).peekable();
+            if let (Some(namespace), Some(_)) = (self.namespaces.open.get(&netns), gone.peek()) {
+                sysctl::tidy_keys(namespace, gone)?;
+            }
+        }
+        Ok(())
     }
 
     /// Makes the host as it was `before`, and says how far that went.
-    fn undo(&mut self, before: &Objects, outcome: Outcome, wanted: &Lowered) -> Error {
+    fn undo(&mut self, before: &Objects, outcome: Outcome, goal: &Goal<'_>) -> Error {
         let refusals = outcome
             .failures
             .into_iter()
-            .map(|(object, error)| Refusal { path: wanted.path_of(&object), object, error })
+            .map(|(object, error)| Refusal { path: goal.wanted.path_of(&object), object, error })
             .collect();
         let mut reverted = 0;
         let mut left = vec!["the host could not be read".to_owned()];
         for _ in 0..ROUNDS {
-            let Ok((plan, _)) = self.plan_objects(before) else { break };
+            // What was made is found under the keys that were wanted.
+            let named = if goal.scope == Scope::All { before } else { goal.named };
+            let Ok(found) = self.read(named, before, goal.scope) else { break };
+            let plan = Plan::between(before, &found);
             left = lines(&plan);
             if left.is_empty() {
                 // What stays in a ledger of a link that is gone does no harm.
-                let _ = self.tidy();
+                let _ = self.tidy(goal, before);
                 break;
             }
             reverted += apply::carry_out(&plan, &mut self.namespaces, self.owner, &self.directory).done;
@@ -257,7 +278,7 @@ impl Host {
     }
 
     /// Keeps other applies on the same host away until the lock is dropped.
-    fn lock(&self) -> Result<Flock<fs::File>, CoreError> {
+    pub(crate) fn lock(&self) -> Result<Flock<fs::File>, CoreError> {
         let path = Path::new(sysctl::STATE).join(format!("{}.lock", self.owner.0));
         let failed = |e| CoreError::io(format!("lock {}", path.display()), e);
         fs::create_dir_all(sysctl::STATE).map_err(failed)?;

@@ -30,17 +30,22 @@
 //! Options travel beside the spec (on [`Host`]), never in it: two equal specs always mean the same host.
 
 mod apply;
+pub mod doctor;
 pub mod document;
 mod drops;
+pub mod encap;
 mod explain;
 mod host;
 mod lower;
 mod objects;
 mod observe;
+mod part;
 mod plan;
+pub mod rekey;
 mod render;
 mod report;
 pub mod spec;
+pub mod tunnels;
 
 pub use guestnet_core as core;
 pub use guestnet_dhcpconf as dhcpconf;
@@ -60,3 +65,4 @@ pub use plan::{Plan, PlannedChange};
 pub use render::render;
 pub use report::{Error, Failure, PhaseTime, Refusal, Report, State};
 pub use spec::HostSpec;
+pub use tunnels::Tunnels;

@@ -1,5 +1,6 @@
 //! The registry of kinds: what a namespace can have, and the one line that a new kind needs here.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use guestnet_core::diff::{Conflict, diff};
@@ -38,6 +39,14 @@ impl Objects {
         match netns {
             Netns::Host => &mut self.host,
             Netns::Named(name) => self.namespaces.entry(name.clone()).or_default(),
+        }
+    }
+
+    /// The objects in `netns`, if it is one of these namespaces.
+    pub fn of(&self, netns: &Netns) -> Option<&NamespaceObjects> {
+        match netns {
+            Netns::Host => Some(&self.host),
+            Netns::Named(name) => self.namespaces.get(name),
         }
     }
 
@@ -112,9 +121,23 @@ macro_rules! kinds {
                 $(self.$field.extend(other.$field);)*
             }
 
+            /// The links that its objects live on without being among them.
+            fn others_links(&self) -> BTreeSet<LinkName> {
+                let mut links: BTreeSet<LinkName> = self.links.iter().filter_map(|link| link.bridge.clone()).collect();
+                $(links.extend(self.$field.iter().filter_map(Kind::lives_on).filter(|l| !self.links.contains(l)).cloned());)*
+                links
+            }
+
             /// Takes away what `gone` has, but for what others may share.
             pub(crate) fn subtract(&mut self, gone: &Self) {
                 $(self.$field.subtract(&gone.$field);)*
+            }
+
+            /// Adds what `there` has, which is on the host, to what guests share with it.
+            pub(crate) fn join(&mut self, there: &Found) -> std::result::Result<(), Vec<String>> {
+                let mut problems = Vec::new();
+                $(problems.extend(self.$field.join(&there.$field.ours).err().into_iter().flatten());)*
+                if problems.is_empty() { Ok(()) } else { Err(problems) }
             }
 
             /// Notes what is wrong with each object.
@@ -143,13 +166,19 @@ macro_rules! kinds {
 
         impl Found {
             /// Reads the namespace. Links come first: the others name them.
-            pub(crate) fn read(namespace: &mut Namespace, wanted: &NamespaceObjects) -> Result<Self> {
-                Ok(Self { $($field: $type::observe(namespace, &wanted.$field)?,)* })
+            pub(crate) fn read(namespace: &mut Namespace, wanted: &NamespaceObjects, scope: Scope) -> Result<Self> {
+                Ok(match scope {
+                    Scope::All => Self { $($field: $type::observe(namespace, &wanted.$field)?,)* },
+                    Scope::Keys => {
+                        namespace.refresh_links_of(&wanted.others_links())?;
+                        Self { $($field: $type::observe_keys(namespace, &wanted.$field)?,)* }
+                    }
+                })
             }
 
             /// What is ours of it.
-            pub(crate) fn ours(&self) -> NamespaceObjects {
-                NamespaceObjects { $($field: self.$field.ours.clone(),)* }
+            pub(crate) fn into_ours(self) -> NamespaceObjects {
+                NamespaceObjects { $($field: self.$field.ours,)* }
             }
         }
 
@@ -220,7 +249,7 @@ macro_rules! kinds {
             let mut conflicts = Vec::new();
             let doomed = doomed(&wanted.links, &found.links);
             $({
-                let (changes, in_the_way) = diff(&wanted.$field, &without(&found.$field, &doomed));
+                let (changes, in_the_way) = diff(&wanted.$field, without(&found.$field, &doomed).as_ref());
                 all.extend(changes.into_iter().flat_map(split).map(ObjectChange::$type));
                 conflicts.extend(in_the_way);
             })*
@@ -248,6 +277,26 @@ kinds! {
     routes: Route,
     /// Proxied neighbours.
     neighbours: ProxyNeighbour,
+}
+
+/// How much of a host is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// All that is ours, and of others' what holds a wanted key.
+    All,
+    /// Only what holds a wanted key: what that costs does not grow with what else is there.
+    Keys,
+}
+
+impl Found {
+    /// Whether making this into `wanted` would take things along that were not read: what lives on a link that has to be
+    /// made anew, what else is in a table.
+    pub(crate) fn needs_the_whole(&self, wanted: &NamespaceObjects) -> bool {
+        let anew = |link: &Link| wanted.links.get(&link.name).is_some_and(|new| !Link::can_become(link, new));
+        let remade =
+            |table: &Table| wanted.tables.get(&table.key()).is_some_and(|new| !new.same_structure(table));
+        self.links.ours.iter().any(anew) || self.tables.ours.iter().any(remade)
+    }
 }
 
 /// What can be wrong with one object by itself, in the namespace that it shall be in.
@@ -285,20 +334,22 @@ fn doomed(wanted: &Set<Link>, found: &Observed<Link>) -> BTreeSet<LinkName> {
 }
 
 /// `found` as it will be when the doomed links are gone.
-fn without<T: Kind>(found: &Observed<T>, doomed: &BTreeSet<LinkName>) -> Observed<T> {
-    let mut found = found.clone();
-    if !doomed.is_empty() {
-        found.ours.retain(|object| object.lives_on().is_none_or(|link| !doomed.contains(link)));
+fn without<'a, T: Kind>(found: &'a Observed<T>, doomed: &BTreeSet<LinkName>) -> Cow<'a, Observed<T>> {
+    if doomed.is_empty() {
+        return Cow::Borrowed(found);
     }
-    found
+    let mut found = found.clone();
+    found.ours.retain(|object| object.lives_on().is_none_or(|link| !doomed.contains(link)));
+    Cow::Owned(found)
 }
 
 /// A replacement that the kernel cannot make in place is a deletion and a creation.
-fn split<T: Kind>(change: Change<T>) -> Vec<Change<T>> {
-    match change {
+fn split<T: Kind>(change: Change<T>) -> impl Iterator<Item = Change<T>> {
+    let (first, second) = match change {
         Change::Replace { old, new } if !T::can_become(&old, &new) => {
-            vec![Change::Delete(old), Change::Create(new)]
+            (Change::Delete(old), Some(Change::Create(new)))
         }
-        other => vec![other],
-    }
+        other => (other, None),
+    };
+    std::iter::once(first).chain(second)
 }

@@ -10,7 +10,7 @@ use guestnet_core::{
     Foreign, Link, LinkKind, LinkName, Namespace, Netns, NetnsName, Observed, Result, Watch, file,
 };
 
-use crate::objects::{Found, NamespaceObjects, Objects};
+use crate::objects::{Found, NamespaceObjects, Objects, Scope};
 use crate::plan::{FoundFiles, NamedNamespace};
 
 /// The namespaces of a host, opened.
@@ -33,18 +33,48 @@ impl Namespaces {
 
     /// Opens the namespace that `ip netns` calls `name`.
     pub(crate) fn named(&self, name: &NetnsName) -> Result<Namespace> {
-        Namespace::watched(netns::open(name)?, Netns::Named(name.clone()), &self.watch)
+        Namespace::enter(netns::open(name)?, Netns::Named(name.clone()), &self.watch)
     }
 
-    /// Opens those that are there and carry our mark, as far as they are not open yet. Returns those of `wanted` that
-    /// are somebody else's.
-    pub(crate) fn refresh(&mut self, owner: Owner, wanted: &Objects) -> Result<BTreeSet<NetnsName>> {
-        let present = netns::list()?;
-        // A name may be gone, or stand for a new namespace by now.
-        self.open.retain(|netns, namespace| match netns {
-            Netns::Host => true,
-            Netns::Named(name) => namespace.is_still(name),
-        });
+    /// The one that plans call `netns`, opened if need be; `None` where there is none that carries our mark.
+    pub(crate) fn one(&mut self, owner: Owner, netns: &Netns) -> Option<&mut Namespace> {
+        if let Netns::Named(name) = netns
+            && !self.open.get(netns).is_some_and(|namespace| namespace.is_still(name))
+        {
+            self.open.remove(netns);
+            let ours = self.named(name).ok().filter(|namespace| namespace.owner() == Some(owner))?;
+            self.open.insert(netns.clone(), ours);
+        }
+        self.open.get_mut(netns)
+    }
+
+    /// Opens those that are there and carry our mark, as far as they are not open yet: all of them, or those of `wanted`.
+    /// Returns those of `wanted` that are somebody else's.
+    pub(crate) fn refresh(
+        &mut self,
+        owner: Owner,
+        wanted: &Objects,
+        scope: Scope,
+    ) -> Result<BTreeSet<NetnsName>> {
+        let present = match scope {
+            Scope::All => {
+                // A name may be gone, or stand for a new namespace by now.
+                self.open.retain(|netns, namespace| match netns {
+                    Netns::Host => true,
+                    Netns::Named(name) => namespace.is_still(name),
+                });
+                netns::list()?
+            }
+            Scope::Keys => {
+                for name in wanted.namespaces.keys() {
+                    let netns = Netns::Named(name.clone());
+                    if self.open.get(&netns).is_some_and(|namespace| !namespace.is_still(name)) {
+                        self.open.remove(&netns);
+                    }
+                }
+                wanted.namespaces.keys().filter(|name| netns::is_mounted(name)).cloned().collect()
+            }
+        };
         let mut foreign = BTreeSet::new();
         for name in present {
             let netns = Netns::Named(name.clone());
@@ -72,47 +102,65 @@ pub(crate) struct Observation {
     foreign_namespaces: BTreeSet<NetnsName>,
     others: BTreeMap<NetnsName, Vec<String>>,
     pub(crate) files: FoundFiles,
+    nothing: Found,
 }
 
 impl Observation {
-    /// Reads everything that is ours, and what of others' holds a key of `wanted`.
+    /// Reads everything that is ours, and what of others' holds a key of `named`; or nothing but what has a key of `named`.
+    /// `desired` says which namespaces stay.
     pub(crate) fn read(
         namespaces: &mut Namespaces,
         owner: Owner,
         directory: &Path,
-        wanted: &Objects,
+        named: &Objects,
+        desired: &Objects,
+        scope: Scope,
     ) -> Result<Self> {
-        let foreign_namespaces = namespaces.refresh(owner, wanted)?;
+        let foreign_namespaces = namespaces.refresh(owner, named, scope)?;
         let mut found = BTreeMap::new();
         let empty = NamespaceObjects::default();
         for (netns, namespace) in &mut namespaces.open {
-            let wanted = match netns {
-                Netns::Host => &wanted.host,
-                Netns::Named(name) => wanted.namespaces.get(name).unwrap_or(&empty),
+            let named = match netns {
+                Netns::Host => Some(&named.host),
+                Netns::Named(name) => named.namespaces.get(name),
             };
-            found.insert(netns.clone(), Found::read(namespace, wanted)?);
+            if let Some(named) = named.or((scope == Scope::All).then_some(&empty)) {
+                found.insert(netns.clone(), Found::read(namespace, named, scope)?);
+            }
         }
         name_the_other_ends(namespaces, &mut found);
         let mut others = BTreeMap::new();
         for (netns, namespace) in &mut namespaces.open {
             // It matters only where the namespace would go.
-            if let Netns::Named(name) = netns.clone()
-                && !wanted.namespaces.contains_key(&name)
+            if let (Netns::Named(name), Some(found)) = (netns.clone(), found.get_mut(netns))
+                && !desired.namespaces.contains_key(&name)
             {
-                others.insert(name, residents(namespace, found.get(netns))?);
+                if scope == Scope::Keys {
+                    // With a namespace goes all that is in it: it is read whole.
+                    *found = Found::read(namespace, &empty, Scope::All)?;
+                }
+                others.insert(name, residents(namespace, found)?);
             }
         }
-        let files = file::observe(directory, owner, &wanted.files)?;
-        Ok(Self { found, foreign_namespaces, others, files })
+        let files = match scope {
+            Scope::All => file::observe(directory, owner, &named.files)?,
+            Scope::Keys => file::observe_keys(directory, owner, &named.files)?,
+        };
+        Ok(Self { found, foreign_namespaces, others, files, nothing: Found::default() })
     }
 
     /// What is ours.
-    pub(crate) fn ours(&self) -> Objects {
-        let mut objects = Objects { files: self.files.ours.clone(), ..Objects::default() };
-        for (netns, found) in &self.found {
-            *objects.in_namespace(netns) = found.ours();
+    pub(crate) fn into_ours(self) -> Objects {
+        let mut objects = Objects { files: self.files.ours, ..Objects::default() };
+        for (netns, found) in self.found {
+            *objects.in_namespace(&netns) = found.into_ours();
         }
         objects
+    }
+
+    /// A copy of what is ours.
+    pub(crate) fn ours(&self) -> Objects {
+        self.clone().into_ours()
     }
 
     /// The namespaces as a set.
@@ -138,16 +186,29 @@ impl Observation {
     }
 
     /// What was found in `netns`; nothing where the namespace is not there yet.
-    pub(crate) fn in_namespace(&self, netns: &Netns) -> Found {
-        self.found.get(netns).cloned().unwrap_or_default()
+    pub(crate) fn in_namespace(&self, netns: &Netns) -> &Found {
+        self.found.get(netns).unwrap_or(&self.nothing)
     }
 
-    /// What is wanted in `netns`.
-    pub(crate) fn wanted_in(&self, netns: &Netns, wanted: &Objects) -> NamespaceObjects {
-        match netns {
-            Netns::Host => wanted.host.clone(),
-            Netns::Named(name) => wanted.namespaces.get(name).cloned().unwrap_or_default(),
+    /// The states and policies of `netns`, by tunnel; `None` where there is no state.
+    pub(crate) fn ipsec(&self, netns: &Netns) -> Option<guestnet_xfrm::rekey::Found> {
+        let found = self.found.get(netns).filter(|found| !found.states.ours.is_empty())?;
+        Some(guestnet_xfrm::rekey::Found::new(found.states.clone(), found.policies.clone()))
+    }
+
+    /// Whether making this into `wanted` would take things along that were not read.
+    pub(crate) fn needs_the_whole(&self, wanted: &Objects) -> bool {
+        wanted.iter().any(|(netns, wanted)| self.in_namespace(&netns).needs_the_whole(wanted))
+    }
+
+    /// Adds to `wanted` what is on the host of the things that guests share.
+    pub(crate) fn join(&self, wanted: &mut Objects) -> Result<()> {
+        let mut problems = wanted.host.join(self.in_namespace(&Netns::Host)).err().unwrap_or_default();
+        for (name, objects) in &mut wanted.namespaces {
+            let found = self.in_namespace(&Netns::Named(name.clone()));
+            problems.extend(objects.join(found).err().into_iter().flatten());
         }
+        if problems.is_empty() { Ok(()) } else { Err(guestnet_core::Error::Unsupported(problems.join("\n"))) }
     }
 
     /// What lives in a namespace of ours without being ours, so that the namespace cannot be deleted.
@@ -174,9 +235,10 @@ const FALLBACKS: [&str; 13] = [
 ];
 
 /// The links and tables in a namespace that are not ours.
-fn residents(namespace: &mut Namespace, found: Option<&Found>) -> Result<Vec<String>> {
-    let ours = |name: &LinkName| found.is_some_and(|found| found.links.ours.contains(name));
-    let links = namespace.link_indexes().into_keys();
+fn residents(namespace: &mut Namespace, found: &Found) -> Result<Vec<String>> {
+    let ours = |name: &LinkName| found.links.ours.contains(name);
+    let links = namespace.link_indexes();
+    let links = links.keys();
     let mut residents: Vec<String> = links
         .filter(|name| !ours(name) && !FALLBACKS.contains(&name.as_str()))
         .map(|name| format!("link {name}"))
@@ -191,13 +253,13 @@ fn residents(namespace: &mut Namespace, found: Option<&Found>) -> Result<Vec<Str
 fn name_the_other_ends(namespaces: &Namespaces, found: &mut BTreeMap<Netns, Found>) {
     let mut ends: BTreeMap<(u32, u32), Vec<(&Netns, &LinkName)>> = BTreeMap::new();
     for (netns, namespace) in &namespaces.open {
-        for (name, end) in namespace.veths().iter().filter(|(_, end)| end.elsewhere) {
+        for (name, end) in namespace.veths().iter().filter(|(_, end)| end.elsewhere.is_some()) {
             ends.entry((end.index, end.peer_index)).or_default().push((netns, name));
         }
     }
     for (netns, namespace) in &namespaces.open {
         let Some(found) = found.get_mut(netns) else { continue };
-        for (name, end) in namespace.veths().iter().filter(|(_, end)| end.elsewhere) {
+        for (name, end) in namespace.veths().iter().filter(|(_, end)| end.elsewhere.is_some()) {
             let candidates = ends.get(&(end.peer_index, end.index)).map_or(&[][..], Vec::as_slice);
             let mut others = candidates.iter().filter(|(other, _)| *other != netns);
             let kind = match (others.next(), others.next()) {

@@ -1,11 +1,12 @@
 //! A plan: the changes that make the host as the spec wants it, to be read before it is applied.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use guestnet_core::diff::{Conflict, diff};
 use guestnet_core::{Change, File, Netns, NetnsName, Object, Observed, Set};
 
-use crate::objects::{ObjectChange, Objects, changes};
+use crate::objects::{NamespaceObjects, ObjectChange, Objects, changes};
 use crate::observe::Observation;
 
 /// A namespace as an object: that it is there is all there is to it.
@@ -152,19 +153,23 @@ impl Plan {
             Change::Delete(gone) => !plan.keeps(gone, found),
             _ => true,
         });
-        let goes = |name: &NetnsName| {
-            of_namespaces.iter().any(|c| matches!(c, Change::Delete(NamedNamespace(gone)) if gone == name))
+        let deleted = |change: &Change<NamedNamespace>| match change {
+            Change::Delete(gone) => Some(gone.0.clone()),
+            _ => None,
         };
+        let gone: BTreeSet<NetnsName> = of_namespaces.iter().filter_map(deleted).collect();
         for change in &of_namespaces {
             let netns = Netns::Named(change.key());
             plan.changes.push(PlannedChange { netns, what: What::Namespace(change.clone()) });
         }
+        let empty = NamespaceObjects::default();
         for netns in found.everywhere(wanted) {
             // With a namespace goes all that is in it.
-            if matches!(&netns, Netns::Named(name) if goes(name)) {
+            if matches!(&netns, Netns::Named(name) if gone.contains(name)) {
                 continue;
             }
-            let (changes, conflicts) = changes(&found.wanted_in(&netns, wanted), &found.in_namespace(&netns));
+            let (changes, conflicts) =
+                changes(wanted.of(&netns).unwrap_or(&empty), found.in_namespace(&netns));
             plan.changes.extend(
                 changes.into_iter().map(|c| PlannedChange { netns: netns.clone(), what: What::Object(c) }),
             );

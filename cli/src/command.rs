@@ -3,8 +3,11 @@
 //! A new one is a file in this folder, its `mod` line, and its line in `commands!`.
 
 mod apply;
+mod doctor;
+mod encap;
 mod explain;
 mod plan;
+mod rekey;
 mod remove;
 mod render;
 mod schema;
@@ -43,7 +46,10 @@ commands! {
     show::Show,
     verify::Verify,
     remove::Remove,
+    rekey::Rekey,
     schema::Schema,
     render::Render,
     explain::Explain,
+    encap::Encap,
+    doctor::Doctor,
 }

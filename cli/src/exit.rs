@@ -10,14 +10,14 @@ use guestnet::document::{ErrorClass, ErrorDocument};
 pub const DONE: u8 = 0;
 /// Failed; what state the host is in stands in the message.
 pub const FAILED: u8 = 1;
-/// `plan`: changes are pending.
+/// `plan`: changes are pending. `doctor`: warnings.
 pub const PENDING: u8 = 2;
 
 /// The table of exit codes for the help.
 pub const HELP: &str = "Exit codes:
    0  in sync, or done
-   1  failed (verify: differs; explain: dropped); the message says in what state the host was left
-   2  plan: changes are pending
+   1  failed (verify: differs; doctor: errors; explain: dropped); the message says in what state the host was left
+   2  plan: changes are pending; doctor: warnings
   64  called wrongly
   65  the spec is wrong; nothing was touched
   75  busy; the same call may succeed later

@@ -1,5 +1,6 @@
 //! Addresses of interfaces.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -75,15 +76,24 @@ impl Kind for Address {
     const PHASES: &'static [Phase] = &[Phase::Addresses];
 
     fn observe(namespace: &mut Namespace, wanted: &Set<Self>) -> Result<Observed<Self>> {
-        let dump = namespace.dump(Protocol::Route, &Message::new(libc::RTM_GETADDR, 0, &[0; IFADDRMSG]))?;
         let mut observed = Observed::default();
-        for (address, protocol) in dump.replies().filter_map(|reply| read(reply.payload, namespace)) {
-            if protocol == PROTOCOL {
-                observed.ours.insert(address);
-            } else {
-                observed.note_foreign(&address, wanted);
+        read_of(0, namespace, wanted, &mut observed)?;
+        Ok(observed)
+    }
+
+    /// The addresses of the wanted ones' interfaces (kernel 4.20; an older one sends all of them).
+    fn observe_keys(namespace: &mut Namespace, wanted: &Set<Self>) -> Result<Observed<Self>> {
+        let mut observed = Observed::default();
+        let devs: BTreeSet<&LinkName> = wanted.iter().map(|address| &address.dev).collect();
+        let indexes = namespace.link_indexes();
+        if devs.len() > DUMPS {
+            read_of(0, namespace, wanted, &mut observed)?;
+        } else {
+            for index in devs.into_iter().filter_map(|dev| indexes.get(dev)) {
+                read_of(*index, namespace, wanted, &mut observed)?;
             }
         }
+        observed.ours.retain(|address| wanted.contains(&address.key()));
         Ok(observed)
     }
 
@@ -108,6 +118,29 @@ impl Kind for Address {
     fn lives_on(&self) -> Option<&LinkName> {
         Some(&self.dev)
     }
+}
+
+/// How many interfaces are asked for one by one; more than that, and a dump of all is less.
+const DUMPS: usize = 64;
+
+/// Reads the addresses of the interface with `index`, 0 for all of them.
+fn read_of(
+    index: u32,
+    namespace: &mut Namespace,
+    wanted: &Set<Address>,
+    observed: &mut Observed<Address>,
+) -> Result<()> {
+    let mut header = [0; IFADDRMSG];
+    header[4..8].copy_from_slice(&index.to_ne_bytes());
+    let dump = namespace.dump(Protocol::Route, &Message::new(libc::RTM_GETADDR, 0, &header))?;
+    for (address, protocol) in dump.replies().filter_map(|reply| read(reply.payload, namespace)) {
+        if protocol == PROTOCOL {
+            observed.ours.insert(address);
+        } else {
+            observed.note_foreign(&address, wanted);
+        }
+    }
+    Ok(())
 }
 
 fn message(address: &Address, index: u32) -> AddressMessage {

@@ -139,14 +139,28 @@ impl File {
 /// # Errors
 /// `Io` when a directory or a file of ours cannot be read. That `directory` does not exist is no error.
 pub fn observe(directory: &Path, owner: Owner, wanted: &Set<File>) -> Result<Observed<File>> {
-    let mut observed = Observed::default();
     let mut found = Vec::new();
     walk(directory, &mut found).map_err(|e| Error::io(format!("read {}", directory.display()), e))?;
-    for path in found {
-        let Some(key) = path.strip_prefix(directory).ok().and_then(|p| p.to_str()?.parse::<FilePath>().ok())
-        else {
-            continue;
-        };
+    let key = |path: &Path| path.strip_prefix(directory).ok()?.to_str()?.parse::<FilePath>().ok();
+    look(found.into_iter().filter_map(|path| Some((key(&path)?, path))), owner, wanted)
+}
+
+/// Reads the files of `wanted`, and no others.
+///
+/// # Errors
+/// `Io` when one of them cannot be read.
+pub fn observe_keys(directory: &Path, owner: Owner, wanted: &Set<File>) -> Result<Observed<File>> {
+    let there = wanted.iter().map(|file| (file.path.clone(), place(directory, &file.path)));
+    look(there.filter(|(_, path)| path.symlink_metadata().is_ok_and(|m| !m.is_dir())), owner, wanted)
+}
+
+fn look(
+    files: impl Iterator<Item = (FilePath, PathBuf)>,
+    owner: Owner,
+    wanted: &Set<File>,
+) -> Result<Observed<File>> {
+    let mut observed = Observed::default();
+    for (key, path) in files {
         match read(&path, &key, owner).map_err(|e| Error::io(format!("read {}", path.display()), e))? {
             Some(file) => {
                 observed.ours.insert(file);

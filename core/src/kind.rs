@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::RawFd;
+use std::sync::Arc;
 
 use crate::diff::Change;
 use crate::error::{Error, Result};
@@ -151,9 +152,9 @@ pub struct Context {
     /// The namespace that is spoken to.
     pub netns: Netns,
     /// The interfaces of the namespace and their indexes.
-    pub links: BTreeMap<LinkName, u32>,
-    /// An open descriptor for each namespace of the host.
-    pub namespaces: BTreeMap<Netns, RawFd>,
+    pub links: Arc<BTreeMap<LinkName, u32>>,
+    /// An open descriptor for each namespace of the host that is spoken of.
+    pub namespaces: Arc<BTreeMap<Netns, RawFd>>,
 }
 
 impl Context {
@@ -223,6 +224,17 @@ pub trait Kind: Object {
     /// # Errors
     /// What the kernel refuses, and answers that cannot be understood. An unknown attribute is not an error.
     fn observe(namespace: &mut Namespace, wanted: &Set<Self>) -> Result<Observed<Self>>;
+
+    /// Reads only what holds a key of `wanted`, be it ours or others'. What that costs should not grow with what else is
+    /// there; unless a kind knows better, it reads everything and forgets the rest.
+    ///
+    /// # Errors
+    /// As [`Self::observe`].
+    fn observe_keys(namespace: &mut Namespace, wanted: &Set<Self>) -> Result<Observed<Self>> {
+        let mut observed = Self::observe(namespace, wanted)?;
+        observed.ours.retain(|object| wanted.contains(&object.key()));
+        Ok(observed)
+    }
 
     /// Says `change` in the kernel's words, as far as it belongs to `phase`. Pure.
     ///

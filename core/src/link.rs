@@ -16,7 +16,7 @@ mod read;
 pub use bridge::{BridgeOptions, PortOptions};
 pub(crate) use encode::{mark, mark_loopback};
 pub use read::VethEnd;
-pub(crate) use read::{Names, dump_request, names};
+pub(crate) use read::{Names, dump_request, get_loopback, get_request};
 
 /// A network interface.
 ///

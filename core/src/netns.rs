@@ -5,6 +5,7 @@ use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
@@ -42,9 +43,7 @@ impl Namespace {
     /// # Errors
     /// `Io`, or `Unsupported` on a kernel before 5.14.
     pub fn current() -> Result<Self> {
-        let path = "/proc/thread-self/ns/net";
-        let file = fs::File::open(path).map_err(|e| Error::io(format!("open {path}"), e))?;
-        Self::from_fd(file.into(), Netns::Host)
+        Self::from_fd(current()?, Netns::Host)
     }
 
     /// The namespace that `ip netns` calls `name`.
@@ -60,14 +59,17 @@ impl Namespace {
     /// # Errors
     /// `Io` when the descriptor is no network namespace or the caller may not enter it.
     pub fn from_fd(file: OwnedFd, netns: Netns) -> Result<Self> {
-        Self::watched(file, netns, &Watch::default())
+        let mut namespace = Self::enter(file, netns, &Watch::default())?;
+        namespace.refresh_links()?;
+        Ok(namespace)
     }
 
-    /// [`Self::from_fd`], and `watch` is told of every act in it, from the first on.
+    /// [`Self::from_fd`] without reading the names of its links, of which there may be many: see
+    /// [`Self::refresh_links`] and [`Self::refresh_links_of`]. `watch` is told of every act in it, from the first on.
     ///
     /// # Errors
     /// As [`Self::from_fd`].
-    pub fn watched(file: OwnedFd, netns: Netns, watch: &Watch) -> Result<Self> {
+    pub fn enter(file: OwnedFd, netns: Netns, watch: &Watch) -> Result<Self> {
         let what = format!("enter the namespace {netns}");
         let (route, xfrm, netfilter) = enter(&file, &what, || {
             // The kernel may lack a family that this host never needs; the error comes when it is needed.
@@ -83,7 +85,7 @@ impl Namespace {
         let mut namespace =
             Self { netns, file, cookie, owner: None, route, xfrm, netfilter, names, watch: nobody };
         namespace.watch(watch);
-        namespace.refresh_links()?;
+        namespace.read_owner()?;
         Ok(namespace)
     }
 
@@ -138,14 +140,15 @@ impl Namespace {
         self.file.as_raw_fd()
     }
 
-    /// Calls the kernel's `index` by its name, as of the last [`Self::refresh_links`].
+    /// Calls the kernel's `index` by its name, as of the last time that it was read.
     pub fn link_name(&self, index: u32) -> Option<&LinkName> {
         self.names.by_index.get(&index)
     }
 
-    /// The interfaces and their indexes, as of the last [`Self::refresh_links`].
-    pub fn link_indexes(&self) -> BTreeMap<LinkName, u32> {
-        self.names.by_index.iter().map(|(index, name)| (name.clone(), *index)).collect()
+    /// The interfaces that are known and their indexes: all of them after [`Self::refresh_links`], those that were asked
+    /// for after [`Self::refresh_links_of`].
+    pub fn link_indexes(&self) -> Arc<BTreeMap<LinkName, u32>> {
+        Arc::clone(&self.names.indexes)
     }
 
     /// Reads the names of the interfaces again, and the owner's mark on `lo`.
@@ -158,10 +161,40 @@ impl Namespace {
         Ok(())
     }
 
+    /// Reads the interfaces called `names` again, and no others; one that is not there is forgotten.
+    ///
+    /// # Errors
+    /// What asking for links can fail with.
+    pub fn refresh_links_of<'a>(&mut self, names: impl IntoIterator<Item = &'a LinkName>) -> Result<Dump> {
+        let (mut requests, mut gone) = (Vec::new(), Vec::new());
+        for name in names {
+            requests.push(link::get_request(name));
+            gone.push(name);
+        }
+        let dump = self.get_each(Protocol::Route, &requests)?;
+        self.names.forget(&gone);
+        self.names.learn(&dump);
+        Ok(dump)
+    }
+
     /// Takes the names from a dump of links.
     pub(crate) fn learn_links(&mut self, dump: &Dump) {
-        self.names = link::names(dump);
+        self.names = link::Names::default();
+        self.names.learn(dump);
         self.owner = self.names.alias.as_deref().and_then(Owner::read);
+    }
+
+    /// Adds the names of links that were asked for.
+    pub(crate) fn learn_more(&mut self, links: &Dump) {
+        self.names.learn(links);
+    }
+
+    /// Reads the owner's mark on `lo`.
+    fn read_owner(&mut self) -> Result<()> {
+        let dump = self.get_each(Protocol::Route, &[link::get_loopback()])?;
+        self.names.learn(&dump);
+        self.owner = self.names.alias.as_deref().and_then(Owner::read);
+        Ok(())
     }
 
     /// The ends of veth pairs in it, as of the last time that links were read.
@@ -190,6 +223,36 @@ impl Namespace {
     /// See [`Session::get`].
     pub fn get(&mut self, protocol: Protocol, request: &Message) -> Result<Option<Dump>> {
         self.session(protocol)?.get(request)
+    }
+
+    /// Asks for many objects at once; what there is none of is not among the answers.
+    ///
+    /// # Errors
+    /// What the kernel refuses otherwise.
+    pub fn get_each(&mut self, protocol: Protocol, requests: &[Message]) -> Result<Dump> {
+        let (answers, refusals) = self.ask_each(protocol, requests)?;
+        match refusals.into_iter().find(|(_, refusal)| !refusal.is_absence()) {
+            None => Ok(answers),
+            Some((_, r)) => {
+                let what = format!("read one object of namespace {}", self.netns);
+                Err(KernelError { what, errno: r.errno, words: r.words, attribute: r.attribute }.into())
+            }
+        }
+    }
+
+    /// Asks for many objects at once; the answers, and the refusals by the positions of their requests.
+    ///
+    /// # Errors
+    /// See [`Session::get_each`].
+    pub fn ask_each(
+        &mut self,
+        protocol: Protocol,
+        requests: &[Message],
+    ) -> Result<(Dump, Vec<(usize, Refusal)>)> {
+        if requests.is_empty() {
+            return Ok((Dump::default(), Vec::new()));
+        }
+        self.session(protocol)?.get_each(requests)
     }
 
     /// Sends messages; returns those that were refused.
@@ -264,6 +327,15 @@ fn on_a_thread<T: Send>(what: &str, work: impl FnOnce() -> Result<T> + Send) -> 
             Err(panic) => std::panic::resume_unwind(panic),
         }
     })
+}
+
+/// Opens the namespace of the calling thread.
+///
+/// # Errors
+/// `Io` when `/proc` is not mounted.
+pub fn current() -> Result<OwnedFd> {
+    let path = "/proc/thread-self/ns/net";
+    Ok(fs::File::open(path).map_err(|e| Error::io(format!("open {path}"), e))?.into())
 }
 
 /// The file that stands for the namespace `name`.

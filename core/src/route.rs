@@ -248,6 +248,44 @@ impl Kind for Route {
         Ok(observed)
     }
 
+    /// Asks for the route that leads to each wanted destination (`ip route get fibmatch`, kernel 4.13); where the answer
+    /// is no answer to whether the wanted route is there, for all routes through the wanted ones' interfaces.
+    fn observe_keys(namespace: &mut Namespace, wanted: &Set<Self>) -> Result<Observed<Self>> {
+        if wanted.len() > SINGLE {
+            let mut all = Self::observe(namespace, wanted)?;
+            all.ours.retain(|route| wanted.contains(&route.key()));
+            return Ok(all);
+        }
+        let mut observed = Observed::default();
+        let mut note = |(route, protocol): (Self, u8)| {
+            if wanted.contains(&route.key()) {
+                if protocol == PROTOCOL {
+                    observed.ours.insert(route);
+                } else {
+                    observed.note_foreign(&route, wanted);
+                }
+            }
+        };
+        let (single, rest): (Vec<&Self>, Vec<&Self>) =
+            wanted.iter().partition(|route| can_be_asked_for(route));
+        let requests: Vec<Message> = single.iter().map(|route| get_request(route)).collect();
+        let (answers, refused) = namespace.ask_each(Protocol::Route, &requests)?;
+        let answers: Vec<Option<(Self, u8)>> =
+            answers.replies().map(|r| read(r.payload, namespace)).collect();
+        // A rule may have led to another table, of two metrics only the lower is seen, and a route that drops what takes
+        // it is a refusal, whether it is the wanted one or a wider one.
+        let rival = |found: &Self| single.iter().any(|want| found.to == want.to && found.key() != want.key());
+        let unclear = !rest.is_empty()
+            || refused.iter().any(|(_, refusal)| !refusal.is_absence())
+            || answers.iter().any(|found| found.as_ref().is_none_or(|(found, _)| rival(found)));
+        answers.into_iter().flatten().for_each(&mut note);
+        if unclear {
+            let all = namespace.dump(Protocol::Route, &dump_request(0))?;
+            all.replies().filter_map(|reply| read(reply.payload, namespace)).for_each(&mut note);
+        }
+        Ok(observed)
+    }
+
     fn encode(change: &Change<Self>, _: Phase, context: &Context, out: &mut Outbox) -> Result<()> {
         let (kind, flags, route) = match change {
             Change::Create(new) => (libc::RTM_NEWROUTE, libc::NLM_F_CREATE | libc::NLM_F_EXCL, new),
@@ -312,6 +350,38 @@ const RTMSG: usize = 12;
 const RTM_F_CLONED: u32 = 0x200;
 const RTNH_F_ONLINK: u32 = 4;
 const RTAX_MTU: u16 = 2;
+
+/// How many routes are asked for one by one; more than that, and a dump of all is less.
+const SINGLE: usize = 256;
+
+const RTM_F_FIB_MATCH: u32 = 0x2000;
+
+/// Whether asking for the way to a route's destination finds the route: not in tables that rules may not lead to, nor
+/// for default routes, whose destination means something else.
+fn can_be_asked_for(route: &Route) -> bool {
+    let to = route.to.network();
+    route.table() == MAIN
+        && route.to.prefix_len() > 0
+        && !to.is_unspecified()
+        && !to.is_multicast()
+        && !to.is_loopback()
+}
+
+/// Asks for the entry of the routing tables that leads to the destination of `route`.
+fn get_request(route: &Route) -> Message {
+    let (family, address) = match route.to.network() {
+        IpAddr::V4(v4) => (libc::AF_INET, v4.octets().to_vec()),
+        IpAddr::V6(v6) => (libc::AF_INET6, v6.octets().to_vec()),
+    };
+    let mut payload = vec![0; RTMSG];
+    payload[0] = family as u8;
+    payload[1] = address.len() as u8 * 8;
+    payload[8..12].copy_from_slice(&RTM_F_FIB_MATCH.to_ne_bytes());
+    payload.extend((4 + address.len() as u16).to_ne_bytes());
+    payload.extend(libc::RTA_DST.to_ne_bytes());
+    payload.extend(address);
+    Message::new(libc::RTM_GETROUTE, 0, &payload)
+}
 
 /// Asks for the routes with `protocol`, or all of them (0), in every table.
 fn dump_request(protocol: u8) -> Message {

@@ -34,6 +34,15 @@ pub trait Object: Clone + Debug + Display + PartialEq {
         None
     }
 
+    /// What this object and `there`, which has the same key and is on the host, are together. Most objects take the place
+    /// of what is there; one that several guests share keeps what is the others'.
+    ///
+    /// # Errors
+    /// Why there is no such object, for the person who has to decide.
+    fn more(&self, _there: &Self) -> Result<Self, String> {
+        Ok(self.clone())
+    }
+
     /// The difference from `old` in words, for the line of a plan.
     fn changed_from(&self, old: &Self) -> String {
         format!("{self}  (was: {old})")
@@ -124,6 +133,22 @@ impl<T: Object> Set<T> {
                 self.objects.insert(key.clone(), rest);
             }
         }
+    }
+
+    /// Adds what `others` have, which are on the host, to objects with the same keys; the rest of them is passed over.
+    ///
+    /// # Errors
+    /// The objects that cannot be both, a line each.
+    pub fn join(&mut self, others: &Self) -> Result<(), Vec<String>> {
+        let mut problems = Vec::new();
+        for (key, object) in &mut self.objects {
+            match others.get(key).map(|there| object.more(there)) {
+                None => {}
+                Some(Ok(both)) => *object = both,
+                Some(Err(why)) => problems.push(format!("{} {key}: {why}", T::KIND)),
+            }
+        }
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
 
     /// Keeps the objects for which `keep` says so.

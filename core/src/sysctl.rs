@@ -176,25 +176,17 @@ impl Kind for Sysctl {
 
     fn observe(namespace: &mut Namespace, wanted: &Set<Self>) -> Result<Observed<Self>> {
         let ledger = Ledger::read(namespace)?;
-        let keys: Vec<SysctlKey> = wanted
-            .iter()
-            .map(Object::key)
-            .chain(ledger.was.keys().filter(|k| !wanted.contains(k)).cloned())
-            .collect();
-        if keys.is_empty() {
+        let more = ledger.keys().filter(|key| !wanted.contains(key));
+        let keys = wanted.iter().map(Object::key).chain(more).collect();
+        look(namespace, wanted, &ledger, keys)
+    }
+
+    fn observe_keys(namespace: &mut Namespace, wanted: &Set<Self>) -> Result<Observed<Self>> {
+        if wanted.is_empty() {
             return Ok(Observed::default());
         }
-        let found = namespace.inside(|| Ok(keys.into_iter().filter_map(read).collect::<Vec<_>>()))?;
-        let mut observed = Observed::default();
-        for sysctl in found {
-            if ledger.was.contains_key(&sysctl.key) {
-                observed.ours.insert(sysctl);
-            } else if wanted.get(&sysctl.key).is_some_and(|want| want.accepts(&sysctl)) {
-                let foreign = Foreign { what: sysctl.to_string(), satisfies: true };
-                observed.foreign.insert(sysctl.key, foreign);
-            }
-        }
-        Ok(observed)
+        let ledger = Ledger::read(namespace)?;
+        look(namespace, wanted, &ledger, wanted.iter().map(Object::key).collect())
     }
 
     fn encode(change: &Change<Self>, _: Phase, _: &Context, out: &mut Outbox) -> Result<()> {
@@ -212,6 +204,29 @@ impl Kind for Sysctl {
     }
 }
 
+/// Reads the sysctls `keys`.
+fn look(
+    namespace: &Namespace,
+    wanted: &Set<Sysctl>,
+    ledger: &Ledger,
+    keys: Vec<SysctlKey>,
+) -> Result<Observed<Sysctl>> {
+    if keys.is_empty() {
+        return Ok(Observed::default());
+    }
+    let found = namespace.inside(|| Ok(keys.into_iter().filter_map(read).collect::<Vec<_>>()))?;
+    let mut observed = Observed::default();
+    for sysctl in found {
+        if ledger.contains(&sysctl.key) {
+            observed.ours.insert(sysctl);
+        } else if wanted.get(&sysctl.key).is_some_and(|want| want.accepts(&sysctl)) {
+            let foreign = Foreign { what: sysctl.to_string(), satisfies: true };
+            observed.foreign.insert(sysctl.key, foreign);
+        }
+    }
+    Ok(observed)
+}
+
 /// The present value, `None` where the sysctl does not exist (its interface may be yet to come) or is not one.
 fn read(key: SysctlKey) -> Option<Sysctl> {
     let text = fs::read_to_string(key.file()).ok()?;
@@ -219,23 +234,24 @@ fn read(key: SysctlKey) -> Option<Sysctl> {
     Some(Sysctl { key, value })
 }
 
-/// Carries out `SetSysctl` and `RestoreSysctl` steps in `namespace`, in order; one result for each.
+/// Carries out `SetSysctl` and `RestoreSysctl` steps in `namespace`, in order; one result for each. All that are going
+/// to be set are noted before the first of them is.
 ///
 /// # Errors
-/// When the namespace cannot be entered or its ledger cannot be read; then nothing was done.
+/// When the namespace cannot be entered or its ledger cannot be read or written; then nothing was done.
 pub fn carry_out(namespace: &Namespace, steps: &[Step]) -> Result<Vec<Result<()>>> {
     let mut ledger = Ledger::read(namespace)?;
     namespace.inside(move || {
+        ledger.note(steps.iter().filter_map(|step| match step {
+            Step::SetSysctl(key, _) => Some(key),
+            _ => None,
+        }))?;
         let results = steps
             .iter()
             .map(|step| match step {
-                Step::SetSysctl(key, value) => {
-                    let was = read(key.clone()).map(|sysctl| sysctl.value);
-                    ledger.note(key, was)?;
-                    write(namespace, key, value)
-                }
+                Step::SetSysctl(key, value) => write(namespace, key, value),
                 Step::RestoreSysctl(key) => {
-                    if let Some(was) = ledger.was.get(key).filter(|_| key.file().exists()) {
+                    if let Some(was) = ledger.was(key).filter(|_| key.file().exists()) {
                         write(namespace, key, &was.0)?;
                     }
                     for (key, was) in ledger.forget(key) {
@@ -256,12 +272,24 @@ fn write(namespace: &Namespace, key: &SysctlKey, value: &str) -> Result<()> {
     fs::write(key.file(), value).map_err(|e| Error::io(format!("set sysctl {key} to {value}"), e))
 }
 
-/// Forgets what the sysctls of links were that are gone from `namespace`, as of the last time that links were read.
+/// Forgets what the sysctls of links were that are gone from `namespace`. For those who have just read all links of it.
 ///
 /// # Errors
 /// `Io` when the ledger cannot be read or written.
 pub fn tidy(namespace: &Namespace) -> Result<()> {
-    Ledger::read(namespace)?.tidy()
+    let mut ledger = Ledger::read(namespace)?;
+    ledger.forget_gone();
+    ledger.tidy()
+}
+
+/// Forgets what `keys` were, whose links are gone from `namespace`.
+///
+/// # Errors
+/// `Io` when the ledger cannot be read or written.
+pub fn tidy_keys<'a>(namespace: &Namespace, keys: impl Iterator<Item = &'a SysctlKey>) -> Result<()> {
+    let mut ledger = Ledger::read(namespace)?;
+    ledger.forget_gone_of(keys);
+    ledger.tidy()
 }
 
 /// Forgets what the sysctls of a namespace were, because it is gone.

@@ -169,9 +169,9 @@ impl FromStr for Transport {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let named = Self::NAMES.iter().find(|(name, _)| *name == text).map(|(_, protocol)| *protocol);
-        named
-            .or_else(|| text.parse().ok().map(Self))
-            .ok_or_else(|| format!("{text:?} is no protocol: 0 to 255, or a name as in tcp, udp, icmp, icmpv6"))
+        named.or_else(|| text.parse().ok().map(Self)).ok_or_else(|| {
+            format!("{text:?} is no protocol: 0 to 255, or a name as in tcp, udp, icmp, icmpv6")
+        })
     }
 }
 

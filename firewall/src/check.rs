@@ -99,7 +99,8 @@ pub fn check_ethertypes(kinds: &[u16], bridged: bool, path: &Path, problems: &mu
     }
     for (n, kind) in kinds.iter().enumerate() {
         if *kind < 0x600 || [0x0800, 0x0806, 0x86dd].contains(kind) {
-            let words = format!("{kind:#06x} cannot be allowed: 0x0600 to 0xffff, but for ARP, IPv4 and IPv6");
+            let words =
+                format!("{kind:#06x} cannot be allowed: 0x0600 to 0xffff, but for ARP, IPv4 and IPv6");
             problems.at(&path.index(n), words);
         }
     }
@@ -124,7 +125,8 @@ impl Access {
 impl Entry {
     fn check(&self, groups: &BTreeSet<&GroupName>, path: &Path, problems: &mut Problems) {
         if !self.ports.is_empty() && !self.protocol.is_some_and(Transport::has_ports) {
-            let words = self.protocol.map_or("is missing: ports need one".into(), |p| format!("{p} has no ports"));
+            let words =
+                self.protocol.map_or("is missing: ports need one".into(), |p| format!("{p} has no ports"));
             problems.at(&path.field("protocol"), words);
         }
         let icmp = [Some(Transport::ICMP), Some(Transport::ICMPV6)].contains(&self.protocol);

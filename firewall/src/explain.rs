@@ -144,7 +144,9 @@ impl FirewallSpec {
                 return Decision::pass(Paragraph::DHCP_CLIENT, Paragraph::DHCP_CLIENT.title());
             }
             return match self.guest_services.iter().enumerate().find(fits) {
-                Some((n, _)) => Decision::pass(Paragraph::HOST_FROM_GUEST, format!("guest_services[{n}] fits")),
+                Some((n, _)) => {
+                    Decision::pass(Paragraph::HOST_FROM_GUEST, format!("guest_services[{n}] fits"))
+                }
                 None => Decision::drop(Paragraph::HOST_FROM_GUEST, "nothing that guests may use on the host"),
             };
         }
@@ -155,8 +157,8 @@ impl FirewallSpec {
             let taken = match packet.protocol {
                 Some(Transport::ICMPV6) => {
                     let neighbour = matches!(packet.source, IpAddr::V6(ip) if ip.is_unicast_link_local());
-                    let taken = input::FROM_ANYWHERE.contains(&kind)
-                        || neighbour && input::LISTENERS.contains(&kind);
+                    let taken =
+                        input::FROM_ANYWHERE.contains(&kind) || neighbour && input::LISTENERS.contains(&kind);
                     taken.then_some(Paragraph::HOST_ICMPV6)
                 }
                 _ => packet.in_transit(),
@@ -194,14 +196,15 @@ impl FirewallSpec {
         }
         let icmpv6 = packet.icmp.filter(|_| packet.protocol == Some(Transport::ICMPV6));
         if let Some((kind, _)) = icmpv6.filter(|(kind, _)| crate::rules::discovery::NEVER.contains(kind)) {
-            return Some(Decision::drop(Paragraph::DISCOVERY_TYPES, format!("a guest never sends type {kind}")));
+            return Some(Decision::drop(
+                Paragraph::DISCOVERY_TYPES,
+                format!("a guest never sends type {kind}"),
+            ));
         }
         if packet.of_the_link() {
             return None;
         }
-        // A family has a set of routers of its own for each kind of link.
-        let alike = self.guests.iter().filter(|other| other.bridged == guest.bridged);
-        if alike.flat_map(|guest| &guest.routers).any(|router| *router == source) {
+        if guest.routers.contains(&source) {
             return Some(Decision::drop(Paragraph::ROUTER, format!("{source} is the host's")));
         }
         if !guest.sources().any(|net| net.contains(&source)) {
@@ -209,7 +212,10 @@ impl FirewallSpec {
                 return Some(Decision::drop(Paragraph::DHCP_CLIENT, format!("{source} is not the client's")));
             }
             let paragraph = if source.is_ipv4() { Paragraph::SOURCE_IPV4 } else { Paragraph::SOURCE_IPV6 };
-            return Some(Decision::drop(paragraph, format!("{source} is none of {}'s addresses", guest.name)));
+            return Some(Decision::drop(
+                paragraph,
+                format!("{source} is none of {}'s addresses", guest.name),
+            ));
         }
         None
     }

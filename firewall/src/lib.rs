@@ -30,7 +30,7 @@ mod spec;
 mod words;
 
 pub use access::{Access, Entry, Group, GroupName, PortRange, Tier, Transport};
-pub use check::{check_ethertypes};
+pub use check::check_ethertypes;
 pub use drops::{Drops, drops};
 pub use explain::{Decision, Packet};
 pub use lower::TABLE;

@@ -1,9 +1,7 @@
 //! From the spec to tables.
 
 use guestnet_nft::expr::{Limit, LimitUnit, Log};
-use guestnet_nft::{
-    Chain, Expr, Family, Hook, Rule, Set, Table, TableName, Verdict, ether, statement,
-};
+use guestnet_nft::{Chain, Expr, Family, Hook, Rule, Set, Table, TableName, Verdict, ether, statement};
 
 use crate::guests::{Guests, Ip, members};
 use crate::rules::list::Lists;
@@ -73,7 +71,8 @@ impl FirewallSpec {
 
     /// The table with the chains that count drops, as far as rules lead there.
     fn with_drops(&self, table: Table) -> Table {
-        let led: Vec<String> = table.chains.iter().flat_map(|chain| &chain.rules).filter_map(target).collect();
+        let led: Vec<String> =
+            table.chains.iter().flat_map(|chain| &chain.rules).filter_map(target).collect();
         let used = |paragraph: &&Paragraph| led.contains(&format!("{DROP}{}", paragraph.suffix()));
         let drops = Paragraph::ALL.iter().filter(used).map(|paragraph| self.drops(*paragraph));
         drops.fold(table, Table::chain)

@@ -7,7 +7,9 @@
 
 use std::collections::BTreeMap;
 
-use guestnet_nft::{DataType, Element, Field, Load, Name, Set, Statement, Value, icmp, icmpv6, ip, ip6, meta, th};
+use guestnet_nft::{
+    DataType, Element, Field, Load, Name, Set, Statement, Value, icmp, icmpv6, ip, ip6, meta, th,
+};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::words::{ICMP, ICMPV6, Words, name, room};

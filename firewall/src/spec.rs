@@ -72,7 +72,9 @@ pub struct HostAccess {
 }
 
 /// A tunnel of IPsec.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(deny_unknown_fields)]
 pub struct TunnelEnds {
     /// The end here.
@@ -144,7 +146,9 @@ impl GuestLink {
 /// Whether `net` can be a guest's: no address of it is multicast, loopback, or none.
 pub(crate) fn is_a_guests(net: &IpNet) -> bool {
     let unfit = |address: IpAddr| match address {
-        IpAddr::V4(a) => a.is_multicast() || a.is_broadcast() || a.is_loopback() || a == Ipv4Addr::UNSPECIFIED,
+        IpAddr::V4(a) => {
+            a.is_multicast() || a.is_broadcast() || a.is_loopback() || a == Ipv4Addr::UNSPECIFIED
+        }
         IpAddr::V6(a) => a.is_multicast() || a.is_loopback() || a == Ipv6Addr::UNSPECIFIED,
     };
     net.prefix_len() > 0 && !unfit(net.network()) && !unfit(net.broadcast())

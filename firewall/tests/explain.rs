@@ -12,8 +12,19 @@ use proptest::prelude::*;
 use support::full;
 
 const ADDRESSES: [&str; 14] = [
-    "192.168.0.1", "192.168.0.2", "192.168.0.3", "203.0.113.1", "198.51.100.5", "198.51.100.200", "169.254.1.1",
-    "192.0.2.7", "2001:db8:1::2", "2001:db8:1::1", "2001:db8:2::9", "2001:db8:ffff::1", "fe80::5eff:fe00:5301",
+    "192.168.0.1",
+    "192.168.0.2",
+    "192.168.0.3",
+    "203.0.113.1",
+    "198.51.100.5",
+    "198.51.100.200",
+    "169.254.1.1",
+    "192.0.2.7",
+    "2001:db8:1::2",
+    "2001:db8:1::1",
+    "2001:db8:2::9",
+    "2001:db8:ffff::1",
+    "fe80::5eff:fe00:5301",
     "2001:db8:3::1",
 ];
 
@@ -86,8 +97,15 @@ fn inet(spec: &FirewallSpec) -> Table {
 }
 
 /// From `from`, or the uplink, to `to`, or the uplink.
-fn met(table: &Table, from: Option<&GuestLink>, to: Option<&GuestLink>, packet: &Packet, hook: &str) -> Outcome {
-    let link = |guest: Option<&GuestLink>| guest.map_or("uplink".parse().unwrap(), |guest| guest.name.clone());
+fn met(
+    table: &Table,
+    from: Option<&GuestLink>,
+    to: Option<&GuestLink>,
+    packet: &Packet,
+    hook: &str,
+) -> Outcome {
+    let link =
+        |guest: Option<&GuestLink>| guest.map_or("uplink".parse().unwrap(), |guest| guest.name.clone());
     let mac = from.map_or([2, 0, 0, 0, 0, 9], |guest| guest.mac.0);
     let oifname = (hook == "forward").then(|| link(to));
     let packet = evaluate::Packet { iifname: link(from), oifname, mac, bytes: bytes(packet, mac) };

@@ -4,11 +4,12 @@
 mod support;
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use guestnet_core::Namespace;
-use guestnet_firewall::{Entry, FirewallSpec, HostAccess, Paragraph, Transport, drops};
-use guestnet_lab::{Echo, Netns, echo, lab_test, ping, ping_of_size};
+use guestnet_firewall::{Entry, FirewallSpec, Guard, HostAccess, Paragraph, Transport, drops};
+use guestnet_lab::{Echo, Netns, arp, echo, lab_test, ping, ping_of_size, solicit};
 use support::{apply, guest, tcp};
 
 /// A guest behind tap1, a host, and the world behind its uplink.
@@ -139,6 +140,28 @@ lab_test! {
             ping(&lab.guest, None, address(world))?;
         }
         Ok(())
+    }
+
+    fn shared_addresses_are_not_told_of_outside() -> Result<()> {
+        let lab = Lab::build()?;
+        lab.host.ip("addr add 10.5.5.254/32 dev tap1")?;
+        lab.host.ip("addr add 2001:db8:f::fe/64 dev uplink")?;
+        let (ipv4, ipv6) = ("10.5.5.254".parse()?, "2001:db8:f::fe".parse()?);
+        let asks = |patience| -> Result<[bool; 2]> {
+            let asker = "192.0.2.10".parse()?;
+            let answers = arp(&lab.world, "eth0", asker, ipv4, patience)?;
+            Ok([answers.is_some(), solicit(&lab.world, "eth0", ipv6, patience)?.is_some()])
+        };
+        ensure!(asks(Duration::from_secs(5))? == [true, true], "without a guard");
+        let mut spec = spec();
+        spec.guard = Some(Guard { links: ["uplink".parse()?].into(), addresses: vec![ipv4.into(), ipv6.into()] });
+        apply(&spec)?;
+        ensure!(asks(Duration::from_millis(500))? == [false, false], "with it");
+        ensure!(lab.dropped(Paragraph::GUARD_ARP)? > 0 && lab.dropped(Paragraph::GUARD_DISCOVERY)? > 0);
+        // What only this host has is told of.
+        let own = arp(&lab.world, "eth0", "192.0.2.10".parse()?, "192.0.2.1".parse()?, Duration::from_secs(5))?;
+        ensure!(own.is_some(), "it says nothing at all");
+        ping(&lab.world, None, address(HOST[1]))
     }
 
     fn the_host_takes_what_it_serves() -> Result<()> {

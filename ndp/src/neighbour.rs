@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use guestnet_core::netlink::Attributes;
+use guestnet_core::netlink::{Attributes, Dump};
 use guestnet_core::owner::PROTOCOL;
 use guestnet_core::sysctl::SysctlError;
 use guestnet_core::{
@@ -112,15 +112,21 @@ impl Kind for ProxyNeighbour {
 
     fn observe(namespace: &mut Namespace, wanted: &Set<Self>) -> Result<Observed<Self>> {
         let dump = namespace.dump(Protocol::Route, &dump_request())?;
-        let mut observed = Observed::default();
-        for (neighbour, protocol) in dump.replies().filter_map(|reply| read(reply.payload, namespace)) {
-            if protocol == PROTOCOL {
-                observed.ours.insert(neighbour);
-            } else {
-                observed.note_foreign(&neighbour, wanted);
-            }
+        Ok(sorted(&dump, namespace, wanted))
+    }
+
+    /// Asks for each by its key (kernel 5.0).
+    fn observe_keys(namespace: &mut Namespace, wanted: &Set<Self>) -> Result<Observed<Self>> {
+        if wanted.len() > SINGLE {
+            let mut all = Self::observe(namespace, wanted)?;
+            all.ours.retain(|neighbour| wanted.contains(&neighbour.key()));
+            return Ok(all);
         }
-        Ok(observed)
+        let indexes = namespace.link_indexes();
+        let of_link = |neighbour: &Self| Some(get_request(neighbour, *indexes.get(&neighbour.dev)?));
+        let requests: Vec<Message> = wanted.iter().filter_map(of_link).collect();
+        let answers = namespace.get_each(Protocol::Route, &requests)?;
+        Ok(sorted(&answers, namespace, wanted))
     }
 
     /// `NLM_F_EXCL` means nothing to the kernel here: an entry that another adds after ours were observed becomes
@@ -143,6 +149,22 @@ impl Kind for ProxyNeighbour {
     fn lives_on(&self) -> Option<&LinkName> {
         Some(&self.dev)
     }
+}
+
+/// How many are asked for one by one; more than that, and a dump of all is less.
+const SINGLE: usize = 256;
+
+/// Ours and others' of `dump`.
+fn sorted(dump: &Dump, namespace: &Namespace, wanted: &Set<ProxyNeighbour>) -> Observed<ProxyNeighbour> {
+    let mut observed = Observed::default();
+    for (neighbour, protocol) in dump.replies().filter_map(|reply| read(reply.payload, namespace)) {
+        if protocol == PROTOCOL {
+            observed.ours.insert(neighbour);
+        } else {
+            observed.note_foreign(&neighbour, wanted);
+        }
+    }
+    observed
 }
 
 fn message(neighbour: &ProxyNeighbour, index: u32) -> NeighbourMessage {
@@ -173,6 +195,22 @@ fn dump_request() -> Message {
     let mut header = [0; NDMSG];
     header[NDM_FLAGS] = libc::NTF_PROXY;
     Message::new(libc::RTM_GETNEIGH, 0, &header)
+}
+
+/// Asks for one proxied neighbour.
+fn get_request(neighbour: &ProxyNeighbour, index: u32) -> Message {
+    let mut message = NeighbourMessage::default();
+    message.header.ifindex = index;
+    message.header.flags = NeighbourFlags::Proxy;
+    let (family, destination) = match neighbour.address {
+        IpAddr::V4(v4) => (AddressFamily::Inet, NeighbourAddress::Inet(v4)),
+        IpAddr::V6(v6) => (AddressFamily::Inet6, NeighbourAddress::Inet6(v6)),
+    };
+    message.header.family = family;
+    message.attributes = vec![NeighbourAttribute::Destination(destination)];
+    let mut payload = vec![0; message.buffer_len()];
+    message.emit(&mut payload);
+    Message::new(libc::RTM_GETNEIGH, 0, &payload)
 }
 
 /// A proxied neighbour and its protocol number. One without an interface counts for all of them, cannot be made

@@ -1,6 +1,5 @@
 //! Proxied neighbours in a real kernel.
 
-use std::collections::BTreeMap;
 use std::net::{Ipv6Addr, UdpSocket};
 use std::time::Duration;
 
@@ -38,11 +37,8 @@ fn apply(namespace: &mut Namespace, wanted: &Set<ProxyNeighbour>) -> Result<(usi
     namespace.refresh_links()?;
     let (changes, conflicts) = diff(wanted, &ProxyNeighbour::observe(namespace, wanted)?);
     ensure!(conflicts.is_empty(), "{conflicts:?}");
-    let context = Context {
-        netns: namespace.netns().clone(),
-        links: namespace.link_indexes(),
-        namespaces: BTreeMap::new(),
-    };
+    let context =
+        Context { netns: namespace.netns().clone(), links: namespace.link_indexes(), ..Context::default() };
     let mut out = Outbox::new();
     for change in &changes {
         ProxyNeighbour::encode(change, Phase::Neighbours, &context, &mut out)?;

@@ -36,6 +36,10 @@ impl Kind for Table {
         crate::observe::tables(namespace, wanted)
     }
 
+    fn observe_keys(namespace: &mut Namespace, wanted: &Keyed<Self>) -> Result<Observed<Self>> {
+        crate::observe::tables_by_key(namespace, wanted)
+    }
+
     /// All messages of a change belong into one transaction.
     fn encode(change: &Change<Self>, _: Phase, _: &Context, out: &mut Outbox) -> Result<()> {
         let mut messages = Messages { family: Family::Ip, out };

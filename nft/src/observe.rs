@@ -1,10 +1,11 @@
 //! Asking the kernel for the tables that are ours.
 
 use guestnet_core::netlink::{Attributes, Dump};
-use guestnet_core::{Error, Message, Namespace, Observed, Protocol, Result, Set as Keyed};
+use guestnet_core::{Error, Message, Namespace, Object, Observed, Protocol, Result, Set as Keyed};
 
+use crate::encode::bytes;
 use crate::read::{NFGENMSG, Reader};
-use crate::{Family, Table, TableKey};
+use crate::{Family, Key, Name, Set, Table, TableKey};
 
 /// How often tables are read again when somebody changes them meanwhile.
 const TRIES: usize = 16;
@@ -14,17 +15,37 @@ pub fn tables(namespace: &mut Namespace, wanted: &Keyed<Table>) -> Result<Observ
     if !namespace.speaks(Protocol::Netfilter) && wanted.is_empty() {
         return Ok(Observed::default());
     }
+    let found = at_one_moment(namespace, wanted, read)?;
+    Ok(Observed { ours: found, ..Observed::default() })
+}
+
+/// Reads the tables of `wanted`, all as of one moment: whole, but for the elements of sets of values, of which only those
+/// are read whose keys are wanted.
+pub fn tables_by_key(namespace: &mut Namespace, wanted: &Keyed<Table>) -> Result<Observed<Table>> {
+    if wanted.is_empty() {
+        return Ok(Observed::default());
+    }
+    let found = at_one_moment(namespace, wanted, |namespace| read_by_key(namespace, wanted))?;
+    Ok(Observed { ours: found, ..Observed::default() })
+}
+
+/// Reads again while somebody changes what is read.
+fn at_one_moment(
+    namespace: &mut Namespace,
+    wanted: &Keyed<Table>,
+    mut read: impl FnMut(&mut Namespace) -> Result<Keyed<Table>>,
+) -> Result<Keyed<Table>> {
     for _ in 0..TRIES {
         let Some(before) = generation(namespace)? else {
             // No nf_tables, so none of ours; that it is missing is said when a table is wanted.
             if wanted.is_empty() {
-                return Ok(Observed::default());
+                return Ok(Keyed::new());
             }
             return Err(Error::Unsupported("this kernel has no nf_tables (CONFIG_NF_TABLES)".into()));
         };
         let found = read(namespace);
         if generation(namespace)? == Some(before) {
-            return Ok(Observed { ours: found?, ..Observed::default() });
+            return found;
         }
     }
     Err(Error::Busy(format!("nf_tables changed during each of {TRIES} readings; try again")))
@@ -44,15 +65,34 @@ fn generation(namespace: &mut Namespace) -> Result<Option<u32>> {
 pub(crate) fn request(kind: libc::c_int, family: u8, attributes: &[(u16, &str)]) -> Message {
     let mut payload = vec![family, 0, 0, 0];
     for (number, text) in attributes {
-        let length = 4 + text.len() + 1;
-        payload.extend((length as u16).to_ne_bytes());
-        payload.extend(number.to_ne_bytes());
-        payload.extend(text.bytes());
-        payload.push(0);
-        payload.resize(payload.len().next_multiple_of(4), 0);
+        payload.extend(attribute(*number, &[text.as_bytes(), &[0]].concat()));
     }
     Message::new((libc::NFNL_SUBSYS_NFTABLES << 8) as u16 | kind as u16, 0, &payload)
 }
+
+fn attribute(number: u16, value: &[u8]) -> Vec<u8> {
+    let mut bytes = ((4 + value.len()) as u16).to_ne_bytes().to_vec();
+    bytes.extend(number.to_ne_bytes());
+    bytes.extend(value);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
+}
+
+/// Asks for the element of `set` with `key`.
+fn element_request(TableKey(family, table): &TableKey, set: &Set, key: &Key) -> Message {
+    // NFTA_SET_ELEM_LIST_ELEMENTS, NFTA_LIST_ELEM, NFTA_SET_ELEM_KEY, NFTA_DATA_VALUE.
+    let value = attribute(1, &bytes(&set.key, key.first()));
+    let element = attribute(1 | NESTED, &attribute(1 | NESTED, &value));
+    let mut payload = vec![family.number(), 0, 0, 0];
+    payload.extend(attribute(1, &[table.as_str().as_bytes(), &[0]].concat()));
+    payload.extend(attribute(2, &[set.name.as_str().as_bytes(), &[0]].concat()));
+    payload.extend(attribute(3 | NESTED, &element));
+    let kind = (libc::NFNL_SUBSYS_NFTABLES << 8) as u16 | libc::NFT_MSG_GETSETELEM as u16;
+    Message::new(kind, 0, &payload)
+}
+
+/// `NLA_F_NESTED`.
+const NESTED: u16 = 0x8000;
 
 fn dump(namespace: &mut Namespace, request: &Message) -> Result<Dump> {
     match namespace.dump(Protocol::Netfilter, request) {
@@ -73,23 +113,73 @@ fn read(namespace: &mut Namespace) -> Result<Keyed<Table>> {
             reader.see(reply.whole);
         }
     }
-    for TableKey(family, name) in tables {
-        // NFTA_RULE_TABLE and NFTA_SET_TABLE are 1. Old kernels send the rules of other tables too.
-        for kind in [libc::NFT_MSG_GETRULE, libc::NFT_MSG_GETSET] {
-            let request = request(kind, family.number(), &[(1, name.as_str())]);
-            for reply in dump(namespace, &request)?.replies() {
-                reader.see(reply.whole);
-            }
-        }
-        for set in reader.sets(&TableKey(family, name.clone())) {
-            // NFTA_SET_ELEM_LIST_TABLE is 1, NFTA_SET_ELEM_LIST_SET 2.
-            let of_set = [(1, name.as_str()), (2, set.as_str())];
-            for reply in
-                dump(namespace, &request(libc::NFT_MSG_GETSETELEM, family.number(), &of_set))?.replies()
-            {
-                reader.see(reply.whole);
-            }
+    for table in tables {
+        read_structure(namespace, &mut reader, &table)?;
+        for set in reader.sets(&table) {
+            read_elements(namespace, &mut reader, &table, &set)?;
         }
     }
     Ok(reader.finish())
+}
+
+/// Reads the rules and the sets of a table, without elements.
+fn read_structure(namespace: &mut Namespace, reader: &mut Reader, table: &TableKey) -> Result<()> {
+    // NFTA_RULE_TABLE and NFTA_SET_TABLE are 1. Old kernels send the rules of other tables too.
+    for kind in [libc::NFT_MSG_GETRULE, libc::NFT_MSG_GETSET] {
+        let request = request(kind, table.0.number(), &[(1, table.1.as_str())]);
+        dump(namespace, &request)?.replies().for_each(|reply| reader.see(reply.whole));
+    }
+    Ok(())
+}
+
+/// Reads all elements of a set.
+fn read_elements(namespace: &mut Namespace, reader: &mut Reader, table: &TableKey, set: &Name) -> Result<()> {
+    // NFTA_SET_ELEM_LIST_TABLE is 1, NFTA_SET_ELEM_LIST_SET 2.
+    let of_set = [(1, table.1.as_str()), (2, set.as_str())];
+    let request = request(libc::NFT_MSG_GETSETELEM, table.0.number(), &of_set);
+    dump(namespace, &request)?.replies().for_each(|reply| reader.see(reply.whole));
+    Ok(())
+}
+
+/// How many elements of a set are asked for one by one; more than that, and a dump of all is less.
+const SINGLE: usize = 512;
+
+fn read_by_key(namespace: &mut Namespace, wanted: &Keyed<Table>) -> Result<Keyed<Table>> {
+    let mut reader = Reader::default();
+    for table in wanted {
+        let key = table.key();
+        // NFTA_TABLE_NAME and NFTA_CHAIN_TABLE are 1. Old kernels send the chains of other tables too.
+        let of_table = [(1, key.1.as_str())];
+        let asked = request(libc::NFT_MSG_GETTABLE, key.0.number(), &of_table);
+        let found = namespace.get_each(Protocol::Netfilter, &[asked])?;
+        found.replies().for_each(|reply| reader.see(reply.whole));
+        if !reader.tables().contains(&key) {
+            continue;
+        }
+        let chains = request(libc::NFT_MSG_GETCHAIN, key.0.number(), &of_table);
+        dump(namespace, &chains)?.replies().for_each(|reply| reader.see(reply.whole));
+        read_structure(namespace, &mut reader, &key)?;
+        for name in reader.sets(&key) {
+            let Some(set) = table.sets.get(&name) else { continue };
+            // What an interval's key leads to depends on its neighbours; they are few, being a tree.
+            if set.interval || set.elements.len() > SINGLE {
+                read_elements(namespace, &mut reader, &key, &name)?;
+            } else {
+                let requests: Vec<Message> =
+                    set.elements.iter().map(|element| element_request(&key, set, &element.key)).collect();
+                let found = namespace.get_each(Protocol::Netfilter, &requests)?;
+                found.replies().for_each(|reply| reader.see(reply.whole));
+            }
+        }
+    }
+    let mut found = reader.finish();
+    for (_, table) in found.with_positions_mut() {
+        let Some(want) = wanted.get(&table.key()) else { continue };
+        for (_, set) in table.sets.with_positions_mut().filter(|(_, set)| !set.interval) {
+            if let Some(want) = want.sets.get(&set.name) {
+                set.elements.retain(|element| want.elements.contains(&element.key));
+            }
+        }
+    }
+    Ok(found)
 }

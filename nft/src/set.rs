@@ -89,16 +89,16 @@ impl Set {
         self.data.is_some()
     }
 
-    /// What it is without its elements: what has to be equal for elements alone to be changed.
-    pub fn definition(&self) -> Self {
-        Self {
-            name: self.name.clone(),
-            key: self.key.clone(),
-            data: self.data.clone(),
-            interval: self.interval,
-            size: self.size,
-            elements: Keyed::new(),
-        }
+    /// Whether `found` can be made into it by elements alone: it is of the same kind and has the room. One that was made
+    /// without saying for how many has room for any number.
+    pub fn can_be(&self, found: &Self) -> bool {
+        let room = |room: u32| {
+            let wanted = self.elements.len().max(self.size.map_or(0, |size| size as usize));
+            room as usize >= wanted
+        };
+        (&self.name, &self.key, &self.data, self.interval)
+            == (&found.name, &found.key, &found.data, found.interval)
+            && found.size.is_none_or(room)
     }
 }
 

@@ -62,12 +62,12 @@ impl Table {
         self.sets.iter().filter(|set| !set.is_map() && set.key == [DataType::Ifname])
     }
 
-    /// Whether `other` differs from it in elements alone.
-    pub fn same_structure(&self, other: &Self) -> bool {
-        self.unknown == other.unknown
-            && self.chains == other.chains
-            && self.sets.len() == other.sets.len()
-            && self.sets.iter().zip(&other.sets).all(|(a, b)| a.definition() == b.definition())
+    /// Whether `found` differs from it in elements alone.
+    pub fn same_structure(&self, found: &Self) -> bool {
+        self.unknown == found.unknown
+            && self.chains == found.chains
+            && self.sets.len() == found.sets.len()
+            && self.sets.iter().zip(&found.sets).all(|(want, found)| want.can_be(found))
     }
 }
 
@@ -90,12 +90,35 @@ impl Object for Table {
             if set.is_map() {
                 set.elements.subtract(&gone.elements);
             } else {
-                set.elements.retain(|element| element.key.first().get(..1).is_none_or(|link| !links.contains(link)));
+                set.elements
+                    .retain(|element| element.key.first().get(..1).is_none_or(|link| !links.contains(link)));
             }
         }
         let maps = rest.sets.iter().filter(|set| set.is_map());
         let left = maps.chain(rest.links()).any(|set| !set.elements.is_empty());
         left.then_some(rest)
+    }
+
+    /// The elements of both, in chains, rules and sets as this one says.
+    fn more(&self, there: &Self) -> Result<Self, String> {
+        let mut both = self.clone();
+        for found in &there.sets {
+            match both.sets.get_mut(&found.name) {
+                Some(set) if (&set.key, &set.data) == (&found.key, &found.data) => {
+                    let added = std::mem::replace(&mut set.elements, found.elements.clone());
+                    set.elements.extend(added);
+                    set.size = set.size.max(found.size);
+                }
+                _ if found.elements.is_empty() => {}
+                _ => {
+                    return Err(format!(
+                        "set {} of it is not of this spec alone; apply the spec of the whole host",
+                        found.name
+                    ));
+                }
+            }
+        }
+        Ok(both)
     }
 
     /// Equal, but for intervals that overlap: those are merged before they are sent.
@@ -116,7 +139,7 @@ impl Object for Table {
         let mut elements = Vec::new();
         for set in &self.sets {
             match old.sets.get(&set.name) {
-                Some(was) if was.definition() == set.definition() => elements.push((set, was)),
+                Some(was) if set.can_be(was) => elements.push((set, was)),
                 Some(_) => words.push(format!("~set {}", set.name)),
                 None => words.push(format!("+set {}", set.name)),
             }

@@ -233,11 +233,13 @@ class Bitwise(Record):
 
 
 class BridgeOptions(Record):
-    """How a bridge is made."""
+    """How a bridge is made: `ip link add … type bridge`."""
 
     __slots__ = ()
 
     _fields = {
+        "ageing": Field("ageing", PLAIN),
+        "mcast_snooping": Field("mcast_snooping", PLAIN, False),
         "stp": Field("stp", PLAIN, False),
         "vlan_filtering": Field("vlan_filtering", PLAIN, False),
     }
@@ -245,10 +247,16 @@ class BridgeOptions(Record):
     def __init__(
         self,
         *,
+        ageing: Optional[int] = None,
+        mcast_snooping: bool = False,
         stp: bool = False,
         vlan_filtering: bool = False,
     ) -> None:
         wire: Dict[str, Any] = {}
+        if ageing is not None:
+            wire["ageing"] = ageing
+        if mcast_snooping is not False:
+            wire["mcast_snooping"] = mcast_snooping
         if stp is not False:
             wire["stp"] = stp
         if vlan_filtering is not False:
@@ -256,15 +264,147 @@ class BridgeOptions(Record):
         self._hold(wire)
 
     @property
+    def ageing(self) -> Optional[int]:
+        """After how many seconds of silence a MAC address is forgotten (`ageing_time`, which counts hundredths);
+        0: never, and 10 to 1000000 (IEEE 802.1D); left out: 300.
+        """
+        value: Optional[int] = self._read("ageing")
+        return value
+
+    @property
+    def mcast_snooping(self) -> bool:
+        """Send multicast only to ports that asked for it (`mcast_snooping 1`, RFC 4541). Neighbour discovery of guests
+        that do not report their groups needs it off; left out: on.
+        """
+        value: bool = self._read("mcast_snooping")
+        return value
+
+    @property
     def stp(self) -> bool:
-        """Spanning tree (`stp_state`)."""
+        """Spanning tree (`stp_state 1`). Where all ports are guests' there is no loop to find, and a guest should have no
+        say in it; left out: off.
+        """
         value: bool = self._read("stp")
         return value
 
     @property
     def vlan_filtering(self) -> bool:
-        """Forward by VLAN (`vlan_filtering`)."""
+        """Forward by VLAN (`vlan_filtering 1`); left out: off."""
         value: bool = self._read("vlan_filtering")
+        return value
+
+
+_BRIDGE_OPTIONS: BridgeOptions = BridgeOptions()
+
+
+class Bridge(Record):
+    """An Ethernet segment in the host's namespace whose ports are interfaces of guests: `ip link add … type bridge`.
+
+    guestnet never makes an interface of somebody else's a port: that would take the host's own addresses off the
+    network in the middle of an apply. Guests come into the network of an uplink by an `existing`(Self::existing)
+    bridge, whose port the uplink is already.
+    """
+
+    __slots__ = ()
+
+    _fields = {
+        "name": Field("name", PLAIN, required=True),
+        "addresses": Field("addresses", Many(PLAIN), Many(PLAIN).encode(())),
+        "existing": Field("existing", PLAIN, False),
+        "mac": Field("mac", PLAIN),
+        "mtu": Field("mtu", PLAIN),
+        "options": Field("options", One(BridgeOptions), One(BridgeOptions).encode(_BRIDGE_OPTIONS)),
+    }
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        addresses: Iterable[str] = (),
+        existing: bool = False,
+        mac: Optional[str] = None,
+        mtu: Optional[int] = None,
+        options: BridgeOptions = _BRIDGE_OPTIONS,
+    ) -> None:
+        wire: Dict[str, Any] = {"name": name}
+        if addresses:
+            self._put(wire, "addresses", addresses)
+        if existing is not False:
+            wire["existing"] = existing
+        if mac is not None:
+            wire["mac"] = mac
+        if mtu is not None:
+            wire["mtu"] = mtu
+        if options is not _BRIDGE_OPTIONS:
+            self._put(wire, "options", options)
+        self._hold(wire)
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        value: str = self._read("name")
+        return value
+
+    @property
+    def addresses(self) -> Tuple[str, ...]:
+        """The host's addresses in it, as the router of the guests: `192.168.5.1/24`, `2001:db8:5::1/64`. Left out: the
+        host has none, and carries the guests' frames without taking part.
+        """
+        value: Tuple[str, ...] = self._read("addresses")
+        return value
+
+    @property
+    def existing(self) -> bool:
+        """Somebody else makes it. Guests' interfaces are put into it, and nothing else about it is changed."""
+        value: bool = self._read("existing")
+        return value
+
+    @property
+    def mac(self) -> Optional[str]:
+        """Its MAC address; left out: derived from its name, so that it stays when ports come and go. Say one where bridges
+        of several hosts are joined.
+        """
+        value: Optional[str] = self._read("mac")
+        return value
+
+    @property
+    def mtu(self) -> Optional[int]:
+        """Its MTU, and that of guests' interfaces which do not say otherwise; left out: 1500."""
+        value: Optional[int] = self._read("mtu")
+        return value
+
+    @property
+    def options(self) -> BridgeOptions:
+        """How it forwards."""
+        value: BridgeOptions = self._read("options")
+        return value
+
+
+class Byteorder(Record):
+    """Turns a number of two bytes from the host's order to the network's, which on some machines are the same. nft adds it
+    where it is needed and has no word for it.
+    """
+
+    __slots__ = ()
+
+    _fields = {
+        "register": Field("register", PLAIN),
+    }
+
+    def __init__(
+        self,
+        *,
+        register: Optional[int] = None,
+    ) -> None:
+        wire: Dict[str, Any] = {}
+        if register is not None:
+            wire["register"] = register
+        self._hold(wire)
+
+    @property
+    def register(self) -> Optional[int]:
+        """Where from and to."""
+        value: Optional[int] = self._read("register")
         return value
 
 
@@ -524,6 +664,58 @@ class Exthdr(Record):
     @property
     def register(self) -> Optional[int]:
         """Where to."""
+        value: Optional[int] = self._read("register")
+        return value
+
+
+class ExthdrWrite(Record):
+    """Writes bytes of an option of TCP from a register: `tcp option maxseg size set …`. The kernel updates the checksum; a
+    maximum segment size it only ever lowers.
+    """
+
+    __slots__ = ()
+
+    _fields = {
+        "length": Field("length", PLAIN, required=True),
+        "offset": Field("offset", PLAIN, required=True),
+        "option": Field("option", PLAIN, required=True),
+        "register": Field("register", PLAIN),
+    }
+
+    def __init__(
+        self,
+        *,
+        length: int,
+        offset: int,
+        option: int,
+        register: Optional[int] = None,
+    ) -> None:
+        wire: Dict[str, Any] = {"length": length, "offset": offset, "option": option}
+        if register is not None:
+            wire["register"] = register
+        self._hold(wire)
+
+    @property
+    def length(self) -> int:
+        """How many bytes: 2 or 4."""
+        value: int = self._read("length")
+        return value
+
+    @property
+    def offset(self) -> int:
+        """How many bytes behind its start."""
+        value: int = self._read("offset")
+        return value
+
+    @property
+    def option(self) -> int:
+        """The number of the option: 2 is the maximum segment size."""
+        value: int = self._read("option")
+        return value
+
+    @property
+    def register(self) -> Optional[int]:
+        """Where from."""
         value: Optional[int] = self._read("register")
         return value
 
@@ -1185,6 +1377,49 @@ Reject = Union[RejectIcmp, Literal["tcp_reset", "icmpx_port_unreachable", "icmpx
 _Reject = Either(plain=(RejectIcmp,))
 
 
+RtKey = Literal["tcpmss", "ipsec"]
+"""What can be asked of a route (`enum nft_rt_keys`).
+
+* `"tcpmss"`: The largest TCP segment that fits the MTUs of this route and of the one back (nft calls it `mtu`); 2 bytes, host
+  order.
+* `"ipsec"`: Whether a policy of IPsec will encrypt the packet; 1 byte.
+"""
+
+
+class Rt(Record):
+    """Loads something about the packet's route: `rt mtu`."""
+
+    __slots__ = ()
+
+    _fields = {
+        "key": Field("key", PLAIN, required=True),
+        "register": Field("register", PLAIN),
+    }
+
+    def __init__(
+        self,
+        *,
+        key: RtKey,
+        register: Optional[int] = None,
+    ) -> None:
+        wire: Dict[str, Any] = {"key": key}
+        if register is not None:
+            wire["register"] = register
+        self._hold(wire)
+
+    @property
+    def key(self) -> RtKey:
+        """What."""
+        value: RtKey = self._read("key")
+        return value
+
+    @property
+    def register(self) -> Optional[int]:
+        """Where to."""
+        value: Optional[int] = self._read("register")
+        return value
+
+
 class Unknown(Record):
     """An expression that this crate does not know, as the kernel names it. Never wanted, only found: a rule with
     one differs from every wanted rule.
@@ -1293,7 +1528,7 @@ class ExprReject(Record):
         return value
 
 
-Expr = Union[Meta, MetaSet, Payload, PayloadWrite, Cmp, Range, Bitwise, Lookup, Map, VerdictMap, Immediate, ExprVerdict, Notrack, Ct, CtSet, Counter, Log, Limit, ExprReject, Exthdr, Fib, Unknown]
+Expr = Union[Meta, MetaSet, Payload, PayloadWrite, Cmp, Range, Bitwise, Lookup, Map, VerdictMap, Immediate, ExprVerdict, Notrack, Ct, CtSet, Counter, Log, Limit, ExprReject, Exthdr, ExthdrWrite, Byteorder, Fib, Rt, Unknown]
 """One expression of a rule.
 
 * `Meta`: Loads something that the kernel knows about the packet: `meta mark`.
@@ -1316,10 +1551,13 @@ Expr = Union[Meta, MetaSet, Payload, PayloadWrite, Cmp, Range, Bitwise, Lookup, 
 * `Limit`: Matches while packets come no faster than a rate.
 * `ExprReject`: Drops with an answer.
 * `Exthdr`: Loads bytes of an extension header or an option, or whether it is there: `exthdr frag exists`.
+* `ExthdrWrite`: Writes an option of TCP: `tcp option maxseg size set …`.
+* `Byteorder`: Turns a number into the network's order of bytes.
 * `Fib`: Asks the routing tables: `fib saddr . iif oif missing`.
+* `Rt`: Loads something about the packet's route: `rt mtu`.
 * `Unknown`: Found in the kernel, and not known here.
 """
-_Expr = Either(tagged={"meta": Meta, "meta_set": MetaSet, "payload": Payload, "payload_write": PayloadWrite, "cmp": Cmp, "range": Range, "bitwise": Bitwise, "lookup": Lookup, "map": Map, "verdict_map": VerdictMap, "immediate": Immediate, "notrack": Notrack, "ct": Ct, "ct_set": CtSet, "counter": Counter, "log": Log, "limit": Limit, "exthdr": Exthdr, "fib": Fib, "unknown": Unknown}, plain=(ExprVerdict, ExprReject,))
+_Expr = Either(tagged={"meta": Meta, "meta_set": MetaSet, "payload": Payload, "payload_write": PayloadWrite, "cmp": Cmp, "range": Range, "bitwise": Bitwise, "lookup": Lookup, "map": Map, "verdict_map": VerdictMap, "immediate": Immediate, "notrack": Notrack, "ct": Ct, "ct_set": CtSet, "counter": Counter, "log": Log, "limit": Limit, "exthdr": Exthdr, "exthdr_write": ExthdrWrite, "byteorder": Byteorder, "fib": Fib, "rt": Rt, "unknown": Unknown}, plain=(ExprVerdict, ExprReject,))
 
 
 class Rule(Record):
@@ -1487,6 +1725,42 @@ ElementText = Union[int, str, Iterable[Scalar], WholeElement]
 _ElementText = Either(plain=(WholeElement,), many=Many(PLAIN))
 
 
+class Encap(Record):
+    """The UDP header that stands before a state's ESP: `encap espinudp SPORT DPORT ::`.
+
+    The kernel takes such packets from a socket that someone keeps open in the same namespace at the destination's
+    address and port, with the option `UDP_ENCAP` (udp(7)); see `EncapSocket`. Sending needs none.
+    """
+
+    __slots__ = ()
+
+    _fields = {
+        "dport": Field("dport", PLAIN, required=True),
+        "sport": Field("sport", PLAIN, required=True),
+    }
+
+    def __init__(
+        self,
+        *,
+        dport: int,
+        sport: int,
+    ) -> None:
+        wire: Dict[str, Any] = {"dport": dport, "sport": sport}
+        self._hold(wire)
+
+    @property
+    def dport(self) -> int:
+        """The destination port."""
+        value: int = self._read("dport")
+        return value
+
+    @property
+    def sport(self) -> int:
+        """The source port."""
+        value: int = self._read("sport")
+        return value
+
+
 Family = Literal["ip", "ip6", "inet", "bridge", "netdev", "arp"]
 """The family of a table: which packets its chains can see.
 
@@ -1588,6 +1862,30 @@ class KeySourceFile(Record):
         return value
 
 
+class KeySourceNamed(Record):
+    """KeySourceNamed"""
+
+    __slots__ = ()
+
+    _fields = {
+        "named": Field("named", PLAIN, required=True),
+    }
+
+    def __init__(
+        self,
+        *,
+        named: str,
+    ) -> None:
+        wire: Dict[str, Any] = {"named": named}
+        self._hold(wire)
+
+    @property
+    def named(self) -> str:
+        """named"""
+        value: str = self._read("named")
+        return value
+
+
 class KeySourceKept(Record):
     """KeySourceKept"""
 
@@ -1612,9 +1910,9 @@ class KeySourceKept(Record):
         return value
 
 
-KeySource = Union[Union[str, Secret], KeySourceFile, KeySourceKept]
-"""a key: hex digits, a file that holds them, or the fingerprint of what the kernel has"""
-_KeySource = Either(plain=(KeySourceFile, KeySourceKept,), text=SECRET)
+KeySource = Union[Union[str, Secret], KeySourceFile, KeySourceNamed, KeySourceKept]
+"""a key: hex digits, a file that holds them, the name under which they are given beside the spec, or the fingerprint of what the kernel has"""
+_KeySource = Either(plain=(KeySourceFile, KeySourceNamed, KeySourceKept,), text=SECRET)
 
 
 Spi = Union[str, int]
@@ -1641,9 +1939,9 @@ class GivenState(Record):
         self._hold(wire)
 
     @property
-    def key(self) -> Union[Secret, KeySourceFile, KeySourceKept]:
+    def key(self) -> Union[Secret, KeySourceFile, KeySourceNamed, KeySourceKept]:
         """Its key."""
-        value: Union[Secret, KeySourceFile, KeySourceKept] = self._read("key")
+        value: Union[Secret, KeySourceFile, KeySourceNamed, KeySourceKept] = self._read("key")
         return value
 
     @property
@@ -1798,6 +2096,86 @@ InterfaceKind = Union[TapOptions, Literal["dummy"]]
 _InterfaceKind = Either(tagged={"tap": TapOptions})
 
 
+class PortOptions(Record):
+    """What a bridge does with one of its ports: `bridge link set dev …`, `ip link set … type bridge_slave`."""
+
+    __slots__ = ()
+
+    _fields = {
+        "flood": Field("flood", PLAIN, False),
+        "guard": Field("guard", PLAIN, False),
+        "hairpin": Field("hairpin", PLAIN, False),
+        "isolated": Field("isolated", PLAIN, False),
+        "learning": Field("learning", PLAIN, False),
+        "neigh_suppress": Field("neigh_suppress", PLAIN, False),
+    }
+
+    def __init__(
+        self,
+        *,
+        flood: bool = False,
+        guard: bool = False,
+        hairpin: bool = False,
+        isolated: bool = False,
+        learning: bool = False,
+        neigh_suppress: bool = False,
+    ) -> None:
+        wire: Dict[str, Any] = {}
+        if flood is not False:
+            wire["flood"] = flood
+        if guard is not False:
+            wire["guard"] = guard
+        if hairpin is not False:
+            wire["hairpin"] = hairpin
+        if isolated is not False:
+            wire["isolated"] = isolated
+        if learning is not False:
+            wire["learning"] = learning
+        if neigh_suppress is not False:
+            wire["neigh_suppress"] = neigh_suppress
+        self._hold(wire)
+
+    @property
+    def flood(self) -> bool:
+        """Send frames for MAC addresses that nobody is known to have out of the port (`flood on`); left out: on."""
+        value: bool = self._read("flood")
+        return value
+
+    @property
+    def guard(self) -> bool:
+        """Block the port when it sends BPDUs of the spanning tree (`guard on`); left out: off."""
+        value: bool = self._read("guard")
+        return value
+
+    @property
+    def hairpin(self) -> bool:
+        """Send frames back out of the port that they came from (`hairpin on`); left out: off."""
+        value: bool = self._read("hairpin")
+        return value
+
+    @property
+    def isolated(self) -> bool:
+        """Exchange frames only with ports that are not isolated (`isolated on`): guests that may speak to the router and
+        not to each other; left out: off.
+        """
+        value: bool = self._read("isolated")
+        return value
+
+    @property
+    def learning(self) -> bool:
+        """Learn from source addresses which MAC is behind the port (`learning on`); left out: on."""
+        value: bool = self._read("learning")
+        return value
+
+    @property
+    def neigh_suppress(self) -> bool:
+        """Answer ARP and neighbour solicitations from what the host knows rather than send them out of the port
+        (`neigh_suppress on`); left out: off.
+        """
+        value: bool = self._read("neigh_suppress")
+        return value
+
+
 class Serve(Record):
     """What a guest is told by DHCP and router advertisements."""
 
@@ -1830,6 +2208,7 @@ _ServeOrNot = Either(plain=(Serve,))
 
 
 _INTERFACE_KIND: InterfaceKind = _InterfaceKind.read(_InterfaceKind.decode({"tap": {"multi_queue": False, "vnet_hdr": False}}))
+_INTERFACE_PORT: PortOptions = PortOptions()
 _INTERFACE_SERVE: ServeOrNot = _ServeOrNot.read(_ServeOrNot.decode({}))
 
 
@@ -1840,10 +2219,12 @@ class Interface(Record):
 
     _fields = {
         "name": Field("name", PLAIN, required=True),
+        "bridge": Field("bridge", PLAIN),
         "gateway_ipv4": Field("gateway_ipv4", INTERFACE4),
         "kind": Field("kind", _InterfaceKind, _InterfaceKind.encode(_INTERFACE_KIND)),
         "mac": Field("mac", PLAIN),
         "mtu": Field("mtu", PLAIN),
+        "port": Field("port", One(PortOptions), One(PortOptions).encode(_INTERFACE_PORT)),
         "private_ipv4": Field("private_ipv4", IPV4),
         "private_ipv6": Field("private_ipv6", NET6),
         "public_ipv4": Field("public_ipv4", IPV4),
@@ -1856,10 +2237,12 @@ class Interface(Record):
         self,
         *,
         name: str,
+        bridge: Optional[str] = None,
         gateway_ipv4: Optional[Union[str, IPv4Interface]] = None,
         kind: InterfaceKind = _INTERFACE_KIND,
         mac: Optional[str] = None,
         mtu: Optional[int] = None,
+        port: PortOptions = _INTERFACE_PORT,
         private_ipv4: Optional[Union[str, IPv4Address]] = None,
         private_ipv6: Optional[Union[str, IPv6Network]] = None,
         public_ipv4: Optional[Union[str, IPv4Address]] = None,
@@ -1868,6 +2251,8 @@ class Interface(Record):
         serve: ServeOrNot = _INTERFACE_SERVE,
     ) -> None:
         wire: Dict[str, Any] = {"name": name}
+        if bridge is not None:
+            wire["bridge"] = bridge
         if gateway_ipv4 is not None:
             wire["gateway_ipv4"] = self._encoded("gateway_ipv4", gateway_ipv4)
         if kind is not _INTERFACE_KIND:
@@ -1876,6 +2261,8 @@ class Interface(Record):
             wire["mac"] = mac
         if mtu is not None:
             wire["mtu"] = mtu
+        if port is not _INTERFACE_PORT:
+            self._put(wire, "port", port)
         if private_ipv4 is not None:
             wire["private_ipv4"] = self._encoded("private_ipv4", private_ipv4)
         if private_ipv6 is not None:
@@ -1894,6 +2281,15 @@ class Interface(Record):
     def name(self) -> str:
         """The name of the link on the host's side: `tapvm7m86kv`."""
         value: str = self._read("name")
+        return value
+
+    @property
+    def bridge(self) -> Optional[str]:
+        """The bridge of the host's that it is a port of, one of `bridges`(super::HostSpec::bridges). Its addresses are then on that
+        segment, each IPv6 address a prefix of its own (`2001:db8:5::17/128`), and nothing is served on the link. Left out: the host routes to
+        the guest, which has the link for itself.
+        """
+        value: Optional[str] = self._read("bridge")
         return value
 
     @property
@@ -1919,8 +2315,16 @@ class Interface(Record):
 
     @property
     def mtu(self) -> Optional[int]:
-        """The MTU of the link, announced to the guest; left out: 1500, not announced."""
+        """The MTU of the link, announced to the guest; left out: 1500, and announced is, on an interface without public
+        addresses, what fits its tunnels.
+        """
         value: Optional[int] = self._read("mtu")
+        return value
+
+    @property
+    def port(self) -> PortOptions:
+        """What the bridge does with the port."""
+        value: PortOptions = self._read("port")
         return value
 
     @property
@@ -2219,6 +2623,102 @@ class Lifetimes(Record):
         return value
 
 
+class Mark(Record):
+    """Packets whose mark, under `mask`, is `value` (`mark VALUE mask MASK`)."""
+
+    __slots__ = ()
+
+    _fields = {
+        "mask": Field("mask", PLAIN, required=True),
+        "value": Field("value", PLAIN, required=True),
+    }
+
+    def __init__(
+        self,
+        *,
+        mask: int,
+        value: int,
+    ) -> None:
+        wire: Dict[str, Any] = {"mask": mask, "value": value}
+        self._hold(wire)
+
+    @property
+    def mask(self) -> int:
+        """The bits of it that count."""
+        value: int = self._read("mask")
+        return value
+
+    @property
+    def value(self) -> int:
+        """The mark."""
+        value: int = self._read("value")
+        return value
+
+
+class Marks(Record):
+    """Marks of packets (`meta mark` in nft), as strongSwan's `mark_in`, `mark_out`, `set_mark_in` and `set_mark_out`.
+
+    They tell tunnels apart that carry packets between the same addresses, and let rules and routes know what came
+    through which.
+    """
+
+    __slots__ = ()
+
+    _fields = {
+        "in": Field("in_", One(Mark)),
+        "out": Field("out", One(Mark)),
+        "set_in": Field("set_in", One(Mark)),
+        "set_out": Field("set_out", One(Mark)),
+    }
+
+    def __init__(
+        self,
+        *,
+        in_: Optional[Mark] = None,
+        out: Optional[Mark] = None,
+        set_in: Optional[Mark] = None,
+        set_out: Optional[Mark] = None,
+    ) -> None:
+        wire: Dict[str, Any] = {}
+        if in_ is not None:
+            wire["in"] = self._encoded("in", in_)
+        if out is not None:
+            wire["out"] = self._encoded("out", out)
+        if set_in is not None:
+            wire["set_in"] = self._encoded("set_in", set_in)
+        if set_out is not None:
+            wire["set_out"] = self._encoded("set_out", set_out)
+        self._hold(wire)
+
+    @property
+    def in_(self) -> Optional[Mark]:
+        """What has come through the tunnel needs this mark to be let in: on policies of the way in (`mark`). It is set by
+        `set_in`, or by a rule before.
+        """
+        value: Optional[Mark] = self._read("in")
+        return value
+
+    @property
+    def out(self) -> Optional[Mark]:
+        """Only packets with this mark leave through the tunnel: on policies and states of the way out (`mark`)."""
+        value: Optional[Mark] = self._read("out")
+        return value
+
+    @property
+    def set_in(self) -> Optional[Mark]:
+        """Set on packets when they are decrypted: on states of the way in (`output-mark`)."""
+        value: Optional[Mark] = self._read("set_in")
+        return value
+
+    @property
+    def set_out(self) -> Optional[Mark]:
+        """Set on packets when they are encrypted, before they are routed by their outer address: on states of the way out
+        (`output-mark`).
+        """
+        value: Optional[Mark] = self._read("set_out")
+        return value
+
+
 class Pair(Record):
     """Two prefixes between which a tunnel carries packets."""
 
@@ -2294,6 +2794,30 @@ class SecretSourceFile(Record):
         return value
 
 
+class SecretSourceNamed(Record):
+    """SecretSourceNamed"""
+
+    __slots__ = ()
+
+    _fields = {
+        "named": Field("named", PLAIN, required=True),
+    }
+
+    def __init__(
+        self,
+        *,
+        named: str,
+    ) -> None:
+        wire: Dict[str, Any] = {"named": named}
+        self._hold(wire)
+
+    @property
+    def named(self) -> str:
+        """named"""
+        value: str = self._read("named")
+        return value
+
+
 class SecretSourceKept(Record):
     """SecretSourceKept"""
 
@@ -2318,9 +2842,9 @@ class SecretSourceKept(Record):
         return value
 
 
-SecretSource = Union[Union[str, Secret], SecretSourceFile, SecretSourceKept]
-"""a pair secret: hex digits, a file that holds them, or the fingerprint of what the kernel has"""
-_SecretSource = Either(plain=(SecretSourceFile, SecretSourceKept,), text=SECRET)
+SecretSource = Union[Union[str, Secret], SecretSourceFile, SecretSourceNamed, SecretSourceKept]
+"""a pair secret: hex digits, a file that holds them, the name under which they are given beside the spec, or the fingerprint of what the kernel has"""
+_SecretSource = Either(plain=(SecretSourceFile, SecretSourceNamed, SecretSourceKept,), text=SECRET)
 
 
 Shape = Literal["shared", "per_family"]
@@ -2331,7 +2855,60 @@ Shape = Literal["shared", "per_family"]
 """
 
 
+class Udp(Record):
+    """How a tunnel runs over UDP, as one end sees it.
+
+    Both ends keep a socket open (see `EncapSocket`). Behind NAT, `remote` of the other end is the address that the NAT
+    gives to this one, which has to be known beforehand: a static mapping.
+    """
+
+    __slots__ = ()
+
+    _fields = {
+        "local_port": Field("local_port", PLAIN, 4500),
+        "public": Field("public", IP),
+        "remote_port": Field("remote_port", PLAIN, 4500),
+    }
+
+    def __init__(
+        self,
+        *,
+        local_port: int = 4500,
+        public: Optional[Union[str, IPv4Address, IPv6Address]] = None,
+        remote_port: int = 4500,
+    ) -> None:
+        wire: Dict[str, Any] = {}
+        if local_port != 4500:
+            wire["local_port"] = local_port
+        if public is not None:
+            wire["public"] = self._encoded("public", public)
+        if remote_port != 4500:
+            wire["remote_port"] = remote_port
+        self._hold(wire)
+
+    @property
+    def local_port(self) -> int:
+        """The port at this end."""
+        value: int = self._read("local_port")
+        return value
+
+    @property
+    def public(self) -> Optional[Union[IPv4Address, IPv6Address]]:
+        """Where this end is behind NAT, its address as the other one sees it, which is the other one's `remote`. Derived
+        keys and SPIs follow from addresses on which both ends agree.
+        """
+        value: Optional[Union[IPv4Address, IPv6Address]] = self._read("public")
+        return value
+
+    @property
+    def remote_port(self) -> int:
+        """The port at the other end, as this one sees it: behind NAT, what the NAT gives it."""
+        value: int = self._read("remote_port")
+        return value
+
+
 _TUNNELSPEC_LIFETIMES: Lifetimes = Lifetimes()
+_TUNNELSPEC_MARKS: Marks = Marks()
 
 
 class TunnelSpec(Record):
@@ -2345,11 +2922,15 @@ class TunnelSpec(Record):
         "remote": Field("remote", IP, required=True),
         "algorithm": Field("algorithm", PLAIN, "aes256_gcm"),
         "allow_shared_key": Field("allow_shared_key", PLAIN, False),
+        "clamp_mss": Field("clamp_mss", PLAIN, False),
         "esn": Field("esn", PLAIN, True),
         "generation": Field("generation", PLAIN),
         "icv": Field("icv", PLAIN, 128),
         "id": Field("id", PLAIN),
+        "if_id": Field("if_id", PLAIN),
         "lifetimes": Field("lifetimes", One(Lifetimes), One(Lifetimes).encode(_TUNNELSPEC_LIFETIMES)),
+        "marks": Field("marks", One(Marks), One(Marks).encode(_TUNNELSPEC_MARKS)),
+        "path_mtu": Field("path_mtu", PLAIN),
         "pin_spi": Field("pin_spi", PLAIN, "out"),
         "priority": Field("priority", PLAIN),
         "replay_window": Field("replay_window", PLAIN, 128),
@@ -2357,6 +2938,7 @@ class TunnelSpec(Record):
         "secret": Field("secret", _SecretSource),
         "shape": Field("shape", PLAIN, "shared"),
         "states": Field("states", One(GivenStates)),
+        "udp": Field("udp", One(Udp)),
     }
 
     def __init__(
@@ -2367,11 +2949,15 @@ class TunnelSpec(Record):
         remote: Union[str, IPv4Address, IPv6Address],
         algorithm: Algorithm = "aes256_gcm",
         allow_shared_key: bool = False,
+        clamp_mss: bool = False,
         esn: bool = True,
         generation: Optional[int] = None,
         icv: Icv = 128,
         id: Optional[int] = None,
+        if_id: Optional[int] = None,
         lifetimes: Lifetimes = _TUNNELSPEC_LIFETIMES,
+        marks: Marks = _TUNNELSPEC_MARKS,
+        path_mtu: Optional[int] = None,
         pin_spi: PinSpi = "out",
         priority: Optional[int] = None,
         replay_window: int = 128,
@@ -2379,12 +2965,15 @@ class TunnelSpec(Record):
         secret: Optional[SecretSource] = None,
         shape: Shape = "shared",
         states: Optional[GivenStates] = None,
+        udp: Optional[Udp] = None,
     ) -> None:
         wire: Dict[str, Any] = {"local": self._encoded("local", local), "pairs": self._encoded("pairs", pairs), "remote": self._encoded("remote", remote)}
         if algorithm != "aes256_gcm":
             wire["algorithm"] = algorithm
         if allow_shared_key is not False:
             wire["allow_shared_key"] = allow_shared_key
+        if clamp_mss is not False:
+            wire["clamp_mss"] = clamp_mss
         if esn is not True:
             wire["esn"] = esn
         if generation is not None:
@@ -2393,8 +2982,14 @@ class TunnelSpec(Record):
             wire["icv"] = icv
         if id is not None:
             wire["id"] = id
+        if if_id is not None:
+            wire["if_id"] = if_id
         if lifetimes is not _TUNNELSPEC_LIFETIMES:
             self._put(wire, "lifetimes", lifetimes)
+        if marks is not _TUNNELSPEC_MARKS:
+            self._put(wire, "marks", marks)
+        if path_mtu is not None:
+            wire["path_mtu"] = path_mtu
         if pin_spi != "out":
             wire["pin_spi"] = pin_spi
         if priority is not None:
@@ -2409,6 +3004,8 @@ class TunnelSpec(Record):
             wire["shape"] = shape
         if states is not None:
             wire["states"] = self._encoded("states", states)
+        if udp is not None:
+            wire["udp"] = self._encoded("udp", udp)
         self._hold(wire)
 
     @property
@@ -2444,6 +3041,14 @@ class TunnelSpec(Record):
         return value
 
     @property
+    def clamp_mss(self) -> bool:
+        """Lower the TCP MSS of connections that pass through the namespace to what their routes' MTUs leave, for guests
+        that do not hear of ICMP errors (RFC 4459 section 3.2).
+        """
+        value: bool = self._read("clamp_mss")
+        return value
+
+    @property
     def esn(self) -> bool:
         """Extended sequence numbers (RFC 4304): without them a state ends after 2^32 packets. Both ends have to agree."""
         value: bool = self._read("esn")
@@ -2468,9 +3073,31 @@ class TunnelSpec(Record):
         return value
 
     @property
+    def if_id(self) -> Optional[int]:
+        """The id of the xfrm interface (`ip link add … type xfrm if_id …`) through which packets are routed into the
+        tunnel; left out: none, policies take them wherever they are routed.
+        """
+        value: Optional[int] = self._read("if_id")
+        return value
+
+    @property
     def lifetimes(self) -> Lifetimes:
         """When a state has served."""
         value: Lifetimes = self._read("lifetimes")
+        return value
+
+    @property
+    def marks(self) -> Marks:
+        """Marks of its packets."""
+        value: Marks = self._read("marks")
+        return value
+
+    @property
+    def path_mtu(self) -> Optional[int]:
+        """The MTU of the path between the outer addresses, in bytes: from 1280 on over IPv6, from 576 on over IPv4. Left
+        out: that of the link on which packets leave.
+        """
+        value: Optional[int] = self._read("path_mtu")
         return value
 
     @property
@@ -2500,9 +3127,9 @@ class TunnelSpec(Record):
         return value
 
     @property
-    def secret(self) -> Optional[Union[Secret, SecretSourceFile, SecretSourceKept]]:
+    def secret(self) -> Optional[Union[Secret, SecretSourceFile, SecretSourceNamed, SecretSourceKept]]:
         """What keys and SPIs are derived from; the same at both ends. Either this or `states`."""
-        value: Optional[Union[Secret, SecretSourceFile, SecretSourceKept]] = self._read("secret")
+        value: Optional[Union[Secret, SecretSourceFile, SecretSourceNamed, SecretSourceKept]] = self._read("secret")
         return value
 
     @property
@@ -2515,6 +3142,12 @@ class TunnelSpec(Record):
     def states(self) -> Optional[GivenStates]:
         """Keys and SPIs that are given. Either this or `secret`."""
         value: Optional[GivenStates] = self._read("states")
+        return value
+
+    @property
+    def udp(self) -> Optional[Udp]:
+        """ESP in UDP (RFC 3948), for hosts behind NAT; left out: plain ESP. Both ends have to agree."""
+        value: Optional[Udp] = self._read("udp")
         return value
 
 
@@ -2617,6 +3250,67 @@ class Guest(Record):
         return value
 
 
+InnerFamily = Literal["ipv4", "ipv6"]
+"""The family of inner packets.
+
+* `"ipv4"`: IPv4.
+* `"ipv6"`: IPv6.
+"""
+
+
+class HashThreshold(Record):
+    """`ip xfrm policy set hthresh6 LOCAL REMOTE`: policies whose prefixes are at least so long are found by a hash. Shorter
+    ones stand in lists, where a change costs the more the more there are.
+
+    It changes nothing but speed, and the kernel does not say who has set it. So in a namespace that guestnet shares it
+    stays when guestnet's policies go, and one that somebody else has set stays as it is.
+    """
+
+    __slots__ = ()
+
+    _fields = {
+        "family": Field("family", PLAIN, required=True),
+        "local": Field("local", PLAIN, required=True),
+        "remote": Field("remote", PLAIN, required=True),
+    }
+
+    def __init__(
+        self,
+        *,
+        family: InnerFamily,
+        local: int,
+        remote: int,
+    ) -> None:
+        wire: Dict[str, Any] = {"family": family, "local": local, "remote": remote}
+        self._hold(wire)
+
+    @property
+    def family(self) -> InnerFamily:
+        """Of which packets."""
+        value: InnerFamily = self._read("family")
+        return value
+
+    @property
+    def local(self) -> int:
+        """Bits of the prefix at this end: 0 to 32 or 128."""
+        value: int = self._read("local")
+        return value
+
+    @property
+    def remote(self) -> int:
+        """Bits of the prefix at the other end."""
+        value: int = self._read("remote")
+        return value
+
+
+Level = Literal["required", "use"]
+"""Whether a template has to be followed.
+
+* `"required"`: It does.
+* `"use"`: Where there is a state for it. The kernel refuses this for tunnels, outbound.
+"""
+
+
 class Peer(Record):
     """The other end of a veth pair."""
 
@@ -2651,6 +3345,30 @@ class Peer(Record):
         return value
 
 
+class XfrmOptions(Record):
+    """How an xfrm interface is made."""
+
+    __slots__ = ()
+
+    _fields = {
+        "if_id": Field("if_id", PLAIN, required=True),
+    }
+
+    def __init__(
+        self,
+        *,
+        if_id: int,
+    ) -> None:
+        wire: Dict[str, Any] = {"if_id": if_id}
+        self._hold(wire)
+
+    @property
+    def if_id(self) -> int:
+        """The id that its policies and states have (`if_id`); one interface of a namespace has it."""
+        value: int = self._read("if_id")
+        return value
+
+
 class LinkKindOther(Record):
     """A kind that guestnet does not make; only ever observed."""
 
@@ -2675,16 +3393,21 @@ class LinkKindOther(Record):
         return value
 
 
-LinkKind = Union[Peer, TapOptions, BridgeOptions, LinkKindOther, Literal["dummy"]]
+LinkKind = Union[Peer, TapOptions, BridgeOptions, XfrmOptions, LinkKindOther, Literal["dummy"]]
 """What a link is.
 
 * `Peer`: One end of a pair, `ip link add … type veth`. The other end may be in another namespace.
 * `TapOptions`: A tap that a virtual machine monitor opens, `ip tuntap add … mode tap`.
 * `BridgeOptions`: An Ethernet bridge.
 * `"dummy"`: An interface that drops what is sent to it.
+* `XfrmOptions`: An interface through which packets are routed into the tunnels that have its id, `ip link add … type xfrm if_id
+  …` (kernel 4.19, `CONFIG_XFRM_INTERFACE`). What no policy takes is dropped.
 * `LinkKindOther`: A kind that guestnet does not make; only ever observed.
 """
-_LinkKind = Either(tagged={"veth": Peer, "tap": TapOptions, "bridge": BridgeOptions}, plain=(LinkKindOther,))
+_LinkKind = Either(tagged={"veth": Peer, "tap": TapOptions, "bridge": BridgeOptions, "xfrm": XfrmOptions}, plain=(LinkKindOther,))
+
+
+_LINK_PORT: PortOptions = PortOptions()
 
 
 class Link(Record):
@@ -2701,6 +3424,7 @@ class Link(Record):
         "bridge": Field("bridge", PLAIN),
         "mac": Field("mac", PLAIN),
         "mtu": Field("mtu", PLAIN),
+        "port": Field("port", One(PortOptions), One(PortOptions).encode(_LINK_PORT)),
         "up": Field("up", PLAIN, True),
     }
 
@@ -2712,6 +3436,7 @@ class Link(Record):
         bridge: Optional[str] = None,
         mac: Optional[str] = None,
         mtu: Optional[int] = None,
+        port: PortOptions = _LINK_PORT,
         up: bool = True,
     ) -> None:
         wire: Dict[str, Any] = {"kind": self._encoded("kind", kind), "name": name}
@@ -2721,6 +3446,8 @@ class Link(Record):
             wire["mac"] = mac
         if mtu is not None:
             wire["mtu"] = mtu
+        if port is not _LINK_PORT:
+            self._put(wire, "port", port)
         if up is not True:
             wire["up"] = up
         self._hold(wire)
@@ -2739,7 +3466,7 @@ class Link(Record):
 
     @property
     def bridge(self) -> Optional[str]:
-        """The bridge whose port it is."""
+        """The bridge whose port it is, whoever made that (`ip link set … master`)."""
         value: Optional[str] = self._read("bridge")
         return value
 
@@ -2756,42 +3483,53 @@ class Link(Record):
         return value
 
     @property
+    def port(self) -> PortOptions:
+        """What the bridge does with the port. Means nothing without one."""
+        value: PortOptions = self._read("port")
+        return value
+
+    @property
     def up(self) -> bool:
         """Whether it is up (`ip link set … up`)."""
         value: bool = self._read("up")
         return value
 
 
-class Mark(Record):
-    """Packets whose mark, under `mask`, is `value` (`mark VALUE mask MASK`)."""
+OneOrManyDataType = Union[Iterable[DataType], Literal["ipv4_addr", "ipv6_addr", "ether_addr", "ether_type", "inet_proto", "inet_service", "mark", "ifname", "iface_index", "icmp_type", "icmpv6_type", "arp_op"]]
+"""* `"ipv4_addr"`: An IPv4 address, 4 bytes.
+* `"ipv6_addr"`: An IPv6 address, 16 bytes.
+* `"ether_addr"`: A MAC address, 6 bytes.
+* `"ether_type"`: An EtherType, 2 bytes: `0x0800`.
+* `"inet_proto"`: An IP protocol number, 1 byte: `6` or `"tcp"`.
+* `"inet_service"`: A port of TCP, UDP and the like, 2 bytes.
+* `"mark"`: A packet mark, 4 bytes.
+* `"ifname"`: The name of an interface, 16 bytes.
+* `"iface_index"`: The index of an interface, 4 bytes.
+* `"icmp_type"`: An ICMP type, 1 byte.
+* `"icmpv6_type"`: An ICMPv6 type, 1 byte.
+* `"arp_op"`: An ARP operation, 2 bytes.
+"""
+_OneOrManyDataType = Either(many=Many(PLAIN))
 
-    __slots__ = ()
 
-    _fields = {
-        "mask": Field("mask", PLAIN, required=True),
-        "value": Field("value", PLAIN, required=True),
-    }
+VerdictWord = Literal["verdict"]
 
-    def __init__(
-        self,
-        *,
-        mask: int,
-        value: int,
-    ) -> None:
-        wire: Dict[str, Any] = {"mask": mask, "value": value}
-        self._hold(wire)
 
-    @property
-    def mask(self) -> int:
-        """The bits of it that count."""
-        value: int = self._read("mask")
-        return value
-
-    @property
-    def value(self) -> int:
-        """The mark."""
-        value: int = self._read("value")
-        return value
+MapTypeText = Union[Iterable[DataType], Literal["verdict", "ipv4_addr", "ipv6_addr", "ether_addr", "ether_type", "inet_proto", "inet_service", "mark", "ifname", "iface_index", "icmp_type", "icmpv6_type", "arp_op"]]
+"""* `"ipv4_addr"`: An IPv4 address, 4 bytes.
+* `"ipv6_addr"`: An IPv6 address, 16 bytes.
+* `"ether_addr"`: A MAC address, 6 bytes.
+* `"ether_type"`: An EtherType, 2 bytes: `0x0800`.
+* `"inet_proto"`: An IP protocol number, 1 byte: `6` or `"tcp"`.
+* `"inet_service"`: A port of TCP, UDP and the like, 2 bytes.
+* `"mark"`: A packet mark, 4 bytes.
+* `"ifname"`: The name of an interface, 16 bytes.
+* `"iface_index"`: The index of an interface, 4 bytes.
+* `"icmp_type"`: An ICMP type, 1 byte.
+* `"icmpv6_type"`: An ICMPv6 type, 1 byte.
+* `"arp_op"`: An ARP operation, 2 bytes.
+"""
+_MapTypeText = Either(many=Many(PLAIN))
 
 
 class Selector(Record):
@@ -2854,14 +3592,6 @@ class Selector(Record):
         """Their source port; left out: any."""
         value: Optional[int] = self._read("sport")
         return value
-
-
-Level = Literal["required", "use"]
-"""Whether a template has to be followed.
-
-* `"required"`: It does.
-* `"use"`: Where there is a state for it. The kernel refuses this for tunnels, outbound.
-"""
 
 
 XfrmMode = Literal["tunnel", "transport"]
@@ -3201,7 +3931,9 @@ class State(Record):
         "src": Field("src", IP, required=True),
         "algorithm": Field("algorithm", PLAIN, "aes256_gcm"),
         "direction": Field("direction", PLAIN),
+        "encap": Field("encap", One(Encap)),
         "esn": Field("esn", PLAIN, False),
+        "generation": Field("generation", PLAIN),
         "icv": Field("icv", PLAIN, 128),
         "if_id": Field("if_id", PLAIN),
         "lifetimes": Field("lifetimes", One(Lifetimes), One(Lifetimes).encode(_STATE_LIFETIMES)),
@@ -3210,6 +3942,7 @@ class State(Record):
         "replay_window": Field("replay_window", PLAIN, 0),
         "reqid": Field("reqid", PLAIN, 0),
         "selector": Field("selector", One(Selector)),
+        "set_mark": Field("set_mark", One(Mark)),
     }
 
     def __init__(
@@ -3221,7 +3954,9 @@ class State(Record):
         src: Union[str, IPv4Address, IPv6Address],
         algorithm: Algorithm = "aes256_gcm",
         direction: Optional[StateDirection] = None,
+        encap: Optional[Encap] = None,
         esn: bool = False,
+        generation: Optional[int] = None,
         icv: Icv = 128,
         if_id: Optional[int] = None,
         lifetimes: Lifetimes = _STATE_LIFETIMES,
@@ -3230,14 +3965,19 @@ class State(Record):
         replay_window: int = 0,
         reqid: int = 0,
         selector: Optional[Selector] = None,
+        set_mark: Optional[Mark] = None,
     ) -> None:
         wire: Dict[str, Any] = {"dst": self._encoded("dst", dst), "key": self._encoded("key", key), "spi": spi, "src": self._encoded("src", src)}
         if algorithm != "aes256_gcm":
             wire["algorithm"] = algorithm
         if direction is not None:
             wire["direction"] = direction
+        if encap is not None:
+            wire["encap"] = self._encoded("encap", encap)
         if esn is not False:
             wire["esn"] = esn
+        if generation is not None:
+            wire["generation"] = generation
         if icv != 128:
             wire["icv"] = icv
         if if_id is not None:
@@ -3254,6 +3994,8 @@ class State(Record):
             wire["reqid"] = reqid
         if selector is not None:
             wire["selector"] = self._encoded("selector", selector)
+        if set_mark is not None:
+            wire["set_mark"] = self._encoded("set_mark", set_mark)
         self._hold(wire)
 
     @property
@@ -3263,9 +4005,9 @@ class State(Record):
         return value
 
     @property
-    def key(self) -> Union[Secret, KeySourceFile, KeySourceKept]:
+    def key(self) -> Union[Secret, KeySourceFile, KeySourceNamed, KeySourceKept]:
         """The key; never shown."""
-        value: Union[Secret, KeySourceFile, KeySourceKept] = self._read("key")
+        value: Union[Secret, KeySourceFile, KeySourceNamed, KeySourceKept] = self._read("key")
         return value
 
     @property
@@ -3293,9 +4035,23 @@ class State(Record):
         return value
 
     @property
+    def encap(self) -> Optional[Encap]:
+        """The UDP header before its ESP; left out: none."""
+        value: Optional[Encap] = self._read("encap")
+        return value
+
+    @property
     def esn(self) -> bool:
         """Count packets with 64 bits, not 32 (extended sequence numbers, RFC 4304). Both ends have to agree."""
         value: bool = self._read("esn")
+        return value
+
+    @property
+    def generation(self) -> Optional[int]:
+        """Which generation of its tunnel's keys it has, counted up by `rekey`. The kernel keeps it as the number
+        of the key exchange that the state came from (`seq`), so that nobody else has to remember it.
+        """
+        value: Optional[int] = self._read("generation")
         return value
 
     @property
@@ -3346,6 +4102,12 @@ class State(Record):
         value: Optional[Selector] = self._read("selector")
         return value
 
+    @property
+    def set_mark(self) -> Optional[Mark]:
+        """The mark that it gives to packets (`output-mark`)."""
+        value: Optional[Mark] = self._read("set_mark")
+        return value
+
 
 class Sysctl(Record):
     """A sysctl and its value: `sysctl -w net/ipv4/ip_forward=1`."""
@@ -3377,43 +4139,6 @@ class Sysctl(Record):
         """Its value as the kernel prints it, without the line end."""
         value: str = self._read("value")
         return value
-
-
-OneOrManyDataType = Union[Iterable[DataType], Literal["ipv4_addr", "ipv6_addr", "ether_addr", "ether_type", "inet_proto", "inet_service", "mark", "ifname", "iface_index", "icmp_type", "icmpv6_type", "arp_op"]]
-"""* `"ipv4_addr"`: An IPv4 address, 4 bytes.
-* `"ipv6_addr"`: An IPv6 address, 16 bytes.
-* `"ether_addr"`: A MAC address, 6 bytes.
-* `"ether_type"`: An EtherType, 2 bytes: `0x0800`.
-* `"inet_proto"`: An IP protocol number, 1 byte: `6` or `"tcp"`.
-* `"inet_service"`: A port of TCP, UDP and the like, 2 bytes.
-* `"mark"`: A packet mark, 4 bytes.
-* `"ifname"`: The name of an interface, 16 bytes.
-* `"iface_index"`: The index of an interface, 4 bytes.
-* `"icmp_type"`: An ICMP type, 1 byte.
-* `"icmpv6_type"`: An ICMPv6 type, 1 byte.
-* `"arp_op"`: An ARP operation, 2 bytes.
-"""
-_OneOrManyDataType = Either(many=Many(PLAIN))
-
-
-VerdictWord = Literal["verdict"]
-
-
-MapTypeText = Union[Iterable[DataType], Literal["verdict", "ipv4_addr", "ipv6_addr", "ether_addr", "ether_type", "inet_proto", "inet_service", "mark", "ifname", "iface_index", "icmp_type", "icmpv6_type", "arp_op"]]
-"""* `"ipv4_addr"`: An IPv4 address, 4 bytes.
-* `"ipv6_addr"`: An IPv6 address, 16 bytes.
-* `"ether_addr"`: A MAC address, 6 bytes.
-* `"ether_type"`: An EtherType, 2 bytes: `0x0800`.
-* `"inet_proto"`: An IP protocol number, 1 byte: `6` or `"tcp"`.
-* `"inet_service"`: A port of TCP, UDP and the like, 2 bytes.
-* `"mark"`: A packet mark, 4 bytes.
-* `"ifname"`: The name of an interface, 16 bytes.
-* `"iface_index"`: The index of an interface, 4 bytes.
-* `"icmp_type"`: An ICMP type, 1 byte.
-* `"icmpv6_type"`: An ICMPv6 type, 1 byte.
-* `"arp_op"`: An ARP operation, 2 bytes.
-"""
-_MapTypeText = Either(many=Many(PLAIN))
 
 
 class Set(Record):
@@ -3569,6 +4294,7 @@ class NamespaceObjects(Record):
         "states": Field("states", Many(One(State)), Many(One(State)).encode(())),
         "sysctls": Field("sysctls", Many(One(Sysctl)), Many(One(Sysctl)).encode(())),
         "tables": Field("tables", Many(One(Table)), Many(One(Table)).encode(())),
+        "thresholds": Field("thresholds", Many(One(HashThreshold)), Many(One(HashThreshold)).encode(())),
     }
 
     def __init__(
@@ -3582,6 +4308,7 @@ class NamespaceObjects(Record):
         states: Iterable[State] = (),
         sysctls: Iterable[Sysctl] = (),
         tables: Iterable[Table] = (),
+        thresholds: Iterable[HashThreshold] = (),
     ) -> None:
         wire: Dict[str, Any] = {}
         if addresses:
@@ -3600,6 +4327,8 @@ class NamespaceObjects(Record):
             self._put(wire, "sysctls", sysctls)
         if tables:
             self._put(wire, "tables", tables)
+        if thresholds:
+            self._put(wire, "thresholds", thresholds)
         self._hold(wire)
 
     @property
@@ -3648,6 +4377,12 @@ class NamespaceObjects(Record):
     def tables(self) -> Tuple[Table, ...]:
         """nf_tables tables."""
         value: Tuple[Table, ...] = self._read("tables")
+        return value
+
+    @property
+    def thresholds(self) -> Tuple[HashThreshold, ...]:
+        """How the kernel finds policies."""
+        value: Tuple[HashThreshold, ...] = self._read("thresholds")
         return value
 
 
@@ -3703,42 +4438,58 @@ class Objects(Record):
         return value
 
 
-_HOSTSPEC_NAT: Nat = Nat()
-_HOSTSPEC_OBJECTS: Objects = Objects()
+_GUESTNET SPEC, VERSION 1_NAT: Nat = Nat()
+_GUESTNET SPEC, VERSION 1_OBJECTS: Objects = Objects()
 
 
-class HostSpec(Document):
+class guestnet spec, version 1(Record):
     """The description of a whole host. What is ours on the host and not in it is removed by an apply."""
 
     __slots__ = ()
 
     _fields = {
-        "guests": Field("guests", Many(One(Guest)), Many(One(Guest)).encode(())),
-        "nat": Field("nat", One(Nat), One(Nat).encode(_HOSTSPEC_NAT)),
-        "objects": Field("objects", One(Objects), One(Objects).encode(_HOSTSPEC_OBJECTS)),
-        "uplink": Field("uplink", PLAIN),
         "version": Field("version", PLAIN, required=True),
+        "bridges": Field("bridges", Many(One(Bridge)), Many(One(Bridge)).encode(())),
+        "guests": Field("guests", Many(One(Guest)), Many(One(Guest)).encode(())),
+        "nat": Field("nat", One(Nat), One(Nat).encode(_GUESTNET SPEC, VERSION 1_NAT)),
+        "objects": Field("objects", One(Objects), One(Objects).encode(_GUESTNET SPEC, VERSION 1_OBJECTS)),
+        "uplink": Field("uplink", PLAIN),
     }
 
     def __init__(
         self,
         *,
+        version: int,
+        bridges: Iterable[Bridge] = (),
         guests: Iterable[Guest] = (),
-        nat: Nat = _HOSTSPEC_NAT,
-        objects: Objects = _HOSTSPEC_OBJECTS,
+        nat: Nat = _GUESTNET SPEC, VERSION 1_NAT,
+        objects: Objects = _GUESTNET SPEC, VERSION 1_OBJECTS,
         uplink: Optional[str] = None,
-        version: int = VERSION,
     ) -> None:
         wire: Dict[str, Any] = {"version": version}
+        if bridges:
+            self._put(wire, "bridges", bridges)
         if guests:
             self._put(wire, "guests", guests)
-        if nat is not _HOSTSPEC_NAT:
+        if nat is not _GUESTNET SPEC, VERSION 1_NAT:
             self._put(wire, "nat", nat)
-        if objects is not _HOSTSPEC_OBJECTS:
+        if objects is not _GUESTNET SPEC, VERSION 1_OBJECTS:
             self._put(wire, "objects", objects)
         if uplink is not None:
             wire["uplink"] = uplink
         self._hold(wire)
+
+    @property
+    def version(self) -> int:
+        """The version of this form: 1."""
+        value: int = self._read("version")
+        return value
+
+    @property
+    def bridges(self) -> Tuple[Bridge, ...]:
+        """Networks that guests are in together, in the host's namespace."""
+        value: Tuple[Bridge, ...] = self._read("bridges")
+        return value
 
     @property
     def guests(self) -> Tuple[Guest, ...]:
@@ -3769,19 +4520,15 @@ class HostSpec(Document):
         value: Optional[str] = self._read("uplink")
         return value
 
-    @property
-    def version(self) -> int:
-        """The version of this form: 1."""
-        value: int = self._read("version")
-        return value
-
 __all__ = [
     "Action",
     "Address",
     "Algorithm",
     "Base",
     "Bitwise",
+    "Bridge",
     "BridgeOptions",
+    "Byteorder",
     "Chain",
     "ChainPolicy",
     "ChainType",
@@ -3795,11 +4542,13 @@ __all__ = [
     "DataType",
     "Direction",
     "ElementText",
+    "Encap",
     "Expr",
     "ExprReject",
     "ExprVerdict",
     "Exthdr",
     "ExthdrKind",
+    "ExthdrWrite",
     "Family",
     "Fib",
     "FibFlag",
@@ -3809,15 +4558,17 @@ __all__ = [
     "GivenState",
     "GivenStates",
     "Guest",
+    "HashThreshold",
     "Hook",
-    "HostSpec",
     "Icv",
     "Immediate",
+    "InnerFamily",
     "Interface",
     "InterfaceKind",
     "KeySource",
     "KeySourceFile",
     "KeySourceKept",
+    "KeySourceNamed",
     "Level",
     "Lifetimes",
     "Limit",
@@ -3831,6 +4582,7 @@ __all__ = [
     "Map",
     "MapTypeText",
     "Mark",
+    "Marks",
     "Meta",
     "MetaKey",
     "MetaSet",
@@ -3850,18 +4602,22 @@ __all__ = [
     "Placement",
     "PlacementNamespace",
     "Policy",
+    "PortOptions",
     "ProxyNeighbour",
     "Range",
     "Reject",
     "RejectIcmp",
     "Route",
     "RouteKind",
+    "Rt",
+    "RtKey",
     "Rule",
     "Scalar",
     "Secret",
     "SecretSource",
     "SecretSourceFile",
     "SecretSourceKept",
+    "SecretSourceNamed",
     "Selector",
     "Serve",
     "ServeOrNot",
@@ -3876,9 +4632,12 @@ __all__ = [
     "Template",
     "Transit",
     "TunnelSpec",
+    "Udp",
     "Unknown",
     "VerdictMap",
     "VerdictWord",
     "WholeElement",
     "XfrmMode",
+    "XfrmOptions",
+    "guestnet spec, version 1",
 ]

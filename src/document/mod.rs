@@ -5,11 +5,14 @@
 //! | [`HostSpec`] | what is wanted, and what was observed | none: a spec is a form of the user's |
 //! | [`PlanDocument`] | [`crate::Plan`] | `plan` |
 //! | [`ReportDocument`] | [`crate::Report`] | `report` |
+//! | [`crate::Tunnels`] | what the tunnels of a host are doing | `tunnels` |
 //! | [`ErrorDocument`] | [`crate::Error`] | `error` |
+//! | [`DoctorDocument`] | [`crate::doctor::Diagnosis`] | `doctor` |
 //!
 //! A version stays as long as no field changes its meaning or goes. Fields may be added: readers ignore what they do
 //! not know. Fields that have nothing to say are there, as `null` or empty, so that readers need not ask.
 
+mod doctor;
 mod error;
 mod plan;
 mod report;
@@ -20,6 +23,7 @@ use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use doctor::DoctorDocument;
 pub use error::{ErrorClass, ErrorDocument, HostState, RefusalDocument};
 pub use plan::{ChangeDocument, Operation, PlanDocument};
 pub use report::ReportDocument;
@@ -35,8 +39,12 @@ pub enum DocumentKind {
     Plan,
     /// A [`ReportDocument`].
     Report,
+    /// [`crate::Tunnels`].
+    Tunnels,
     /// An [`ErrorDocument`].
     Error,
+    /// A [`DoctorDocument`].
+    Doctor,
 }
 
 /// What guestnet has made on a host, in the form of a spec: what `guestnet show` prints and `guestnet apply` takes.
@@ -63,13 +71,18 @@ pub enum Described {
     Report,
     /// What was observed: a [`HostSpec`] that has nothing but objects.
     Host,
+    /// [`crate::Tunnels`].
+    Tunnels,
     /// An [`ErrorDocument`].
     Error,
+    /// A [`DoctorDocument`].
+    Doctor,
 }
 
 impl Described {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Spec, Self::Plan, Self::Report, Self::Host, Self::Error];
+    pub const ALL: [Self; 7] =
+        [Self::Spec, Self::Plan, Self::Report, Self::Host, Self::Tunnels, Self::Error, Self::Doctor];
 
     /// `spec`, `plan`, ….
     pub fn name(self) -> &'static str {
@@ -78,7 +91,9 @@ impl Described {
             Self::Plan => "plan",
             Self::Report => "report",
             Self::Host => "host",
+            Self::Tunnels => "tunnels",
             Self::Error => "error",
+            Self::Doctor => "doctor",
         }
     }
 
@@ -89,7 +104,9 @@ impl Described {
             Self::Plan => "what `guestnet plan` and `guestnet verify` print",
             Self::Report => "what `guestnet apply` and `guestnet remove` print",
             Self::Host => "what `guestnet show` prints",
+            Self::Tunnels => "what `guestnet show tunnels` prints",
             Self::Error => "what any command prints on standard error when it fails",
+            Self::Doctor => "what `guestnet doctor` prints",
         }
     }
 
@@ -103,7 +120,9 @@ impl Described {
             Self::Plan => written().into_root_schema_for::<PlanDocument>(),
             Self::Report => written().into_root_schema_for::<ReportDocument>(),
             Self::Host => read().into_root_schema_for::<HostDocument>(),
+            Self::Tunnels => written().into_root_schema_for::<crate::Tunnels>(),
             Self::Error => written().into_root_schema_for::<ErrorDocument>(),
+            Self::Doctor => written().into_root_schema_for::<DoctorDocument>(),
         };
         // The pattern that ipnet gives for IPv6 fits IPv4, too: an IPv4 prefix would be valid under both.
         if let Some(Value::Object(net)) = schema.pointer_mut("/$defs/IpNet")

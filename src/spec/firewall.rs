@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Guest, HostSpec, Interface};
 use crate::lower::Ends;
+use crate::objects::Objects;
 
 /// A filter in every namespace with guests, by the contract in `docs/security.md`: what neither it nor an access list
 /// lets pass is dropped. `{}` is a firewall under which guests only get addresses and answer pings.
@@ -147,6 +148,11 @@ impl HostSpec {
 
     /// What may be meant, and is worth a second look before it is applied.
     pub fn warnings(&self) -> Vec<String> {
+        self.lower().map_or_else(|_| Vec::new(), |lowered| self.warnings_with(&lowered.objects))
+    }
+
+    /// The warnings, where `objects` is what the spec comes to.
+    pub(crate) fn warnings_with(&self, objects: &Objects) -> Vec<String> {
         let mut warnings = Vec::new();
         let ssh = |entry: &Entry| {
             let protocol = entry.protocol.is_none_or(|protocol| protocol == Transport::TCP);
@@ -160,9 +166,7 @@ impl HostSpec {
                     .to_owned(),
             );
         }
-        if let Ok(lowered) = self.lower() {
-            warnings.extend(guestnet_ndp::warning(&lowered.objects.host.neighbours));
-        }
+        warnings.extend(guestnet_ndp::warning(&objects.host.neighbours));
         warnings
     }
 

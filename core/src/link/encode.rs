@@ -21,6 +21,10 @@ impl Kind for Link {
         read::observe(namespace, wanted)
     }
 
+    fn observe_keys(namespace: &mut Namespace, wanted: &Set<Self>) -> Result<Observed<Self>> {
+        read::observe_keys(namespace, wanted)
+    }
+
     fn encode(change: &Change<Self>, phase: Phase, context: &Context, out: &mut Outbox) -> Result<()> {
         match (change, phase) {
             (Change::Create(new), Phase::Links) => create(new, context, out)?,

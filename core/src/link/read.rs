@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use super::{BridgeOptions, Link, LinkKind, Peer, PortOptions, TapOptions, XfrmOptions};
 use crate::error::Result;
@@ -18,10 +19,32 @@ const RTEXT_FILTER_SKIP_STATS: u32 = 8;
 
 /// Asks for all links, without their counters.
 pub(crate) fn dump_request() -> Message {
+    link_request(0, None)
+}
+
+/// Asks for the link called `name`.
+pub(crate) fn get_request(name: &LinkName) -> Message {
+    link_request(0, Some(name))
+}
+
+/// Asks for the loopback, which is the first link of every namespace.
+pub(crate) fn get_loopback() -> Message {
+    link_request(1, None)
+}
+
+fn link_request(index: u32, name: Option<&LinkName>) -> Message {
     let mut payload = vec![0; IFINFOMSG];
-    payload.extend(8_u16.to_ne_bytes());
-    payload.extend(IFLA_EXT_MASK.to_ne_bytes());
-    payload.extend(RTEXT_FILTER_SKIP_STATS.to_ne_bytes());
+    payload[4..8].copy_from_slice(&index.to_ne_bytes());
+    let mut attribute = |kind: u16, value: &[u8]| {
+        payload.extend((4 + value.len() as u16).to_ne_bytes());
+        payload.extend(kind.to_ne_bytes());
+        payload.extend(value);
+        payload.resize(payload.len().next_multiple_of(4), 0);
+    };
+    attribute(IFLA_EXT_MASK, &RTEXT_FILTER_SKIP_STATS.to_ne_bytes());
+    if let Some(name) = name {
+        attribute(libc::IFLA_IFNAME, format!("{name}\0").as_bytes());
+    }
     Message::new(libc::RTM_GETLINK, 0, &payload)
 }
 
@@ -33,6 +56,7 @@ fn index(payload: &[u8]) -> Option<u32> {
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     pub(crate) by_index: BTreeMap<u32, LinkName>,
+    pub(crate) indexes: Arc<BTreeMap<LinkName, u32>>,
     /// The alias of the loopback, which carries the mark of a namespace.
     pub(crate) alias: Option<String>,
     pub(crate) veths: BTreeMap<LinkName, VethEnd>,
@@ -45,36 +69,79 @@ pub struct VethEnd {
     pub index: u32,
     /// The index of the other end, in its namespace.
     pub peer_index: u32,
-    /// Whether the other end is in another namespace.
-    pub elsewhere: bool,
+    /// Where the other end is in another namespace: the number that this one has for that (`RTM_GETNSID`).
+    pub elsewhere: Option<u32>,
 }
 
-/// Reads names, indexes and the loopback's alias. Names that guestnet would not make are passed over.
-pub(crate) fn names(dump: &Dump) -> Names {
-    let mut names = Names::default();
-    for reply in dump.replies() {
-        let attributes = Attributes::after(reply.payload, IFINFOMSG);
-        let name = attributes.get_str(libc::IFLA_IFNAME).and_then(|n| n.parse::<LinkName>().ok());
-        let (Some(name), Some(index)) = (name, index(reply.payload)) else { continue };
-        if name.as_str() == "lo" {
-            names.alias = attributes.get_str(libc::IFLA_IFALIAS).map(str::to_owned);
+impl Names {
+    /// Takes names, indexes and the loopback's alias from links. Names that guestnet would not make are passed over.
+    pub(crate) fn learn(&mut self, links: &Dump) {
+        let indexes = Arc::make_mut(&mut self.indexes);
+        for reply in links.replies() {
+            let attributes = Attributes::after(reply.payload, IFINFOMSG);
+            let name = attributes.get_str(libc::IFLA_IFNAME).and_then(|n| n.parse::<LinkName>().ok());
+            let (Some(name), Some(index)) = (name, index(reply.payload)) else { continue };
+            if name.as_str() == "lo" {
+                self.alias = attributes.get_str(libc::IFLA_IFALIAS).map(str::to_owned);
+            }
+            let info = Attributes::after(attributes.get(libc::IFLA_LINKINFO).unwrap_or_default(), 0);
+            if let (Some("veth"), Some(peer_index)) =
+                (info.get_str(libc::IFLA_INFO_KIND), attributes.get_u32(libc::IFLA_LINK))
+            {
+                let elsewhere = attributes.get_u32(libc::IFLA_LINK_NETNSID);
+                self.veths.insert(name.clone(), VethEnd { index, peer_index, elsewhere });
+            }
+            indexes.insert(name.clone(), index);
+            self.by_index.insert(index, name);
         }
-        let info = Attributes::after(attributes.get(libc::IFLA_LINKINFO).unwrap_or_default(), 0);
-        if let (Some("veth"), Some(peer_index)) =
-            (info.get_str(libc::IFLA_INFO_KIND), attributes.get_u32(libc::IFLA_LINK))
-        {
-            let elsewhere = attributes.get(libc::IFLA_LINK_NETNSID).is_some();
-            names.veths.insert(name.clone(), VethEnd { index, peer_index, elsewhere });
-        }
-        names.by_index.insert(index, name);
     }
-    names
+
+    /// Knows nothing any more of the links called `names`.
+    pub(crate) fn forget(&mut self, names: &[&LinkName]) {
+        let indexes = Arc::make_mut(&mut self.indexes);
+        for name in names {
+            if let Some(index) = indexes.remove(*name) {
+                self.by_index.remove(&index);
+            }
+            self.veths.remove(*name);
+        }
+    }
 }
 
 /// Ours by their group, and others that hold a wanted name.
 pub(super) fn observe(namespace: &mut Namespace, wanted: &Set<Link>) -> Result<Observed<Link>> {
     let dump = namespace.dump(Protocol::Route, &dump_request())?;
     namespace.learn_links(&dump);
+    Ok(sorted(&dump, namespace, wanted))
+}
+
+/// How many links are asked for one by one; more than that, and a dump of all is less.
+const SINGLE: usize = 256;
+
+/// Those that hold a wanted name, ours and others', and what is said of them: their other ends in this namespace and the
+/// bridges that they are ports of.
+pub(super) fn observe_keys(namespace: &mut Namespace, wanted: &Set<Link>) -> Result<Observed<Link>> {
+    if wanted.len() > SINGLE {
+        let mut all = observe(namespace, wanted)?;
+        all.ours.retain(|link| wanted.contains(&link.name));
+        return Ok(all);
+    }
+    let dump = namespace.refresh_links_of(wanted.iter().map(|link| &link.name))?;
+    let said = dump.replies().flat_map(|reply| {
+        let attributes = Attributes::after(reply.payload, IFINFOMSG);
+        let nearby = attributes.get(libc::IFLA_LINK_NETNSID).is_none();
+        let peer = attributes.get_u32(libc::IFLA_LINK).filter(|_| nearby);
+        [peer, attributes.get_u32(libc::IFLA_MASTER)]
+    });
+    let unnamed = said.flatten().filter(|index| *index != 0 && namespace.link_name(*index).is_none());
+    let requests: Vec<Message> = unnamed.map(|index| link_request(index, None)).collect();
+    let more = namespace.get_each(Protocol::Route, &requests)?;
+    namespace.learn_more(&more);
+    Ok(sorted(&dump, namespace, wanted))
+}
+
+/// Ours and others' of `dump`.
+fn sorted(dump: &Dump, namespace: &Namespace, wanted: &Set<Link>) -> Observed<Link> {
     let mut observed = Observed::default();
     for mut found in dump.replies().filter_map(|reply| read(reply.payload, namespace)) {
         // A kill fell between the two steps of its deletion: whoever wants it gets it anew.
@@ -87,7 +154,7 @@ pub(super) fn observe(namespace: &mut Namespace, wanted: &Set<Link>) -> Result<O
             observed.note_foreign(&found.link, wanted);
         }
     }
-    Ok(observed)
+    observed
 }
 
 struct Found {
@@ -131,7 +198,7 @@ fn read(payload: &[u8], namespace: &Namespace) -> Option<Found> {
 
 /// A veth whose other end is in the same namespace; of others only the host as a whole knows the name.
 fn veth(name: &LinkName, namespace: &Namespace) -> Option<LinkKind> {
-    let end = namespace.veths().get(name).filter(|end| !end.elsewhere)?;
+    let end = namespace.veths().get(name).filter(|end| end.elsewhere.is_none())?;
     let peer = namespace.link_name(end.peer_index)?.clone();
     let namespace = match namespace.netns() {
         Netns::Host => None,

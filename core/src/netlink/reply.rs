@@ -102,6 +102,11 @@ const NLMSGERR_ATTR_MSG: u16 = 1;
 const NLMSGERR_ATTR_OFFS: u16 = 2;
 
 impl Refusal {
+    /// Whether the kernel says that what was asked for is not there.
+    pub fn is_absence(&self) -> bool {
+        [libc::ENOENT, libc::ENODEV, libc::ESRCH, libc::ENETUNREACH].contains(&self.errno)
+    }
+
     /// Reads an `NLMSG_ERROR` (or the `NLMSG_DONE` of a dump) that answers `request`. `None` is success.
     pub(super) fn read(reply: &Reply<'_>, request: &[u8]) -> Option<Self> {
         let code = u32_at(reply.payload, 0)?.cast_signed();

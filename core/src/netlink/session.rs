@@ -20,6 +20,10 @@ const READ: usize = 64 * 1024;
 /// the errors, should every one of them be refused, fit into the receive buffer (facts of ENOBUFS).
 const CHUNK: usize = 256;
 
+/// How many objects are asked for at once: all answers, of up to some KiB, wait in the receive buffer, which without
+/// privilege is small.
+const GETS: usize = 32;
+
 /// What the receive buffer should hold, and the send buffer at most: one nf_tables transaction is one send.
 const RECEIVE: usize = 4 << 20;
 const SEND: usize = 1 << 30;
@@ -276,7 +280,7 @@ impl Session {
             match end {
                 None => {}
                 Some(None) => return Ok(Some(whole)),
-                Some(Some(r)) if [libc::ENOENT, libc::ENODEV, libc::ESRCH].contains(&r.errno) => {
+                Some(Some(r)) if r.is_absence() => {
                     return Ok(None);
                 }
                 Some(Some(r)) => {
@@ -285,6 +289,38 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// Asks for many objects at once, by messages that each ask for one (no dumps). The answers, and the refusals by the
+    /// positions of their requests: that there is no such object is one too.
+    ///
+    /// # Errors
+    /// `Io` when the socket fails.
+    pub fn get_each(&mut self, requests: &[Message]) -> Result<(Dump, Vec<(usize, Refusal)>)> {
+        let mut whole = Dump { bytes: Vec::new(), secret: self.protocol == Protocol::Xfrm };
+        let mut refusals = Vec::new();
+        for (n, chunk) in requests.chunks(GETS).enumerate() {
+            let first = self.sequence;
+            let mut bytes = Vec::with_capacity(chunk.iter().map(|m| m.bytes().len()).sum());
+            for (i, request) in chunk.iter().enumerate() {
+                self.append(&mut bytes, request, i + 1 == chunk.len());
+            }
+            self.watch.tell(&self.netns, Deed::Ask(self.protocol, Datagram(&bytes)));
+            self.send(&bytes)?;
+            let mut ended = false;
+            while !ended {
+                self.receive()?;
+                for reply in replies(&self.buffer).filter(|r| i32::from(r.kind) == libc::NLMSG_ERROR) {
+                    let index = reply.sequence.wrapping_sub(first) as usize;
+                    if let Some(refusal) = Refusal::read(&reply, &bytes).filter(|_| index < chunk.len()) {
+                        refusals.push((n * GETS + index, refusal));
+                    }
+                    ended |= index + 1 == chunk.len();
+                }
+                self.keep(&mut whole);
+            }
+        }
+        Ok((whole, refusals))
     }
 
     /// Adds what was read to `whole`. Secrets are kept in one place only: growing would leave copies behind.
@@ -297,7 +333,8 @@ impl Session {
         }
         whole.bytes.extend_from_slice(&self.buffer);
         if whole.secret {
-            self.buffer.zeroize();
+            // What was read, not all that there is room for: most answers are short.
+            self.buffer.as_mut_slice().zeroize();
         }
     }
 

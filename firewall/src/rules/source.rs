@@ -51,7 +51,7 @@ fn ipv4(guests: &Guests<'_>) -> Chain {
     let mut rules = vec![
         deny(P::DHCP_SERVER, udp(th::sport().eq(DHCP_SERVER))),
         deny(P::DHCP_SERVER, udp(th::dport().eq(DHCP_CLIENT))),
-        deny(P::ROUTER, [ip::saddr().is_in(Ip::V4.routers())]),
+        deny(P::ROUTER, [Ip::V4.is_routers(ip::saddr())]),
         on(P::DHCP_CLIENT, udp(th::dport().eq(DHCP_SERVER)), "dhcp"),
         deny(P::MULTICAST, [protocol(IGMP), transport(0, 1).eq(IGMP_QUERY)]),
     ];
@@ -113,7 +113,7 @@ pub const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0);
 pub const LINK_LOCAL_MASK: Ipv6Addr = Ipv6Addr::new(0xffc0, 0, 0, 0, 0, 0, 0, 0);
 
 fn ipv6_address(guests: &Guests<'_>) -> Chain {
-    let mut rules = vec![deny(P::ROUTER, [ip6::saddr().is_in(Ip::V6.routers())])];
+    let mut rules = vec![deny(P::ROUTER, [Ip::V6.is_routers(ip6::saddr())])];
     rules.extend(own(guests, Ip::V6, P::SOURCE_IPV6));
     rules.push(deny(P::SOURCE_IPV6, []));
     chain(SOURCE_IPV6, rules)

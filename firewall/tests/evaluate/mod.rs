@@ -77,7 +77,9 @@ fn walk(table: &Table, chain: &Chain, packet: &Packet) -> Option<Outcome> {
     for rule in &chain.rules {
         match apply(table, rule, packet) {
             Step::Next | Step::Go(Verdict::Continue) => {}
-            Step::Go(Verdict::Accept) => return Some(Outcome::Accept(rule.comment.clone().unwrap_or_default())),
+            Step::Go(Verdict::Accept) => {
+                return Some(Outcome::Accept(rule.comment.clone().unwrap_or_default()));
+            }
             Step::Go(Verdict::Drop) => return Some(Outcome::Drop(chain.name.as_str().to_owned())),
             Step::Go(Verdict::Return) => return None,
             Step::Go(Verdict::Goto(to)) => return walk(table, table.chains.get(&to).unwrap(), packet),
@@ -96,19 +98,18 @@ fn apply(table: &Table, rule: &Rule, packet: &Packet) -> Step {
     let mut registers = [0_u8; 64];
     for expression in &rule.expressions {
         let matches = match expression {
-            Expr::Payload(e) => store(&mut registers, e.register.index(), packet.load(e.base, e.offset, e.length)),
+            Expr::Payload(e) => {
+                store(&mut registers, e.register.index(), packet.load(e.base, e.offset, e.length))
+            }
             Expr::Meta(e) => store(&mut registers, e.register.index(), packet.meta(e.key)),
             // The first packet of a connection, and a new one.
             Expr::Ct(e) => store(&mut registers, e.register.index(), Some(8_u32.to_ne_bytes().to_vec())),
             // There are no extension headers.
-            Expr::Exthdr(e) => {
-                store(&mut registers, e.register.index(), e.exists.then(|| vec![0]))
-            }
+            Expr::Exthdr(e) => store(&mut registers, e.register.index(), e.exists.then(|| vec![0])),
             Expr::Bitwise(e) => {
                 let at = e.register.index() * 4;
-                let masked: Vec<u8> = (0..e.mask.0.len())
-                    .map(|i| registers[at + i] & e.mask.0[i] ^ e.xor.0[i])
-                    .collect();
+                let masked: Vec<u8> =
+                    (0..e.mask.0.len()).map(|i| registers[at + i] & e.mask.0[i] ^ e.xor.0[i]).collect();
                 store(&mut registers, e.to.index(), Some(masked))
             }
             Expr::Cmp(e) => {

@@ -17,10 +17,13 @@ pub fn tcp(ports: &str) -> Entry {
 
 /// The nth guest: 192.168.0.N and 2001:db8:N::/64 behind tapN.
 pub fn guest(n: u8) -> GuestLink {
-    let mut guest =
-        GuestLink::new(format!("tap{n}").parse().unwrap(), format!("02:00:5e:00:53:{n:02x}").parse().unwrap());
+    let mut guest = GuestLink::new(
+        format!("tap{n}").parse().unwrap(),
+        format!("02:00:5e:00:53:{n:02x}").parse().unwrap(),
+    );
     let prefix = Ipv6Addr::new(0x2001, 0xdb8, n.into(), 0, 0, 0, 0, 0);
-    guest.addresses = vec![format!("192.168.0.{n}/32").parse().unwrap(), format!("{prefix}/64").parse().unwrap()];
+    guest.addresses =
+        vec![format!("192.168.0.{n}/32").parse().unwrap(), format!("{prefix}/64").parse().unwrap()];
     guest.known_as = vec![format!("203.0.113.{n}/32").parse().unwrap()];
     guest.routers =
         vec!["169.254.1.1".parse().unwrap(), Ipv6Addr::new(0x2001, 0xdb8, n.into(), 0, 0, 0, 0, 1).into()];
@@ -48,11 +51,8 @@ pub fn full() -> FirewallSpec {
     let mut spec: FirewallSpec = serde_json::from_str(json).unwrap();
     let mut web = guest(1);
     web.access.groups = vec!["web".parse().unwrap()];
-    web.access.ingress = vec![tcp("22"), Entry {
-        protocol: Some(Transport::ICMPV6),
-        types: vec![139],
-        ..Entry::default()
-    }];
+    web.access.ingress =
+        vec![tcp("22"), Entry { protocol: Some(Transport::ICMPV6), types: vec![139], ..Entry::default() }];
     let mut db = guest(2);
     db.access.groups = vec!["db".parse().unwrap(), "web".parse().unwrap()];
     let mut port = guest(3);

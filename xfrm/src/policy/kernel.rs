@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use guestnet_core::netlink::Attributes;
+use guestnet_core::netlink::{Attributes, Dump};
 use guestnet_core::owner::REQIDS;
 use guestnet_core::set::Foreign;
 use guestnet_core::{
@@ -36,19 +36,20 @@ impl Kind for Policy {
         let all = namespace.is_ours();
         let request = wire::message(XFRM_MSG_GETPOLICY, 0, &DelGetMessage::default());
         let dump = namespace.dump(Protocol::Xfrm, &request)?;
-        for reply in dump.replies().filter(|reply| reply.kind == XFRM_MSG_NEWPOLICY) {
-            match read(reply.payload) {
-                Some(Found::Policy(policy)) if all || is_marked(&policy) => {
-                    observed.ours.insert(policy);
-                }
-                Some(Found::Policy(policy)) => observed.note_foreign(&policy, wanted),
-                Some(Found::Other(key)) if wanted.contains(&key) => {
-                    let what = format!("{key} with settings that guestnet does not know");
-                    observed.foreign.insert(key, Foreign { what, satisfies: false });
-                }
-                Some(Found::Other(_)) | None => {}
-            }
+        sort(&dump, all, wanted, &mut observed);
+        Ok(observed)
+    }
+
+    /// Asks for each by its key.
+    fn observe_keys(namespace: &mut Namespace, wanted: &Set<Self>) -> Result<Observed<Self>> {
+        let mut observed = Observed::default();
+        if wanted.is_empty() {
+            return Ok(observed);
         }
+        let requests: Vec<Message> =
+            wanted.iter().map(|policy| id_message(XFRM_MSG_GETPOLICY, policy)).collect();
+        let answers = namespace.get_each(Protocol::Xfrm, &requests)?;
+        sort(&answers, namespace.is_ours(), wanted, &mut observed);
         Ok(observed)
     }
 
@@ -61,6 +62,23 @@ impl Kind for Policy {
         };
         out.send(Protocol::Xfrm, message);
         Ok(())
+    }
+}
+
+/// Adds ours and others' of `dump`; in a namespace of ours `all` are.
+fn sort(dump: &Dump, all: bool, wanted: &Set<Policy>, observed: &mut Observed<Policy>) {
+    for reply in dump.replies().filter(|reply| reply.kind == XFRM_MSG_NEWPOLICY) {
+        match read(reply.payload) {
+            Some(Found::Policy(policy)) if all || is_marked(&policy) => {
+                observed.ours.insert(policy);
+            }
+            Some(Found::Policy(policy)) => observed.note_foreign(&policy, wanted),
+            Some(Found::Other(key)) if wanted.contains(&key) => {
+                let what = format!("{key} with settings that guestnet does not know");
+                observed.foreign.insert(key, Foreign { what, satisfies: false });
+            }
+            Some(Found::Other(_)) | None => {}
+        }
     }
 }
 
@@ -86,11 +104,16 @@ fn new_message(kind: u16, policy: &Policy) -> Message {
 }
 
 fn delete_message(policy: &Policy) -> Message {
+    id_message(XFRM_MSG_DELPOLICY, policy)
+}
+
+/// A message that only names a policy.
+fn id_message(kind: u16, policy: &Policy) -> Message {
     let mut message = DelGetMessage::default();
     message.user_policy_id.selector = wire::selector(&policy.selector);
     message.user_policy_id.direction = direction(policy.direction);
     message.nlas.extend(marks(policy));
-    wire::message(XFRM_MSG_DELPOLICY, 0, &message)
+    wire::message(kind, 0, &message)
 }
 
 /// Adds a policy that no packet meets, and takes it away. It is known as ours, should we be killed between the two.

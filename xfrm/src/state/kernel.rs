@@ -1,9 +1,10 @@
 //! States in the kernel's words.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 
-use guestnet_core::netlink::Attributes;
+use guestnet_core::netlink::{Attributes, Dump};
 use guestnet_core::owner::REQIDS;
 use guestnet_core::set::Foreign;
 use guestnet_core::{
@@ -36,16 +37,29 @@ impl Kind for State {
         let all = namespace.is_ours();
         let request = GetDumpMessage { nlas: vec![XfrmAttrs::Proto(ESP)] };
         let dump = namespace.dump(Protocol::Xfrm, &wire::message(XFRM_MSG_GETSA, 0, &request))?;
-        for reply in dump.replies().filter(|reply| reply.kind == XFRM_MSG_NEWSA) {
-            match read(reply.payload) {
-                Some(Found::State(state)) if all || REQIDS.contains(&state.reqid) => {
-                    observed.ours.insert(*state);
-                }
-                Some(Found::State(state)) => observed.note_foreign(&state, wanted),
-                Some(Found::Other(key)) => note_other(key, wanted, &mut observed.foreign),
-                None => {}
-            }
+        sort(&dump, all, wanted, &mut observed);
+        Ok(observed)
+    }
+
+    /// Asks for what leads to the same outer addresses, and keeps the states of the same tunnels: one that was rekeyed has
+    /// states under other keys than those of its spec.
+    fn observe_keys(namespace: &mut Namespace, wanted: &Set<Self>) -> Result<Observed<Self>> {
+        let mut observed = Observed::default();
+        let addresses: BTreeSet<IpAddr> = wanted.iter().map(|state| state.dst).collect();
+        for dst in addresses {
+            let filter = XfrmAttrs::AddressFilter(xfrm::AddressFilter {
+                daddr: xfrm::Address::from_ip(&dst),
+                family: if dst.is_ipv4() { AF_INET } else { AF_INET6 },
+                dplen: if dst.is_ipv4() { 32 } else { 128 },
+                ..xfrm::AddressFilter::default()
+            });
+            let request = GetDumpMessage { nlas: vec![XfrmAttrs::Proto(ESP), filter] };
+            let dump = namespace.dump(Protocol::Xfrm, &wire::message(XFRM_MSG_GETSA, 0, &request))?;
+            sort(&dump, namespace.is_ours(), wanted, &mut observed);
         }
+        let tunnel = |state: &Self| (state.src, state.dst, state.reqid);
+        let tunnels: BTreeSet<_> = wanted.iter().map(tunnel).collect();
+        observed.ours.retain(|state| wanted.contains(&state.key()) || tunnels.contains(&tunnel(state)));
         Ok(observed)
     }
 
@@ -80,6 +94,20 @@ impl Kind for State {
             Change::Delete(old) => out.send(Protocol::Xfrm, delete_message(old)),
         }
         Ok(())
+    }
+}
+
+/// Adds ours and others' of `dump`; in a namespace of ours `all` are.
+fn sort(dump: &Dump, all: bool, wanted: &Set<State>, observed: &mut Observed<State>) {
+    for reply in dump.replies().filter(|reply| reply.kind == XFRM_MSG_NEWSA) {
+        match read(reply.payload) {
+            Some(Found::State(state)) if all || REQIDS.contains(&state.reqid) => {
+                observed.ours.insert(*state);
+            }
+            Some(Found::State(state)) => observed.note_foreign(&state, wanted),
+            Some(Found::Other(key)) => note_other(key, wanted, &mut observed.foreign),
+            None => {}
+        }
     }
 }
 
@@ -200,12 +228,17 @@ fn seen(sequence: Sequence) -> u32 {
 }
 
 fn delete_message(state: &State) -> Message {
+    id_message(XFRM_MSG_DELSA, state)
+}
+
+/// A message that only names a state.
+fn id_message(kind: u16, state: &State) -> Message {
     let mut message = DelGetMessage::default();
     message.user_sa_id.destination(&state.dst);
     message.user_sa_id.spi = state.spi.get();
     message.user_sa_id.proto = ESP;
     message.nlas.extend(state.mark.map(wire::mark));
-    wire::message(XFRM_MSG_DELSA, 0, &message)
+    wire::message(kind, 0, &message)
 }
 
 pub(crate) fn mode(mode: Mode) -> u8 {

@@ -1,0 +1,193 @@
+//! Parts of a host: added and taken away, and nothing else read or touched.
+
+mod support;
+
+use std::sync::{Arc, Mutex};
+
+use guestnet::core::{Act, Deed};
+use guestnet::{Host, HostSpec, Report};
+use guestnet_lab::{Capability, lab_test, need};
+use serde_json::{Value, json};
+use support::{dump, guest, guest_in_host, host, lines, same, sh, spec, spec_of, with_uplink};
+
+fn add(host: &mut Host, spec: &HostSpec) -> Report {
+    let plan = host.plan_add(spec).unwrap_or_else(|e| panic!("{e}"));
+    let report = host.add(spec).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(report.changes == 0, plan.is_empty(), "{plan}\n{report}");
+    let left = host.plan_add(spec).unwrap();
+    assert!(left.is_empty(), "{left}");
+    report
+}
+
+/// Dumps without what depends on the order in which links were made.
+fn without_indexes(dump: &str) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    // MACs that the kernel chooses are chosen anew, and the ledger of sysctls knows links by index.
+    let chosen = ["link/ether", "inet6 fe80::", "files: "];
+    for line in dump.lines().filter(|line| !chosen.iter().any(|word| line.contains(word))) {
+        let words = line.split_whitespace().map(|word| if word.contains('@') { "LINK" } else { word });
+        let line = words.collect::<Vec<_>>().join(" ");
+        let number = line.split(':').next().is_some_and(|n| n.parse::<u32>().is_ok());
+        lines.push(if number { line.split_once(':').unwrap().1.to_owned() } else { line });
+    }
+    lines.sort();
+    lines.dedup();
+    lines.join("\n")
+}
+
+/// How many datagrams a host sends and how many bytes it asks for in `work`.
+fn acts(host: &mut Host, work: impl FnOnce(&mut Host)) -> Vec<String> {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&told);
+    host.watch(move |act: &Act<'_>| {
+        let sign = if matches!(act.deed, Deed::Ask(..)) { '?' } else { '!' };
+        noted.lock().unwrap().push(format!("{sign} {act}"));
+    });
+    work(host);
+    host.watch(|_| {});
+    let told = told.lock().unwrap();
+    told.clone()
+}
+
+lab_test! {
+    fn one_guest_after_another_is_as_all_at_once() {
+        need(Capability::Tap);
+        let _outside = with_uplink();
+        let mut host = host();
+        let guests = [guest("one", 1), guest_in_host("two", 2), guest("three", 3), guest_in_host("four", 4)];
+        let whole = spec_of(&guests);
+        host.apply(&whole).unwrap();
+        let at_once = dump();
+        host.remove_all().unwrap();
+        for guest in &guests {
+            add(&mut host, &spec_of(std::slice::from_ref(guest)));
+        }
+        let left = host.verify(&whole).unwrap();
+        assert!(left.is_empty(), "{left}");
+        same(&without_indexes(&at_once), &without_indexes(&dump()));
+        // Again by a host that knows nothing yet.
+        for guest in &guests {
+            assert_eq!(add(&mut Host::open().unwrap(), &spec_of(std::slice::from_ref(guest))).changes, 0);
+        }
+        host.remove(&spec_of(&guests[1..2])).unwrap();
+        let left = host.verify(&spec_of(&[guests[0].clone(), guests[2].clone(), guests[3].clone()])).unwrap();
+        assert!(left.is_empty(), "{left}");
+        add(&mut host, &spec_of(&guests[1..2]));
+        assert!(host.verify(&whole).unwrap().is_empty());
+    }
+
+    fn what_is_read_does_not_grow() {
+        need(Capability::Tap);
+        let _outside = with_uplink();
+        let mut host = host();
+        let sizes = |acts: &[String]| -> Vec<String> {
+            // Names differ in their length; what is asked and sent shall not differ otherwise.
+            acts.iter().map(|line| line.split(" (").next().unwrap().to_owned()).collect()
+        };
+        let mut of = |make: fn(&str, u8) -> Value, few: &[u8], more: &[u8], last: u8| {
+            let names = |of: &[u8]| of.iter().map(|n| make(&format!("g{n:02}"), *n)).collect::<Vec<_>>();
+            host.apply(&spec_of(&names(few))).unwrap();
+            let one = spec_of(&[make(&format!("g{last:02}"), last)]);
+            let with_few = acts(&mut host, |host| drop(host.add(&one).unwrap()));
+            host.apply(&spec_of(&names(more))).unwrap();
+            let with_more = acts(&mut host, |host| drop(host.add(&one).unwrap()));
+            assert!(with_few.iter().any(|line| line.starts_with('!')), "{with_few:#?}");
+            assert_eq!(sizes(&with_few), sizes(&with_more));
+            let again = acts(&mut host, |host| assert_eq!(host.add(&one).unwrap().changes, 0));
+            assert!(again.iter().all(|line| line.starts_with('?')), "{again:#?}");
+            for name in names(more) {
+                let name = format!("tap{}", name["name"].as_str().unwrap());
+                assert!(!again.iter().chain(&with_more).any(|line| line.contains(&name)), "{again:#?}");
+            }
+            host.remove_all().unwrap();
+        };
+        of(guest_in_host, &[1, 2], &(1..20).collect::<Vec<_>>(), 50);
+        of(guest, &[1, 2], &(1..10).collect::<Vec<_>>(), 50);
+    }
+
+    fn others_guests_and_others_objects_are_not_touched() {
+        need(Capability::Tap);
+        let _outside = with_uplink();
+        sh("ip route add 10.9.0.0/16 via 198.51.100.1; nft add table ip others; ip link add mine type veth peer name yours");
+        let mut host = host();
+        let (one, two) = (guest_in_host("one", 1), guest_in_host("two", 2));
+        host.apply(&spec_of(std::slice::from_ref(&one))).unwrap();
+        let before = dump();
+        add(&mut host, &spec_of(std::slice::from_ref(&two)));
+        host.remove(&spec_of(std::slice::from_ref(&two))).unwrap();
+        same(&without_indexes(&before), &without_indexes(&dump()));
+        // A place that is taken is found before anything is touched.
+        sh("ip link add taptwo type veth peer name other");
+        let with_other = dump();
+        let error = host.add(&spec_of(std::slice::from_ref(&two))).unwrap_err().to_string();
+        assert!(error.contains("link taptwo") && error.contains("nothing was changed"), "{error}");
+        same(&without_indexes(&with_other), &without_indexes(&dump()));
+    }
+
+    fn an_addition_that_is_refused_is_undone() {
+        need(Capability::Tap);
+        let _outside = with_uplink();
+        let mut host = host();
+        host.apply(&spec_of(&[guest_in_host("one", 1), guest("two", 2)])).unwrap();
+        let before = dump();
+        let mut bad: Value = json!({"version": 1, "uplink": "uplink",
+            "guests": [guest_in_host("three", 3), guest("four", 4)]});
+        bad["objects"]["host"]["routes"] = json!([{"to": "10.1.0.0/16", "via": "192.0.2.1", "dev": "uplink"}]);
+        let error = host.add(&spec(&bad)).unwrap_err().to_string();
+        assert!(error.contains("10.1.0.0/16") && error.contains("undone, the host is as before"), "{error}");
+        same(&without_indexes(&before), &without_indexes(&dump()));
+        add(&mut host, &spec_of(&[guest_in_host("three", 3), guest("four", 4)]));
+    }
+
+    fn what_changes_behind_our_back_is_found() {
+        need(Capability::Tap);
+        let _outside = with_uplink();
+        let mut host = host();
+        let (one, two) = (guest_in_host("one", 1), guest("two", 2));
+        let whole = spec_of(&[one.clone(), two.clone()]);
+        host.apply(&whole).unwrap();
+        let made = dump();
+        for (change, word) in [
+            ("nft delete element ip guestnet_nat inbound32 '{ 203.0.113.1 }'", "inbound32"),
+            ("nft add element ip guestnet_nat inbound32 '{ 203.0.113.99 : 192.168.0.99 }'", ""),
+            ("ip link set tapone mtu 1400", "tapone"),
+            ("ip route del 192.168.0.1 dev tapone", "192.168.0.1"),
+            ("ip address del 192.168.0.254/24 dev tapone", "192.168.0.254"),
+            ("sysctl -qw net.ipv4.conf.tapone.proxy_arp=0", "proxy_arp"),
+            ("sysctl -qw net.ipv4.ip_forward=0", "ip_forward"),
+            ("ip neigh del proxy 2001:db8:1::2 dev uplink", "2001:db8:1::2"),
+            ("ip -n two link set taptwo down", "taptwo"),
+            ("ip netns exec two nft delete element ip guestnet_nat outbound32 '{ 192.168.0.2 }'", "outbound32"),
+            ("ip -n two route del 2000::/3", "2000::/3"),
+            ("echo >> /run/guestnet/one/dnsmasq.conf", "one/dnsmasq.conf"),
+            ("rm /run/guestnet/two/dnsmasq.conf", "two/dnsmasq.conf"),
+            ("nft flush ruleset", "guestnet_nat"),
+            ("nft add rule ip guestnet_nat prerouting counter", "guestnet_nat"),
+            ("nft delete table ip guestnet_nat", "guestnet_nat"),
+        ] {
+            sh(change);
+            let plan = host.plan_add(&whole).unwrap();
+            let planned = lines(&plan);
+            assert!(word.is_empty() == plan.is_empty(), "{change}\n{plan}");
+            assert!(planned.iter().any(|line| line.contains(word)) || word.is_empty(), "{change}\n{plan}");
+            add(&mut host, &whole);
+            host.apply(&whole).unwrap();
+            same(&without_indexes(&made), &without_indexes(&dump()));
+        }
+    }
+
+    fn a_link_of_another_kind_takes_what_lives_on_it_and_gets_it_back() {
+        need(Capability::Tap);
+        let _outside = with_uplink();
+        let mut host = host();
+        host.apply(&spec_of(&[guest_in_host("one", 1), guest_in_host("two", 2)])).unwrap();
+        host.apply(&spec(&json!({"version": 1, "uplink": "uplink", "guests": [guest_in_host("one", 1)], "objects":
+            {"host": {"routes": [{"to": "10.5.0.0/16", "dev": "tapone"}]}}}))).unwrap();
+        let mut other = guest_in_host("one", 1);
+        other["interfaces"][0]["kind"] = json!({"tap": {"multi_queue": true}});
+        add(&mut host, &spec_of(&[other]));
+        let link = sh("ip -d link show tapone");
+        assert!(link.contains("multi_queue"), "{link}");
+        assert!(sh("ip route").contains("10.5.0.0/16 dev tapone"), "{}", sh("ip route"));
+    }
+}
