@@ -49,7 +49,7 @@ commands! {
     rekey::Rekey,
     schema::Schema,
     render::Render,
-    explain::Explain,
     encap::Encap,
+    explain::Explain,
     doctor::Doctor,
 }

@@ -13,11 +13,133 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6
 from typing import Any, Dict, Iterable, Literal, Mapping, Optional, Tuple, Union
 
 from ._codec import (
-    INTERFACE, INTERFACE4, INTERFACE6, IP, IPV4, IPV6, NET, NET4, NET6, PATH, PLAIN, SECRET, Either, Many, Named, One
+    INTERFACE, INTERFACE4, IP, IPV4, IPV6, NET, NET4, NET6, PATH, PLAIN, SECRET, Either, Many, Named, One
 )
 from ._document import VERSION, Document
 from ._record import Field, Record
 from .secret import Secret
+
+
+class Entry(Record):
+    """One entry of an access list. What it does not say is not asked for."""
+
+    __slots__ = ()
+
+    _fields = {
+        "groups": Field("groups", Many(PLAIN), Many(PLAIN).encode(())),
+        "ports": Field("ports", Many(PLAIN), Many(PLAIN).encode(())),
+        "prefixes": Field("prefixes", Many(NET), Many(NET).encode(())),
+        "protocol": Field("protocol", PLAIN),
+        "types": Field("types", Many(PLAIN), Many(PLAIN).encode(())),
+    }
+
+    def __init__(
+        self,
+        *,
+        groups: Iterable[str] = (),
+        ports: Iterable[str] = (),
+        prefixes: Iterable[Union[str, IPv4Network, IPv6Network]] = (),
+        protocol: Optional[str] = None,
+        types: Iterable[int] = (),
+    ) -> None:
+        wire: Dict[str, Any] = {}
+        if groups:
+            self._put(wire, "groups", groups)
+        if ports:
+            self._put(wire, "ports", ports)
+        if prefixes:
+            self._put(wire, "prefixes", prefixes)
+        if protocol is not None:
+            wire["protocol"] = protocol
+        if types:
+            self._put(wire, "types", types)
+        self._hold(wire)
+
+    @property
+    def groups(self) -> Tuple[str, ...]:
+        """The other side: the members of these groups."""
+        value: Tuple[str, ...] = self._read("groups")
+        return value
+
+    @property
+    def ports(self) -> Tuple[str, ...]:
+        """The ports of the destination: `"443"`, `"8000-8100"`. For TCP, UDP, UDP-Lite, SCTP and DCCP."""
+        value: Tuple[str, ...] = self._read("ports")
+        return value
+
+    @property
+    def prefixes(self) -> Tuple[Union[IPv4Network, IPv6Network], ...]:
+        """The other side: any of these prefixes, or of the groups. Without either, everybody."""
+        value: Tuple[Union[IPv4Network, IPv6Network], ...] = self._read("prefixes")
+        return value
+
+    @property
+    def protocol(self) -> Optional[str]:
+        """The protocol."""
+        value: Optional[str] = self._read("protocol")
+        return value
+
+    @property
+    def types(self) -> Tuple[int, ...]:
+        """The types of ICMP or ICMPv6."""
+        value: Tuple[int, ...] = self._read("types")
+        return value
+
+
+class Access(Record):
+    """What a guest may send and get, beside what the contract grants everybody. Nothing when it says nothing."""
+
+    __slots__ = ()
+
+    _fields = {
+        "egress": Field("egress", Many(One(Entry)), Many(One(Entry)).encode(())),
+        "groups": Field("groups", Many(PLAIN), Many(PLAIN).encode(())),
+        "ingress": Field("ingress", Many(One(Entry)), Many(One(Entry)).encode(())),
+        "stateless": Field("stateless", PLAIN),
+    }
+
+    def __init__(
+        self,
+        *,
+        egress: Iterable[Entry] = (),
+        groups: Iterable[str] = (),
+        ingress: Iterable[Entry] = (),
+        stateless: Optional[bool] = None,
+    ) -> None:
+        wire: Dict[str, Any] = {}
+        if egress:
+            self._put(wire, "egress", egress)
+        if groups:
+            self._put(wire, "groups", groups)
+        if ingress:
+            self._put(wire, "ingress", ingress)
+        if stateless is not None:
+            wire["stateless"] = stateless
+        self._hold(wire)
+
+    @property
+    def egress(self) -> Tuple[Entry, ...]:
+        """What it may send. `[{}]` is everything."""
+        value: Tuple[Entry, ...] = self._read("egress")
+        return value
+
+    @property
+    def groups(self) -> Tuple[str, ...]:
+        """The groups that it is in, whose lists are its own too."""
+        value: Tuple[str, ...] = self._read("groups")
+        return value
+
+    @property
+    def ingress(self) -> Tuple[Entry, ...]:
+        """What it gets. `[{}]` is everything."""
+        value: Tuple[Entry, ...] = self._read("ingress")
+        return value
+
+    @property
+    def stateless(self) -> Optional[bool]:
+        """Looks up every packet in the list of its direction, and does not ask for connections: answers need an entry too."""
+        value: Optional[bool] = self._read("stateless")
+        return value
 
 
 Action = Literal["allow", "block"]
@@ -36,8 +158,8 @@ class Address(Record):
     _fields = {
         "address": Field("address", INTERFACE, required=True),
         "dev": Field("dev", PLAIN, required=True),
-        "nodad": Field("nodad", PLAIN, False),
-        "noprefixroute": Field("noprefixroute", PLAIN, False),
+        "nodad": Field("nodad", PLAIN),
+        "noprefixroute": Field("noprefixroute", PLAIN),
     }
 
     def __init__(
@@ -45,13 +167,13 @@ class Address(Record):
         *,
         address: Union[str, IPv4Interface, IPv6Interface],
         dev: str,
-        nodad: bool = False,
-        noprefixroute: bool = False,
+        nodad: Optional[bool] = None,
+        noprefixroute: Optional[bool] = None,
     ) -> None:
         wire: Dict[str, Any] = {"address": self._encoded("address", address), "dev": dev}
-        if nodad is not False:
+        if nodad is not None:
             wire["nodad"] = nodad
-        if noprefixroute is not False:
+        if noprefixroute is not None:
             wire["noprefixroute"] = noprefixroute
         self._hold(wire)
 
@@ -68,15 +190,15 @@ class Address(Record):
         return value
 
     @property
-    def nodad(self) -> bool:
+    def nodad(self) -> Optional[bool]:
         """Use the IPv6 address at once, without duplicate address detection (`nodad`, RFC 4862 section 5.4)."""
-        value: bool = self._read("nodad")
+        value: Optional[bool] = self._read("nodad")
         return value
 
     @property
-    def noprefixroute(self) -> bool:
+    def noprefixroute(self) -> Optional[bool]:
         """Make no route to the prefix (`noprefixroute`)."""
-        value: bool = self._read("noprefixroute")
+        value: Optional[bool] = self._read("noprefixroute")
         return value
 
 
@@ -239,7 +361,7 @@ class BridgeOptions(Record):
 
     _fields = {
         "ageing": Field("ageing", PLAIN),
-        "mcast_snooping": Field("mcast_snooping", PLAIN, False),
+        "mcast_snooping": Field("mcast_snooping", PLAIN),
         "stp": Field("stp", PLAIN, False),
         "vlan_filtering": Field("vlan_filtering", PLAIN, False),
     }
@@ -248,14 +370,14 @@ class BridgeOptions(Record):
         self,
         *,
         ageing: Optional[int] = None,
-        mcast_snooping: bool = False,
+        mcast_snooping: Optional[bool] = None,
         stp: bool = False,
         vlan_filtering: bool = False,
     ) -> None:
         wire: Dict[str, Any] = {}
         if ageing is not None:
             wire["ageing"] = ageing
-        if mcast_snooping is not False:
+        if mcast_snooping is not None:
             wire["mcast_snooping"] = mcast_snooping
         if stp is not False:
             wire["stp"] = stp
@@ -272,11 +394,11 @@ class BridgeOptions(Record):
         return value
 
     @property
-    def mcast_snooping(self) -> bool:
+    def mcast_snooping(self) -> Optional[bool]:
         """Send multicast only to ports that asked for it (`mcast_snooping 1`, RFC 4541). Neighbour discovery of guests
         that do not report their groups needs it off; left out: on.
         """
-        value: bool = self._read("mcast_snooping")
+        value: Optional[bool] = self._read("mcast_snooping")
         return value
 
     @property
@@ -309,8 +431,8 @@ class Bridge(Record):
 
     _fields = {
         "name": Field("name", PLAIN, required=True),
-        "addresses": Field("addresses", Many(PLAIN), Many(PLAIN).encode(())),
-        "existing": Field("existing", PLAIN, False),
+        "addresses": Field("addresses", Many(INTERFACE), Many(INTERFACE).encode(())),
+        "existing": Field("existing", PLAIN),
         "mac": Field("mac", PLAIN),
         "mtu": Field("mtu", PLAIN),
         "options": Field("options", One(BridgeOptions), One(BridgeOptions).encode(_BRIDGE_OPTIONS)),
@@ -320,8 +442,8 @@ class Bridge(Record):
         self,
         *,
         name: str,
-        addresses: Iterable[str] = (),
-        existing: bool = False,
+        addresses: Iterable[Union[str, IPv4Interface, IPv6Interface]] = (),
+        existing: Optional[bool] = None,
         mac: Optional[str] = None,
         mtu: Optional[int] = None,
         options: BridgeOptions = _BRIDGE_OPTIONS,
@@ -329,7 +451,7 @@ class Bridge(Record):
         wire: Dict[str, Any] = {"name": name}
         if addresses:
             self._put(wire, "addresses", addresses)
-        if existing is not False:
+        if existing is not None:
             wire["existing"] = existing
         if mac is not None:
             wire["mac"] = mac
@@ -346,17 +468,17 @@ class Bridge(Record):
         return value
 
     @property
-    def addresses(self) -> Tuple[str, ...]:
+    def addresses(self) -> Tuple[Union[IPv4Interface, IPv6Interface], ...]:
         """The host's addresses in it, as the router of the guests: `192.168.5.1/24`, `2001:db8:5::1/64`. Left out: the
         host has none, and carries the guests' frames without taking part.
         """
-        value: Tuple[str, ...] = self._read("addresses")
+        value: Tuple[Union[IPv4Interface, IPv6Interface], ...] = self._read("addresses")
         return value
 
     @property
-    def existing(self) -> bool:
+    def existing(self) -> Optional[bool]:
         """Somebody else makes it. Guests' interfaces are put into it, and nothing else about it is changed."""
-        value: bool = self._read("existing")
+        value: Optional[bool] = self._read("existing")
         return value
 
     @property
@@ -604,7 +726,7 @@ class Exthdr(Record):
     _fields = {
         "header": Field("header", PLAIN, required=True),
         "length": Field("length", PLAIN, required=True),
-        "exists": Field("exists", PLAIN, False),
+        "exists": Field("exists", PLAIN),
         "kind": Field("kind", PLAIN),
         "offset": Field("offset", PLAIN, 0),
         "register": Field("register", PLAIN),
@@ -615,13 +737,13 @@ class Exthdr(Record):
         *,
         header: int,
         length: int,
-        exists: bool = False,
+        exists: Optional[bool] = None,
         kind: Optional[ExthdrKind] = None,
         offset: int = 0,
         register: Optional[int] = None,
     ) -> None:
         wire: Dict[str, Any] = {"header": header, "length": length}
-        if exists is not False:
+        if exists is not None:
             wire["exists"] = exists
         if kind is not None:
             wire["kind"] = kind
@@ -644,9 +766,9 @@ class Exthdr(Record):
         return value
 
     @property
-    def exists(self) -> bool:
+    def exists(self) -> Optional[bool]:
         """Loads only whether it is there."""
-        value: bool = self._read("exists")
+        value: Optional[bool] = self._read("exists")
         return value
 
     @property
@@ -750,7 +872,7 @@ class Fib(Record):
     _fields = {
         "flags": Field("flags", Many(PLAIN), required=True),
         "result": Field("result", PLAIN, required=True),
-        "present": Field("present", PLAIN, False),
+        "present": Field("present", PLAIN),
         "register": Field("register", PLAIN),
     }
 
@@ -759,11 +881,11 @@ class Fib(Record):
         *,
         flags: Iterable[FibFlag],
         result: FibResult,
-        present: bool = False,
+        present: Optional[bool] = None,
         register: Optional[int] = None,
     ) -> None:
         wire: Dict[str, Any] = {"flags": self._encoded("flags", flags), "result": result}
-        if present is not False:
+        if present is not None:
             wire["present"] = present
         if register is not None:
             wire["register"] = register
@@ -782,9 +904,9 @@ class Fib(Record):
         return value
 
     @property
-    def present(self) -> bool:
+    def present(self) -> Optional[bool]:
         """Loads only whether there is an answer."""
-        value: bool = self._read("present")
+        value: Optional[bool] = self._read("present")
         return value
 
     @property
@@ -850,8 +972,8 @@ class Limit(Record):
         "burst": Field("burst", PLAIN, required=True),
         "rate": Field("rate", PLAIN, required=True),
         "unit": Field("unit", PLAIN, required=True),
-        "bytes": Field("bytes", PLAIN, False),
-        "over": Field("over", PLAIN, False),
+        "bytes": Field("bytes", PLAIN),
+        "over": Field("over", PLAIN),
     }
 
     def __init__(
@@ -860,13 +982,13 @@ class Limit(Record):
         burst: int,
         rate: int,
         unit: LimitUnit,
-        bytes: bool = False,
-        over: bool = False,
+        bytes: Optional[bool] = None,
+        over: Optional[bool] = None,
     ) -> None:
         wire: Dict[str, Any] = {"burst": burst, "rate": rate, "unit": unit}
-        if bytes is not False:
+        if bytes is not None:
             wire["bytes"] = bytes
-        if over is not False:
+        if over is not None:
             wire["over"] = over
         self._hold(wire)
 
@@ -889,15 +1011,15 @@ class Limit(Record):
         return value
 
     @property
-    def bytes(self) -> bool:
+    def bytes(self) -> Optional[bool]:
         """Counts bytes."""
-        value: bool = self._read("bytes")
+        value: Optional[bool] = self._read("bytes")
         return value
 
     @property
-    def over(self) -> bool:
+    def over(self) -> Optional[bool]:
         """Matches what comes faster instead."""
-        value: bool = self._read("over")
+        value: Optional[bool] = self._read("over")
         return value
 
 
@@ -964,7 +1086,7 @@ class Lookup(Record):
 
     _fields = {
         "set": Field("set", PLAIN, required=True),
-        "invert": Field("invert", PLAIN, False),
+        "invert": Field("invert", PLAIN),
         "register": Field("register", PLAIN),
     }
 
@@ -972,11 +1094,11 @@ class Lookup(Record):
         self,
         *,
         set: str,
-        invert: bool = False,
+        invert: Optional[bool] = None,
         register: Optional[int] = None,
     ) -> None:
         wire: Dict[str, Any] = {"set": set}
-        if invert is not False:
+        if invert is not None:
             wire["invert"] = invert
         if register is not None:
             wire["register"] = register
@@ -989,9 +1111,9 @@ class Lookup(Record):
         return value
 
     @property
-    def invert(self) -> bool:
+    def invert(self) -> Optional[bool]:
         """Matches when it is not in the set: `… != @inbound`."""
-        value: bool = self._read("invert")
+        value: Optional[bool] = self._read("invert")
         return value
 
     @property
@@ -1227,7 +1349,7 @@ class PayloadWrite(Record):
         "length": Field("length", PLAIN, required=True),
         "offset": Field("offset", PLAIN, required=True),
         "checksum": Field("checksum", PLAIN),
-        "pseudo_header": Field("pseudo_header", PLAIN, False),
+        "pseudo_header": Field("pseudo_header", PLAIN),
         "register": Field("register", PLAIN),
     }
 
@@ -1238,13 +1360,13 @@ class PayloadWrite(Record):
         length: int,
         offset: int,
         checksum: Optional[int] = None,
-        pseudo_header: bool = False,
+        pseudo_header: Optional[bool] = None,
         register: Optional[int] = None,
     ) -> None:
         wire: Dict[str, Any] = {"base": base, "length": length, "offset": offset}
         if checksum is not None:
             wire["checksum"] = checksum
-        if pseudo_header is not False:
+        if pseudo_header is not None:
             wire["pseudo_header"] = pseudo_header
         if register is not None:
             wire["register"] = register
@@ -1275,9 +1397,9 @@ class PayloadWrite(Record):
         return value
 
     @property
-    def pseudo_header(self) -> bool:
+    def pseudo_header(self) -> Optional[bool]:
         """Whether what is written is in the pseudo-header, so that the transport's checksum changes too."""
-        value: bool = self._read("pseudo_header")
+        value: Optional[bool] = self._read("pseudo_header")
         return value
 
     @property
@@ -1295,7 +1417,7 @@ class Range(Record):
     _fields = {
         "first": Field("first", PLAIN, required=True),
         "last": Field("last", PLAIN, required=True),
-        "invert": Field("invert", PLAIN, False),
+        "invert": Field("invert", PLAIN),
         "register": Field("register", PLAIN),
     }
 
@@ -1304,11 +1426,11 @@ class Range(Record):
         *,
         first: str,
         last: str,
-        invert: bool = False,
+        invert: Optional[bool] = None,
         register: Optional[int] = None,
     ) -> None:
         wire: Dict[str, Any] = {"first": first, "last": last}
-        if invert is not False:
+        if invert is not None:
             wire["invert"] = invert
         if register is not None:
             wire["register"] = register
@@ -1327,9 +1449,9 @@ class Range(Record):
         return value
 
     @property
-    def invert(self) -> bool:
+    def invert(self) -> Optional[bool]:
         """Matches outside instead."""
-        value: bool = self._read("invert")
+        value: Optional[bool] = self._read("invert")
         return value
 
     @property
@@ -1838,6 +1960,314 @@ class File(Record):
         return value
 
 
+class Group(Record):
+    """A group of guests with one access list."""
+
+    __slots__ = ()
+
+    _fields = {
+        "name": Field("name", PLAIN, required=True),
+        "addresses": Field("addresses", Many(NET), Many(NET).encode(())),
+        "egress": Field("egress", Many(One(Entry)), Many(One(Entry)).encode(())),
+        "ingress": Field("ingress", Many(One(Entry)), Many(One(Entry)).encode(())),
+    }
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        addresses: Iterable[Union[str, IPv4Network, IPv6Network]] = (),
+        egress: Iterable[Entry] = (),
+        ingress: Iterable[Entry] = (),
+    ) -> None:
+        wire: Dict[str, Any] = {"name": name}
+        if addresses:
+            self._put(wire, "addresses", addresses)
+        if egress:
+            self._put(wire, "egress", egress)
+        if ingress:
+            self._put(wire, "ingress", ingress)
+        self._hold(wire)
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        value: str = self._read("name")
+        return value
+
+    @property
+    def addresses(self) -> Tuple[Union[IPv4Network, IPv6Network], ...]:
+        """Members that are not among the guests here: those on other hosts."""
+        value: Tuple[Union[IPv4Network, IPv6Network], ...] = self._read("addresses")
+        return value
+
+    @property
+    def egress(self) -> Tuple[Entry, ...]:
+        """What each member may send."""
+        value: Tuple[Entry, ...] = self._read("egress")
+        return value
+
+    @property
+    def ingress(self) -> Tuple[Entry, ...]:
+        """What each member gets."""
+        value: Tuple[Entry, ...] = self._read("ingress")
+        return value
+
+
+class Guard(Record):
+    """Keeps ARP and neighbour discovery of addresses that several hosts have from leaving by some links: each host
+    answers its own guests, and none answers another's.
+    """
+
+    __slots__ = ()
+
+    _fields = {
+        "addresses": Field("addresses", Many(IP), required=True),
+        "links": Field("links", Many(PLAIN), required=True),
+    }
+
+    def __init__(
+        self,
+        *,
+        addresses: Iterable[Union[str, IPv4Address, IPv6Address]],
+        links: Iterable[str],
+    ) -> None:
+        wire: Dict[str, Any] = {"addresses": self._encoded("addresses", addresses), "links": self._encoded("links", links)}
+        self._hold(wire)
+
+    @property
+    def addresses(self) -> Tuple[Union[IPv4Address, IPv6Address], ...]:
+        """The addresses."""
+        value: Tuple[Union[IPv4Address, IPv6Address], ...] = self._read("addresses")
+        return value
+
+    @property
+    def links(self) -> Tuple[str, ...]:
+        """The links, which others have made: the filter hooks in at the device, so it has to be there."""
+        value: Tuple[str, ...] = self._read("links")
+        return value
+
+
+class HostAccess(Record):
+    """What others may use on the host."""
+
+    __slots__ = ()
+
+    _fields = {
+        "services": Field("services", Many(One(Entry)), Many(One(Entry)).encode(())),
+    }
+
+    def __init__(
+        self,
+        *,
+        services: Iterable[Entry] = (),
+    ) -> None:
+        wire: Dict[str, Any] = {}
+        if services:
+            self._put(wire, "services", services)
+        self._hold(wire)
+
+    @property
+    def services(self) -> Tuple[Entry, ...]:
+        """The services: `{"protocol": "tcp", "ports": ["22"]}`. Prefixes are those of clients."""
+        value: Tuple[Entry, ...] = self._read("services")
+        return value
+
+
+class LogDrops(Record):
+    """How drops are logged."""
+
+    __slots__ = ()
+
+    _fields = {
+        "group": Field("group", PLAIN),
+        "rate": Field("rate", PLAIN, 10),
+    }
+
+    def __init__(
+        self,
+        *,
+        group: Optional[int] = None,
+        rate: int = 10,
+    ) -> None:
+        wire: Dict[str, Any] = {}
+        if group is not None:
+            wire["group"] = group
+        if rate != 10:
+            wire["rate"] = rate
+        self._hold(wire)
+
+    @property
+    def group(self) -> Optional[int]:
+        """The NFLOG group; left out, they are lines of the kernel's log, at level info."""
+        value: Optional[int] = self._read("group")
+        return value
+
+    @property
+    def rate(self) -> int:
+        """How many a second for each paragraph, 1 or more; what comes faster is only counted."""
+        value: int = self._read("rate")
+        return value
+
+
+class Tier(Record):
+    """What the members of one group may send to those of another: an entry in the `egress` of the one and in the
+    `ingress` of the other.
+    """
+
+    __slots__ = ()
+
+    _fields = {
+        "from": Field("from_", PLAIN, required=True),
+        "to": Field("to", PLAIN, required=True),
+        "ports": Field("ports", Many(PLAIN), Many(PLAIN).encode(())),
+        "protocol": Field("protocol", PLAIN),
+        "types": Field("types", Many(PLAIN), Many(PLAIN).encode(())),
+    }
+
+    def __init__(
+        self,
+        *,
+        from_: str,
+        to: str,
+        ports: Iterable[str] = (),
+        protocol: Optional[str] = None,
+        types: Iterable[int] = (),
+    ) -> None:
+        wire: Dict[str, Any] = {"from": from_, "to": to}
+        if ports:
+            self._put(wire, "ports", ports)
+        if protocol is not None:
+            wire["protocol"] = protocol
+        if types:
+            self._put(wire, "types", types)
+        self._hold(wire)
+
+    @property
+    def from_(self) -> str:
+        """Who sends."""
+        value: str = self._read("from")
+        return value
+
+    @property
+    def to(self) -> str:
+        """Who gets it."""
+        value: str = self._read("to")
+        return value
+
+    @property
+    def ports(self) -> Tuple[str, ...]:
+        """As in `Entry`."""
+        value: Tuple[str, ...] = self._read("ports")
+        return value
+
+    @property
+    def protocol(self) -> Optional[str]:
+        """As in `Entry`."""
+        value: Optional[str] = self._read("protocol")
+        return value
+
+    @property
+    def types(self) -> Tuple[int, ...]:
+        """As in `Entry`."""
+        value: Tuple[int, ...] = self._read("types")
+        return value
+
+
+class Firewall(Record):
+    """A filter in every namespace with guests, by the contract in `docs/security.md`: what neither it nor an access list
+    lets pass is dropped. `{}` is a firewall under which guests only get addresses and answer pings.
+
+    Every interface of a guest then needs its `mac`.
+    """
+
+    __slots__ = ()
+
+    _fields = {
+        "groups": Field("groups", Many(One(Group)), Many(One(Group)).encode(())),
+        "guard": Field("guard", One(Guard)),
+        "guest_services": Field("guest_services", Many(One(Entry)), Many(One(Entry)).encode(())),
+        "host": Field("host", One(HostAccess)),
+        "log": Field("log", One(LogDrops)),
+        "tiers": Field("tiers", Many(One(Tier)), Many(One(Tier)).encode(())),
+        "trusted": Field("trusted", Many(PLAIN), Many(PLAIN).encode(())),
+    }
+
+    def __init__(
+        self,
+        *,
+        groups: Iterable[Group] = (),
+        guard: Optional[Guard] = None,
+        guest_services: Iterable[Entry] = (),
+        host: Optional[HostAccess] = None,
+        log: Optional[LogDrops] = None,
+        tiers: Iterable[Tier] = (),
+        trusted: Iterable[str] = (),
+    ) -> None:
+        wire: Dict[str, Any] = {}
+        if groups:
+            self._put(wire, "groups", groups)
+        if guard is not None:
+            wire["guard"] = self._encoded("guard", guard)
+        if guest_services:
+            self._put(wire, "guest_services", guest_services)
+        if host is not None:
+            wire["host"] = self._encoded("host", host)
+        if log is not None:
+            wire["log"] = self._encoded("log", log)
+        if tiers:
+            self._put(wire, "tiers", tiers)
+        if trusted:
+            self._put(wire, "trusted", trusted)
+        self._hold(wire)
+
+    @property
+    def groups(self) -> Tuple[Group, ...]:
+        """Groups of guests, with lists that are their members' too."""
+        value: Tuple[Group, ...] = self._read("groups")
+        return value
+
+    @property
+    def guard(self) -> Optional[Guard]:
+        """Addresses that other hosts have too: nothing that tells of them leaves by these links."""
+        value: Optional[Guard] = self._read("guard")
+        return value
+
+    @property
+    def guest_services(self) -> Tuple[Entry, ...]:
+        """What guests may use on the host itself; DHCP, neighbour discovery and echoes need no entry."""
+        value: Tuple[Entry, ...] = self._read("guest_services")
+        return value
+
+    @property
+    def host(self) -> Optional[HostAccess]:
+        """Protects the host itself: what others than guests may use on it, and nothing else. Left out, only guests are kept
+        from it.
+        """
+        value: Optional[HostAccess] = self._read("host")
+        return value
+
+    @property
+    def log(self) -> Optional[LogDrops]:
+        """Writes drops to the log; left out, they are only counted."""
+        value: Optional[LogDrops] = self._read("log")
+        return value
+
+    @property
+    def tiers(self) -> Tuple[Tier, ...]:
+        """What groups may send to each other."""
+        value: Tuple[Tier, ...] = self._read("tiers")
+        return value
+
+    @property
+    def trusted(self) -> Tuple[str, ...]:
+        """Links of the host, none of them a guest's, between which it forwards: packets between links, frames between ports
+        of bridges. Those of other programs' containers, too, if there are any.
+        """
+        value: Tuple[str, ...] = self._read("trusted")
+        return value
+
+
 class KeySourceFile(Record):
     """KeySourceFile"""
 
@@ -2102,77 +2532,77 @@ class PortOptions(Record):
     __slots__ = ()
 
     _fields = {
-        "flood": Field("flood", PLAIN, False),
-        "guard": Field("guard", PLAIN, False),
-        "hairpin": Field("hairpin", PLAIN, False),
-        "isolated": Field("isolated", PLAIN, False),
-        "learning": Field("learning", PLAIN, False),
-        "neigh_suppress": Field("neigh_suppress", PLAIN, False),
+        "flood": Field("flood", PLAIN),
+        "guard": Field("guard", PLAIN),
+        "hairpin": Field("hairpin", PLAIN),
+        "isolated": Field("isolated", PLAIN),
+        "learning": Field("learning", PLAIN),
+        "neigh_suppress": Field("neigh_suppress", PLAIN),
     }
 
     def __init__(
         self,
         *,
-        flood: bool = False,
-        guard: bool = False,
-        hairpin: bool = False,
-        isolated: bool = False,
-        learning: bool = False,
-        neigh_suppress: bool = False,
+        flood: Optional[bool] = None,
+        guard: Optional[bool] = None,
+        hairpin: Optional[bool] = None,
+        isolated: Optional[bool] = None,
+        learning: Optional[bool] = None,
+        neigh_suppress: Optional[bool] = None,
     ) -> None:
         wire: Dict[str, Any] = {}
-        if flood is not False:
+        if flood is not None:
             wire["flood"] = flood
-        if guard is not False:
+        if guard is not None:
             wire["guard"] = guard
-        if hairpin is not False:
+        if hairpin is not None:
             wire["hairpin"] = hairpin
-        if isolated is not False:
+        if isolated is not None:
             wire["isolated"] = isolated
-        if learning is not False:
+        if learning is not None:
             wire["learning"] = learning
-        if neigh_suppress is not False:
+        if neigh_suppress is not None:
             wire["neigh_suppress"] = neigh_suppress
         self._hold(wire)
 
     @property
-    def flood(self) -> bool:
+    def flood(self) -> Optional[bool]:
         """Send frames for MAC addresses that nobody is known to have out of the port (`flood on`); left out: on."""
-        value: bool = self._read("flood")
+        value: Optional[bool] = self._read("flood")
         return value
 
     @property
-    def guard(self) -> bool:
+    def guard(self) -> Optional[bool]:
         """Block the port when it sends BPDUs of the spanning tree (`guard on`); left out: off."""
-        value: bool = self._read("guard")
+        value: Optional[bool] = self._read("guard")
         return value
 
     @property
-    def hairpin(self) -> bool:
+    def hairpin(self) -> Optional[bool]:
         """Send frames back out of the port that they came from (`hairpin on`); left out: off."""
-        value: bool = self._read("hairpin")
+        value: Optional[bool] = self._read("hairpin")
         return value
 
     @property
-    def isolated(self) -> bool:
+    def isolated(self) -> Optional[bool]:
         """Exchange frames only with ports that are not isolated (`isolated on`): guests that may speak to the router and
         not to each other; left out: off.
         """
-        value: bool = self._read("isolated")
+        value: Optional[bool] = self._read("isolated")
         return value
 
     @property
-    def learning(self) -> bool:
+    def learning(self) -> Optional[bool]:
         """Learn from source addresses which MAC is behind the port (`learning on`); left out: on."""
-        value: bool = self._read("learning")
+        value: Optional[bool] = self._read("learning")
         return value
 
     @property
-    def neigh_suppress(self) -> bool:
+    def neigh_suppress(self) -> Optional[bool]:
         """Answer ARP and neighbour solicitations from what the host knows rather than send them out of the port
         (`neigh_suppress on`); left out: off.
         """
-        value: bool = self._read("neigh_suppress")
+        value: Optional[bool] = self._read("neigh_suppress")
         return value
 
 
@@ -2207,6 +2637,7 @@ ServeOrNot = Union[Serve, bool]
 _ServeOrNot = Either(plain=(Serve,))
 
 
+_INTERFACE_ACCESS: Access = Access()
 _INTERFACE_KIND: InterfaceKind = _InterfaceKind.read(_InterfaceKind.decode({"tap": {"multi_queue": False, "vnet_hdr": False}}))
 _INTERFACE_PORT: PortOptions = PortOptions()
 _INTERFACE_SERVE: ServeOrNot = _ServeOrNot.read(_ServeOrNot.decode({}))
@@ -2219,7 +2650,9 @@ class Interface(Record):
 
     _fields = {
         "name": Field("name", PLAIN, required=True),
+        "access": Field("access", One(Access), One(Access).encode(_INTERFACE_ACCESS)),
         "bridge": Field("bridge", PLAIN),
+        "ethertypes": Field("ethertypes", Many(PLAIN), Many(PLAIN).encode(())),
         "gateway_ipv4": Field("gateway_ipv4", INTERFACE4),
         "kind": Field("kind", _InterfaceKind, _InterfaceKind.encode(_INTERFACE_KIND)),
         "mac": Field("mac", PLAIN),
@@ -2231,13 +2664,16 @@ class Interface(Record):
         "public_ipv6": Field("public_ipv6", NET6),
         "routed_ipv6": Field("routed_ipv6", Many(NET6), Many(NET6).encode(())),
         "serve": Field("serve", _ServeOrNot, _ServeOrNot.encode(_INTERFACE_SERVE)),
+        "sources": Field("sources", Many(NET), Many(NET).encode(())),
     }
 
     def __init__(
         self,
         *,
         name: str,
+        access: Access = _INTERFACE_ACCESS,
         bridge: Optional[str] = None,
+        ethertypes: Iterable[int] = (),
         gateway_ipv4: Optional[Union[str, IPv4Interface]] = None,
         kind: InterfaceKind = _INTERFACE_KIND,
         mac: Optional[str] = None,
@@ -2249,10 +2685,15 @@ class Interface(Record):
         public_ipv6: Optional[Union[str, IPv6Network]] = None,
         routed_ipv6: Iterable[Union[str, IPv6Network]] = (),
         serve: ServeOrNot = _INTERFACE_SERVE,
+        sources: Iterable[Union[str, IPv4Network, IPv6Network]] = (),
     ) -> None:
         wire: Dict[str, Any] = {"name": name}
+        if access is not _INTERFACE_ACCESS:
+            self._put(wire, "access", access)
         if bridge is not None:
             wire["bridge"] = bridge
+        if ethertypes:
+            self._put(wire, "ethertypes", ethertypes)
         if gateway_ipv4 is not None:
             wire["gateway_ipv4"] = self._encoded("gateway_ipv4", gateway_ipv4)
         if kind is not _INTERFACE_KIND:
@@ -2275,6 +2716,8 @@ class Interface(Record):
             self._put(wire, "routed_ipv6", routed_ipv6)
         if serve is not _INTERFACE_SERVE:
             self._put(wire, "serve", serve)
+        if sources:
+            self._put(wire, "sources", sources)
         self._hold(wire)
 
     @property
@@ -2284,12 +2727,26 @@ class Interface(Record):
         return value
 
     @property
+    def access(self) -> Access:
+        """What may pass to and from it, beside what the guest's `access` says."""
+        value: Access = self._read("access")
+        return value
+
+    @property
     def bridge(self) -> Optional[str]:
         """The bridge of the host's that it is a port of, one of `bridges`(super::HostSpec::bridges). Its addresses are then on that
         segment, each IPv6 address a prefix of its own (`2001:db8:5::17/128`), and nothing is served on the link. Left out: the host routes to
         the guest, which has the link for itself.
         """
         value: Optional[str] = self._read("bridge")
+        return value
+
+    @property
+    def ethertypes(self) -> Tuple[int, ...]:
+        """Other EtherTypes than ARP, IPv4 and IPv6 that it may send and get as a port of a bridge: 0x88cc is 35020. With that
+        of a VLAN tag, 33024, what is inside is not looked at.
+        """
+        value: Tuple[int, ...] = self._read("ethertypes")
         return value
 
     @property
@@ -2361,6 +2818,12 @@ class Interface(Record):
     def serve(self) -> ServeOrNot:
         """What dnsmasq serves on the link; left out: addresses, by DHCP and router advertisement. `false`: nothing."""
         value: ServeOrNot = self._read("serve")
+        return value
+
+    @property
+    def sources(self) -> Tuple[Union[IPv4Network, IPv6Network], ...]:
+        """Further addresses and prefixes that it may send from: link-local ones that do not follow from its MAC address."""
+        value: Tuple[Union[IPv4Network, IPv6Network], ...] = self._read("sources")
         return value
 
 
@@ -2727,7 +3190,7 @@ class Pair(Record):
     _fields = {
         "local": Field("local", NET, required=True),
         "remote": Field("remote", NET, required=True),
-        "host": Field("host", PLAIN, False),
+        "host": Field("host", PLAIN),
     }
 
     def __init__(
@@ -2735,10 +3198,10 @@ class Pair(Record):
         *,
         local: Union[str, IPv4Network, IPv6Network],
         remote: Union[str, IPv4Network, IPv6Network],
-        host: bool = False,
+        host: Optional[bool] = None,
     ) -> None:
         wire: Dict[str, Any] = {"local": self._encoded("local", local), "remote": self._encoded("remote", remote)}
-        if host is not False:
+        if host is not None:
             wire["host"] = host
         self._hold(wire)
 
@@ -2755,9 +3218,9 @@ class Pair(Record):
         return value
 
     @property
-    def host(self) -> bool:
+    def host(self) -> Optional[bool]:
         """Among them are addresses of the hosts themselves, not of guests behind them: `in` policies too, beside `fwd`."""
-        value: bool = self._read("host")
+        value: Optional[bool] = self._read("host")
         return value
 
 
@@ -2921,8 +3384,8 @@ class TunnelSpec(Record):
         "pairs": Field("pairs", Many(One(Pair)), required=True),
         "remote": Field("remote", IP, required=True),
         "algorithm": Field("algorithm", PLAIN, "aes256_gcm"),
-        "allow_shared_key": Field("allow_shared_key", PLAIN, False),
-        "clamp_mss": Field("clamp_mss", PLAIN, False),
+        "allow_shared_key": Field("allow_shared_key", PLAIN),
+        "clamp_mss": Field("clamp_mss", PLAIN),
         "esn": Field("esn", PLAIN, True),
         "generation": Field("generation", PLAIN),
         "icv": Field("icv", PLAIN, 128),
@@ -2948,8 +3411,8 @@ class TunnelSpec(Record):
         pairs: Iterable[Pair],
         remote: Union[str, IPv4Address, IPv6Address],
         algorithm: Algorithm = "aes256_gcm",
-        allow_shared_key: bool = False,
-        clamp_mss: bool = False,
+        allow_shared_key: Optional[bool] = None,
+        clamp_mss: Optional[bool] = None,
         esn: bool = True,
         generation: Optional[int] = None,
         icv: Icv = 128,
@@ -2970,9 +3433,9 @@ class TunnelSpec(Record):
         wire: Dict[str, Any] = {"local": self._encoded("local", local), "pairs": self._encoded("pairs", pairs), "remote": self._encoded("remote", remote)}
         if algorithm != "aes256_gcm":
             wire["algorithm"] = algorithm
-        if allow_shared_key is not False:
+        if allow_shared_key is not None:
             wire["allow_shared_key"] = allow_shared_key
-        if clamp_mss is not False:
+        if clamp_mss is not None:
             wire["clamp_mss"] = clamp_mss
         if esn is not True:
             wire["esn"] = esn
@@ -3033,19 +3496,19 @@ class TunnelSpec(Record):
         return value
 
     @property
-    def allow_shared_key(self) -> bool:
+    def allow_shared_key(self) -> Optional[bool]:
         """Accept one key under several states, as other tools make them. It risks a nonce that is used twice, which
         breaks encryption and authentication of both (RFC 4106 section 2).
         """
-        value: bool = self._read("allow_shared_key")
+        value: Optional[bool] = self._read("allow_shared_key")
         return value
 
     @property
-    def clamp_mss(self) -> bool:
+    def clamp_mss(self) -> Optional[bool]:
         """Lower the TCP MSS of connections that pass through the namespace to what their routes' MTUs leave, for guests
         that do not hear of ICMP errors (RFC 4459 section 3.2).
         """
-        value: bool = self._read("clamp_mss")
+        value: Optional[bool] = self._read("clamp_mss")
         return value
 
     @property
@@ -3151,6 +3614,7 @@ class TunnelSpec(Record):
         return value
 
 
+_GUEST_ACCESS: Access = Access()
 _GUEST_TRANSIT: Transit = Transit()
 
 
@@ -3161,6 +3625,7 @@ class Guest(Record):
 
     _fields = {
         "name": Field("name", PLAIN, required=True),
+        "access": Field("access", One(Access), One(Access).encode(_GUEST_ACCESS)),
         "endpoint": Field("endpoint", IPV6),
         "interfaces": Field("interfaces", Many(One(Interface)), Many(One(Interface)).encode(())),
         "nat": Field("nat", One(Nat)),
@@ -3174,6 +3639,7 @@ class Guest(Record):
         self,
         *,
         name: str,
+        access: Access = _GUEST_ACCESS,
         endpoint: Optional[Union[str, IPv6Address]] = None,
         interfaces: Iterable[Interface] = (),
         nat: Optional[Nat] = None,
@@ -3183,6 +3649,8 @@ class Guest(Record):
         tunnels: Iterable[TunnelSpec] = (),
     ) -> None:
         wire: Dict[str, Any] = {"name": name}
+        if access is not _GUEST_ACCESS:
+            self._put(wire, "access", access)
         if endpoint is not None:
             wire["endpoint"] = self._encoded("endpoint", endpoint)
         if interfaces:
@@ -3203,6 +3671,12 @@ class Guest(Record):
     def name(self) -> str:
         """Its name: of its namespace, its files and, as far as they fit, its links."""
         value: str = self._read("name")
+        return value
+
+    @property
+    def access(self) -> Access:
+        """What may pass to and from all its interfaces, where the host has a `firewall`."""
+        value: Access = self._read("access")
         return value
 
     @property
@@ -3301,14 +3775,6 @@ class HashThreshold(Record):
         """Bits of the prefix at the other end."""
         value: int = self._read("remote")
         return value
-
-
-Level = Literal["required", "use"]
-"""Whether a template has to be followed.
-
-* `"required"`: It does.
-* `"use"`: Where there is a state for it. The kernel refuses this for tunnels, outbound.
-"""
 
 
 class Peer(Record):
@@ -3495,43 +3961,6 @@ class Link(Record):
         return value
 
 
-OneOrManyDataType = Union[Iterable[DataType], Literal["ipv4_addr", "ipv6_addr", "ether_addr", "ether_type", "inet_proto", "inet_service", "mark", "ifname", "iface_index", "icmp_type", "icmpv6_type", "arp_op"]]
-"""* `"ipv4_addr"`: An IPv4 address, 4 bytes.
-* `"ipv6_addr"`: An IPv6 address, 16 bytes.
-* `"ether_addr"`: A MAC address, 6 bytes.
-* `"ether_type"`: An EtherType, 2 bytes: `0x0800`.
-* `"inet_proto"`: An IP protocol number, 1 byte: `6` or `"tcp"`.
-* `"inet_service"`: A port of TCP, UDP and the like, 2 bytes.
-* `"mark"`: A packet mark, 4 bytes.
-* `"ifname"`: The name of an interface, 16 bytes.
-* `"iface_index"`: The index of an interface, 4 bytes.
-* `"icmp_type"`: An ICMP type, 1 byte.
-* `"icmpv6_type"`: An ICMPv6 type, 1 byte.
-* `"arp_op"`: An ARP operation, 2 bytes.
-"""
-_OneOrManyDataType = Either(many=Many(PLAIN))
-
-
-VerdictWord = Literal["verdict"]
-
-
-MapTypeText = Union[Iterable[DataType], Literal["verdict", "ipv4_addr", "ipv6_addr", "ether_addr", "ether_type", "inet_proto", "inet_service", "mark", "ifname", "iface_index", "icmp_type", "icmpv6_type", "arp_op"]]
-"""* `"ipv4_addr"`: An IPv4 address, 4 bytes.
-* `"ipv6_addr"`: An IPv6 address, 16 bytes.
-* `"ether_addr"`: A MAC address, 6 bytes.
-* `"ether_type"`: An EtherType, 2 bytes: `0x0800`.
-* `"inet_proto"`: An IP protocol number, 1 byte: `6` or `"tcp"`.
-* `"inet_service"`: A port of TCP, UDP and the like, 2 bytes.
-* `"mark"`: A packet mark, 4 bytes.
-* `"ifname"`: The name of an interface, 16 bytes.
-* `"iface_index"`: The index of an interface, 4 bytes.
-* `"icmp_type"`: An ICMP type, 1 byte.
-* `"icmpv6_type"`: An ICMPv6 type, 1 byte.
-* `"arp_op"`: An ARP operation, 2 bytes.
-"""
-_MapTypeText = Either(many=Many(PLAIN))
-
-
 class Selector(Record):
     """Packets from `src` to `dst`, of one protocol and port if that is said: `src … dst … proto … sport … dport …`."""
 
@@ -3592,6 +4021,14 @@ class Selector(Record):
         """Their source port; left out: any."""
         value: Optional[int] = self._read("sport")
         return value
+
+
+Level = Literal["required", "use"]
+"""Whether a template has to be followed.
+
+* `"required"`: It does.
+* `"use"`: Where there is a state for it. The kernel refuses this for tunnels, outbound.
+"""
 
 
 XfrmMode = Literal["tunnel", "transport"]
@@ -3815,7 +4252,7 @@ class Route(Record):
         "kind": Field("kind", PLAIN),
         "metric": Field("metric", PLAIN),
         "mtu": Field("mtu", PLAIN),
-        "onlink": Field("onlink", PLAIN, False),
+        "onlink": Field("onlink", PLAIN),
         "source": Field("source", IP),
         "table": Field("table", PLAIN),
         "via": Field("via", IP),
@@ -3829,7 +4266,7 @@ class Route(Record):
         kind: Optional[RouteKind] = None,
         metric: Optional[int] = None,
         mtu: Optional[int] = None,
-        onlink: bool = False,
+        onlink: Optional[bool] = None,
         source: Optional[Union[str, IPv4Address, IPv6Address]] = None,
         table: Optional[int] = None,
         via: Optional[Union[str, IPv4Address, IPv6Address]] = None,
@@ -3843,7 +4280,7 @@ class Route(Record):
             wire["metric"] = metric
         if mtu is not None:
             wire["mtu"] = mtu
-        if onlink is not False:
+        if onlink is not None:
             wire["onlink"] = onlink
         if source is not None:
             wire["source"] = self._encoded("source", source)
@@ -3884,9 +4321,9 @@ class Route(Record):
         return value
 
     @property
-    def onlink(self) -> bool:
+    def onlink(self) -> Optional[bool]:
         """The gateway is on the link although no address of the interface says so (`onlink`)."""
-        value: bool = self._read("onlink")
+        value: Optional[bool] = self._read("onlink")
         return value
 
     @property
@@ -3932,7 +4369,7 @@ class State(Record):
         "algorithm": Field("algorithm", PLAIN, "aes256_gcm"),
         "direction": Field("direction", PLAIN),
         "encap": Field("encap", One(Encap)),
-        "esn": Field("esn", PLAIN, False),
+        "esn": Field("esn", PLAIN),
         "generation": Field("generation", PLAIN),
         "icv": Field("icv", PLAIN, 128),
         "if_id": Field("if_id", PLAIN),
@@ -3955,7 +4392,7 @@ class State(Record):
         algorithm: Algorithm = "aes256_gcm",
         direction: Optional[StateDirection] = None,
         encap: Optional[Encap] = None,
-        esn: bool = False,
+        esn: Optional[bool] = None,
         generation: Optional[int] = None,
         icv: Icv = 128,
         if_id: Optional[int] = None,
@@ -3974,7 +4411,7 @@ class State(Record):
             wire["direction"] = direction
         if encap is not None:
             wire["encap"] = self._encoded("encap", encap)
-        if esn is not False:
+        if esn is not None:
             wire["esn"] = esn
         if generation is not None:
             wire["generation"] = generation
@@ -4041,9 +4478,9 @@ class State(Record):
         return value
 
     @property
-    def esn(self) -> bool:
+    def esn(self) -> Optional[bool]:
         """Count packets with 64 bits, not 32 (extended sequence numbers, RFC 4304). Both ends have to agree."""
-        value: bool = self._read("esn")
+        value: Optional[bool] = self._read("esn")
         return value
 
     @property
@@ -4141,6 +4578,43 @@ class Sysctl(Record):
         return value
 
 
+OneOrManyDataType = Union[Iterable[DataType], Literal["ipv4_addr", "ipv6_addr", "ether_addr", "ether_type", "inet_proto", "inet_service", "mark", "ifname", "iface_index", "icmp_type", "icmpv6_type", "arp_op"]]
+"""* `"ipv4_addr"`: An IPv4 address, 4 bytes.
+* `"ipv6_addr"`: An IPv6 address, 16 bytes.
+* `"ether_addr"`: A MAC address, 6 bytes.
+* `"ether_type"`: An EtherType, 2 bytes: `0x0800`.
+* `"inet_proto"`: An IP protocol number, 1 byte: `6` or `"tcp"`.
+* `"inet_service"`: A port of TCP, UDP and the like, 2 bytes.
+* `"mark"`: A packet mark, 4 bytes.
+* `"ifname"`: The name of an interface, 16 bytes.
+* `"iface_index"`: The index of an interface, 4 bytes.
+* `"icmp_type"`: An ICMP type, 1 byte.
+* `"icmpv6_type"`: An ICMPv6 type, 1 byte.
+* `"arp_op"`: An ARP operation, 2 bytes.
+"""
+_OneOrManyDataType = Either(many=Many(PLAIN))
+
+
+VerdictWord = Literal["verdict"]
+
+
+MapTypeText = Union[Iterable[DataType], Literal["verdict", "ipv4_addr", "ipv6_addr", "ether_addr", "ether_type", "inet_proto", "inet_service", "mark", "ifname", "iface_index", "icmp_type", "icmpv6_type", "arp_op"]]
+"""* `"ipv4_addr"`: An IPv4 address, 4 bytes.
+* `"ipv6_addr"`: An IPv6 address, 16 bytes.
+* `"ether_addr"`: A MAC address, 6 bytes.
+* `"ether_type"`: An EtherType, 2 bytes: `0x0800`.
+* `"inet_proto"`: An IP protocol number, 1 byte: `6` or `"tcp"`.
+* `"inet_service"`: A port of TCP, UDP and the like, 2 bytes.
+* `"mark"`: A packet mark, 4 bytes.
+* `"ifname"`: The name of an interface, 16 bytes.
+* `"iface_index"`: The index of an interface, 4 bytes.
+* `"icmp_type"`: An ICMP type, 1 byte.
+* `"icmpv6_type"`: An ICMPv6 type, 1 byte.
+* `"arp_op"`: An ARP operation, 2 bytes.
+"""
+_MapTypeText = Either(many=Many(PLAIN))
+
+
 class Set(Record):
     """A set, or with `data` a map.
 
@@ -4162,7 +4636,7 @@ class Set(Record):
         "name": Field("name", PLAIN, required=True),
         "data": Field("data", _MapTypeText),
         "elements": Field("elements", Many(_ElementText), Many(_ElementText).encode(())),
-        "interval": Field("interval", PLAIN, False),
+        "interval": Field("interval", PLAIN),
         "size": Field("size", PLAIN),
     }
 
@@ -4173,7 +4647,7 @@ class Set(Record):
         name: str,
         data: Optional[MapTypeText] = None,
         elements: Iterable[ElementText] = (),
-        interval: bool = False,
+        interval: Optional[bool] = None,
         size: Optional[int] = None,
     ) -> None:
         wire: Dict[str, Any] = {"key": self._encoded("key", key), "name": name}
@@ -4181,7 +4655,7 @@ class Set(Record):
             wire["data"] = self._encoded("data", data)
         if elements:
             self._put(wire, "elements", elements)
-        if interval is not False:
+        if interval is not None:
             wire["interval"] = interval
         if size is not None:
             wire["size"] = size
@@ -4212,9 +4686,9 @@ class Set(Record):
         return value
 
     @property
-    def interval(self) -> bool:
+    def interval(self) -> Optional[bool]:
         """Whether elements are prefixes and ranges."""
-        value: bool = self._read("interval")
+        value: Optional[bool] = self._read("interval")
         return value
 
     @property
@@ -4438,57 +4912,61 @@ class Objects(Record):
         return value
 
 
-_GUESTNET SPEC, VERSION 1_NAT: Nat = Nat()
-_GUESTNET SPEC, VERSION 1_OBJECTS: Objects = Objects()
+_HOSTSPEC_NAT: Nat = Nat()
+_HOSTSPEC_OBJECTS: Objects = Objects()
 
 
-class guestnet spec, version 1(Record):
+class HostSpec(Document):
     """The description of a whole host. What is ours on the host and not in it is removed by an apply."""
 
     __slots__ = ()
 
     _fields = {
-        "version": Field("version", PLAIN, required=True),
         "bridges": Field("bridges", Many(One(Bridge)), Many(One(Bridge)).encode(())),
+        "firewall": Field("firewall", One(Firewall)),
         "guests": Field("guests", Many(One(Guest)), Many(One(Guest)).encode(())),
-        "nat": Field("nat", One(Nat), One(Nat).encode(_GUESTNET SPEC, VERSION 1_NAT)),
-        "objects": Field("objects", One(Objects), One(Objects).encode(_GUESTNET SPEC, VERSION 1_OBJECTS)),
+        "nat": Field("nat", One(Nat), One(Nat).encode(_HOSTSPEC_NAT)),
+        "objects": Field("objects", One(Objects), One(Objects).encode(_HOSTSPEC_OBJECTS)),
         "uplink": Field("uplink", PLAIN),
+        "version": Field("version", PLAIN, required=True),
     }
 
     def __init__(
         self,
         *,
-        version: int,
         bridges: Iterable[Bridge] = (),
+        firewall: Optional[Firewall] = None,
         guests: Iterable[Guest] = (),
-        nat: Nat = _GUESTNET SPEC, VERSION 1_NAT,
-        objects: Objects = _GUESTNET SPEC, VERSION 1_OBJECTS,
+        nat: Nat = _HOSTSPEC_NAT,
+        objects: Objects = _HOSTSPEC_OBJECTS,
         uplink: Optional[str] = None,
+        version: int = VERSION,
     ) -> None:
         wire: Dict[str, Any] = {"version": version}
         if bridges:
             self._put(wire, "bridges", bridges)
+        if firewall is not None:
+            wire["firewall"] = self._encoded("firewall", firewall)
         if guests:
             self._put(wire, "guests", guests)
-        if nat is not _GUESTNET SPEC, VERSION 1_NAT:
+        if nat is not _HOSTSPEC_NAT:
             self._put(wire, "nat", nat)
-        if objects is not _GUESTNET SPEC, VERSION 1_OBJECTS:
+        if objects is not _HOSTSPEC_OBJECTS:
             self._put(wire, "objects", objects)
         if uplink is not None:
             wire["uplink"] = uplink
         self._hold(wire)
 
     @property
-    def version(self) -> int:
-        """The version of this form: 1."""
-        value: int = self._read("version")
-        return value
-
-    @property
     def bridges(self) -> Tuple[Bridge, ...]:
         """Networks that guests are in together, in the host's namespace."""
         value: Tuple[Bridge, ...] = self._read("bridges")
+        return value
+
+    @property
+    def firewall(self) -> Optional[Firewall]:
+        """What may pass, and nothing else; left out, nothing is filtered."""
+        value: Optional[Firewall] = self._read("firewall")
         return value
 
     @property
@@ -4520,7 +4998,14 @@ class guestnet spec, version 1(Record):
         value: Optional[str] = self._read("uplink")
         return value
 
+    @property
+    def version(self) -> int:
+        """The version of this form: 1."""
+        value: int = self._read("version")
+        return value
+
 __all__ = [
+    "Access",
     "Action",
     "Address",
     "Algorithm",
@@ -4543,6 +5028,7 @@ __all__ = [
     "Direction",
     "ElementText",
     "Encap",
+    "Entry",
     "Expr",
     "ExprReject",
     "ExprVerdict",
@@ -4554,12 +5040,17 @@ __all__ = [
     "FibFlag",
     "FibResult",
     "File",
+    "Firewall",
     "GivenDirection",
     "GivenState",
     "GivenStates",
+    "Group",
+    "Guard",
     "Guest",
     "HashThreshold",
     "Hook",
+    "HostAccess",
+    "HostSpec",
     "Icv",
     "Immediate",
     "InnerFamily",
@@ -4578,6 +5069,7 @@ __all__ = [
     "LinkKind",
     "LinkKindOther",
     "Log",
+    "LogDrops",
     "Lookup",
     "Map",
     "MapTypeText",
@@ -4630,6 +5122,7 @@ __all__ = [
     "Table",
     "TapOptions",
     "Template",
+    "Tier",
     "Transit",
     "TunnelSpec",
     "Udp",
@@ -4639,5 +5132,4 @@ __all__ = [
     "WholeElement",
     "XfrmMode",
     "XfrmOptions",
-    "guestnet spec, version 1",
 ]

@@ -62,6 +62,7 @@ pub struct Nat {
     pub mode: Mode,
     /// Destinations to which a guest speaks from its private address. Left out: the private ranges of RFC 1918.
     #[serde(default = "private_ranges")]
+    #[schemars(with = "Vec<guestnet_core::schema::IpPrefix>")]
     pub untranslated: Vec<IpNet>,
 }
 

@@ -1,6 +1,7 @@
 //! Rekeying under traffic, on a kernel with ESP: a hundred rounds in a row under steady streams of numbered packets, by
 //! a control plane that is slow, repeats itself, delivers what is long outdated, and dies.
 
+mod closed;
 mod streams;
 mod world;
 

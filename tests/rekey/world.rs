@@ -88,6 +88,45 @@ impl World {
         Ok(())
     }
 
+    /// Has both hosts send everything private across the fabric and into the guests' namespaces, as careless hosts do.
+    pub fn lead_all_to_the_fabric(&self) -> Result<()> {
+        for end in [0, 1] {
+            let inside = self.inside(end)?;
+            let shown = inside.ip("-6 -brief address show dev vethi"
+                .replace("vethi", &format!("vethi{}", NAMES[end]))
+                .as_str())?;
+            let link_local = shown
+                .split_whitespace()
+                .find_map(|word| word.strip_suffix("/64"))
+                .context("fe80::")?
+                .to_owned();
+            let (peer, veth) = (format!("fd00:fab::{}:1", 1 - end), format!("vetho{}", NAMES[end]));
+            let [ipv4, ipv6] = ADDRESSES[end];
+            let [other_ipv4, other_ipv6] = ADDRESSES[1 - end];
+            self.netns[end].ip(&format!("-4 route add {ipv4} via inet6 {link_local} dev {veth}"))?;
+            self.netns[end].ip(&format!("-6 route add {ipv6} via {link_local} dev {veth}"))?;
+            self.netns[end].ip(&format!("-4 route add {other_ipv4} via inet6 {peer}"))?;
+            self.netns[end].ip(&format!("-6 route add {other_ipv6} via {peer}"))?;
+        }
+        Ok(())
+    }
+
+    /// A host that has a guest's private addresses itself, and sends from them in clear.
+    pub fn impersonate(&self, end: usize) -> Result<Netns> {
+        for address in ADDRESSES[end] {
+            self.netns[end].ip(&format!("address add {address} dev lo"))?;
+        }
+        Netns::open(&format!("host{end}"))
+    }
+
+    /// Applies the spec with the guest and without its tunnel.
+    pub fn apply_without_tunnels(&mut self, end: usize) -> Result<()> {
+        let mut spec = self.spec(end)?;
+        spec.guests[0].tunnels.clear();
+        self.hosts[end].apply(&spec)?;
+        Ok(())
+    }
+
     pub fn guest(&self, end: usize) -> &Netns {
         &self.guests[end]
     }

@@ -42,6 +42,7 @@ const ALWAYS: &[Need] = &[
     Need { package: "udhcpc", sign: Sign::Program("udhcpc"), why: "is the guests' DHCP client in the lab" },
     Need { package: "man-db", sign: Sign::Program("man"), why: "tests render the man pages" },
     Need { package: "ruby", sign: Sign::Program("ruby"), why: "tests run the example in Ruby" },
+    Need { package: "jq", sign: Sign::Program("jq"), why: "the example in shell reads records with it" },
 ];
 
 const SECOND_KERNEL: &[Need] = &[Need {

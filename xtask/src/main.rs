@@ -25,6 +25,8 @@ cargo xtask demo                two hosts, their guests and an internet, shown a
 cargo xtask test [--quick]      everything that must hold; --quick leaves out what needs the second kernel
 cargo xtask bench [--quick] [JOB...]
                                 what it costs, beside the kernel's floor and other tools; `list` names the jobs
+cargo xtask bench --second-kernel [JOB...]
+                                the jobs that this kernel may lack something for (IPsec states): ratios only
 cargo xtask bench --count       the instructions of the pure middle; --accept: and they are the new baseline
 cargo xtask firewall            the firewall judged by packets, in namespaces on this kernel: docs/testing-the-firewall.md
 cargo xtask deps                install what building and testing need on a Debian machine
