@@ -31,8 +31,8 @@ const ROUNDS: usize = 4;
 /// and never moves the caller's. It keeps four descriptors open for each namespace of a guest: a program that has
 /// hundreds of those raises its soft limit (`RLIMIT_NOFILE`), as the command does.
 pub struct Host {
-    namespaces: Namespaces,
-    owner: Owner,
+    pub(crate) namespaces: Namespaces,
+    pub(crate) owner: Owner,
     directory: PathBuf,
     patience: Duration,
 }
@@ -133,8 +133,9 @@ impl Host {
     /// # Errors
     /// When the spec is wrong (with all its problems) or the host cannot be read.
     pub fn plan(&mut self, spec: &HostSpec) -> Result<Plan, Error> {
-        let wanted = spec.lower()?.objects;
-        Ok(Plan::between(&wanted, &self.read(&wanted, &wanted, Scope::All)?))
+        let wanted = spec.lower()?;
+        let found = self.read(&wanted.objects, &wanted.objects, Scope::All)?;
+        Ok(Plan::between(wanted.settled(&found)?.as_ref(), &found))
     }
 
     /// Whether the host is as `spec` wants it: the plan, which is empty if it is. The same as [`Self::plan`]; the name
@@ -167,6 +168,11 @@ impl Host {
         self.converge(&Goal::all(&Lowered::default()), None)
     }
 
+    /// The namespace that plans call `netns`, if it was there when the host was read.
+    pub(crate) fn namespace(&self, netns: &Netns) -> Option<&Namespace> {
+        self.namespaces.open.get(netns)
+    }
+
     pub(crate) fn read(
         &mut self,
         named: &Objects,
@@ -191,7 +197,7 @@ impl Host {
                 Some(found) => found,
                 None => self.read(goal.named, &goal.wanted.objects, goal.scope)?,
             };
-            let plan = Plan::between(&goal.wanted.objects, &found);
+            let plan = Plan::between(goal.wanted.settled(&found)?.as_ref(), &found);
             if !plan.conflicts.is_empty() {
                 return Err(CoreError::Foreign(plan.conflicts()).into());
             }
@@ -209,7 +215,7 @@ impl Host {
             }
         }
         let found = self.read(goal.named, &goal.wanted.objects, goal.scope)?;
-        let plan = Plan::between(&goal.wanted.objects, &found);
+        let plan = Plan::between(goal.wanted.settled(&found)?.as_ref(), &found);
         if plan.is_empty() {
             return self.done(goal, report, began);
         }

@@ -32,15 +32,18 @@
 mod apply;
 pub mod doctor;
 pub mod document;
+pub mod encap;
 mod host;
 mod lower;
 mod objects;
 mod observe;
 mod part;
 mod plan;
+pub mod rekey;
 mod render;
 mod report;
 pub mod spec;
+pub mod tunnels;
 
 pub use guestnet_core as core;
 pub use guestnet_dhcpconf as dhcpconf;
@@ -57,3 +60,4 @@ pub use plan::{Plan, PlannedChange};
 pub use render::render;
 pub use report::{Error, Failure, PhaseTime, Refusal, Report, State};
 pub use spec::HostSpec;
+pub use tunnels::Tunnels;

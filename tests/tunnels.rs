@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use guestnet::core::{Namespace, Netns as NetnsName};
 use guestnet::xfrm::EncapSocket;
 use guestnet::{Host, HostSpec};
-use guestnet_lab::{Capability, Echoed, Guest, Netns, lab_test, need, ping, ping_of_size};
+use guestnet_lab::{Capability, Echoed, Guest, Netns, lab_test, need, need_program, ping, ping_of_size};
 use serde_json::{Value, json};
 
 const SERVER: &str = "192.0.2.10";
@@ -179,6 +179,23 @@ impl Lab {
     }
 }
 
+/// That a connection through the tunnel has segments of `wanted` bytes, in each family. The headers of IP and TCP take 40
+/// or 60 bytes of a packet, timestamps 12.
+fn mss(clamp: bool, wanted: [u16; 2]) -> Result<()> {
+    need(Capability::Esp);
+    need_program("ss");
+    let lab = Way { tunnel: json!({ "clamp_mss": clamp }), ..Way::default() }.set_up()?;
+    for ((source, address), wanted) in Lab::addresses(1).into_iter().zip(Lab::addresses(2)).zip(wanted) {
+        let [here, there] = [0, 1].map(|n| lab.guests[n].netns());
+        ping(here, Some(source), address)?;
+        let _listener = there.run(|| std::net::TcpListener::bind((address, 7)))?;
+        let _connection = here.run(|| std::net::TcpStream::connect((address, 7)))?;
+        let said = guestnet_lab::output(here.command("ss").args(["-Htin", "dport", "=", ":7"]))?;
+        ensure!(said.contains(&format!(" mss:{wanted} ")), "{wanted} with clamp_mss {clamp}: {said}");
+    }
+    Ok(())
+}
+
 lab_test! {
     fn esp_1426_of_1500_bytes_between_namespaces_of_guests() -> Result<()> {
         need(Capability::Esp);
@@ -215,6 +232,14 @@ lab_test! {
         let tunnel = json!({ "path_mtu": 1400 });
         let way = Way { placement: "host", link: 9000, narrow: 1400, tunnel, ..Way::default() };
         way.set_up()?.carries_exactly(1326, 9000)
+    }
+
+    fn esp_the_mss_is_what_the_link_leaves_where_nobody_asks_for_less() -> Result<()> {
+        mss(false, [1448, 1428])
+    }
+
+    fn esp_the_mss_is_lowered_to_what_the_tunnel_leaves_where_it_is_asked_for() -> Result<()> {
+        mss(true, [1374, 1354])
     }
 
     fn esp_a_path_that_is_narrower_than_was_said_is_learned() -> Result<()> {

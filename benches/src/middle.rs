@@ -1,6 +1,7 @@
 //! The pure middle at 1,000 guests, for callgrind: each part in a function of its own, in which alone is counted.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::hint::black_box;
 
 use anyhow::{Context as _, Result, bail};
@@ -96,5 +97,5 @@ fn all_but_one(objects: &Objects) -> Result<Objects> {
 /// A host in which the links have got their indexes.
 fn context(objects: &Objects) -> Context {
     let links = objects.host.links.iter().zip(1_u32..).map(|(link, index)| (link.name.clone(), index));
-    Context { netns: Netns::Host, links: links.collect(), namespaces: BTreeMap::new() }
+    Context { netns: Netns::Host, links: Arc::new(links.collect()), namespaces: Arc::default() }
 }

@@ -4,7 +4,9 @@
 
 mod apply;
 mod doctor;
+mod encap;
 mod plan;
+mod rekey;
 mod remove;
 mod render;
 mod schema;
@@ -43,7 +45,9 @@ commands! {
     show::Show,
     verify::Verify,
     remove::Remove,
+    rekey::Rekey,
     schema::Schema,
     render::Render,
+    encap::Encap,
     doctor::Doctor,
 }

@@ -5,6 +5,7 @@
 //! | [`HostSpec`] | what is wanted, and what was observed | none: a spec is a form of the user's |
 //! | [`PlanDocument`] | [`crate::Plan`] | `plan` |
 //! | [`ReportDocument`] | [`crate::Report`] | `report` |
+//! | [`crate::Tunnels`] | what the tunnels of a host are doing | `tunnels` |
 //! | [`ErrorDocument`] | [`crate::Error`] | `error` |
 //! | [`DoctorDocument`] | [`crate::doctor::Diagnosis`] | `doctor` |
 //!
@@ -38,6 +39,8 @@ pub enum DocumentKind {
     Plan,
     /// A [`ReportDocument`].
     Report,
+    /// [`crate::Tunnels`].
+    Tunnels,
     /// An [`ErrorDocument`].
     Error,
     /// A [`DoctorDocument`].
@@ -68,6 +71,8 @@ pub enum Described {
     Report,
     /// What was observed: a [`HostSpec`] that has nothing but objects.
     Host,
+    /// [`crate::Tunnels`].
+    Tunnels,
     /// An [`ErrorDocument`].
     Error,
     /// A [`DoctorDocument`].
@@ -76,7 +81,8 @@ pub enum Described {
 
 impl Described {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Spec, Self::Plan, Self::Report, Self::Host, Self::Error, Self::Doctor];
+    pub const ALL: [Self; 7] =
+        [Self::Spec, Self::Plan, Self::Report, Self::Host, Self::Tunnels, Self::Error, Self::Doctor];
 
     /// `spec`, `plan`, ….
     pub fn name(self) -> &'static str {
@@ -85,6 +91,7 @@ impl Described {
             Self::Plan => "plan",
             Self::Report => "report",
             Self::Host => "host",
+            Self::Tunnels => "tunnels",
             Self::Error => "error",
             Self::Doctor => "doctor",
         }
@@ -97,6 +104,7 @@ impl Described {
             Self::Plan => "what `guestnet plan` and `guestnet verify` print",
             Self::Report => "what `guestnet apply` and `guestnet remove` print",
             Self::Host => "what `guestnet show` prints",
+            Self::Tunnels => "what `guestnet show tunnels` prints",
             Self::Error => "what any command prints on standard error when it fails",
             Self::Doctor => "what `guestnet doctor` prints",
         }
@@ -112,6 +120,7 @@ impl Described {
             Self::Plan => written().into_root_schema_for::<PlanDocument>(),
             Self::Report => written().into_root_schema_for::<ReportDocument>(),
             Self::Host => read().into_root_schema_for::<HostDocument>(),
+            Self::Tunnels => written().into_root_schema_for::<crate::Tunnels>(),
             Self::Error => written().into_root_schema_for::<ErrorDocument>(),
             Self::Doctor => written().into_root_schema_for::<DoctorDocument>(),
         };

@@ -3,6 +3,7 @@
 mod bridge;
 mod guest;
 mod namespace;
+mod settled;
 mod threshold;
 mod tunnel;
 
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 
 use guestnet_core::{Error, File, Kind, Link, Netns, Object, Path, Problems, Set};
 use guestnet_nat::NatSpec;
+use guestnet_xfrm::TunnelSpec;
 
 use crate::objects::{NamespaceObjects, Objects};
 use crate::spec::HostSpec;
@@ -25,6 +27,8 @@ pub(crate) struct Lowered {
     paths: BTreeMap<String, Path>,
     /// What is translated in each namespace: one table for all the guests in it.
     nat: BTreeMap<Netns, NatSpec>,
+    /// The tunnels, which may have been rekeyed since the spec was written.
+    specs: BTreeMap<Netns, Vec<TunnelSpec>>,
     /// Where two parts of the spec ask for different objects under one key.
     problems: Problems,
 }

@@ -23,6 +23,7 @@ impl Lowered {
         let netns = guest.netns();
         for (n, tunnel) in guest.tunnels.iter().enumerate() {
             let path = path.field("tunnels").index(n);
+            self.specs.entry(netns.clone()).or_default().push(tunnel.clone());
             let (states, policies) = tunnel.lower()?;
             for state in states {
                 self.add(&netns, state, &path, |o| &mut o.states);

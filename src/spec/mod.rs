@@ -4,7 +4,7 @@ mod bridge;
 mod check;
 mod guest;
 mod json;
-mod parse;
+pub(crate) mod parse;
 
 use guestnet_core::{Error, LinkName, Path, Problem, Problems};
 use guestnet_nat::Mode;
@@ -176,5 +176,19 @@ impl HostSpec {
     /// The JSON Schema of a spec (draft 2020-12).
     pub fn schema() -> schemars::Schema {
         crate::document::Described::Spec.schema()
+    }
+}
+
+impl parse::Document for HostSpec {
+    fn load_secrets_with(&mut self, secrets: &Secrets) -> Problems {
+        self.load_secrets_with(secrets)
+    }
+
+    fn checked(&self) -> Problems {
+        self.checked()
+    }
+
+    fn problems(&self) -> Problems {
+        self.problems()
     }
 }
