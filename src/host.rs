@@ -128,6 +128,11 @@ impl Host {
         Ok(self.read(&nothing, &nothing, Scope::All)?.into_ours())
     }
 
+    /// The namespaces that are open: after an observation, all that are ours.
+    pub(crate) fn open_namespaces(&mut self) -> impl Iterator<Item = (&Netns, &mut Namespace)> {
+        self.namespaces.open.iter_mut()
+    }
+
     /// The changes that would make the host as `spec` wants it. Changes nothing.
     ///
     /// # Errors
@@ -135,7 +140,9 @@ impl Host {
     pub fn plan(&mut self, spec: &HostSpec) -> Result<Plan, Error> {
         let wanted = spec.lower()?;
         let found = self.read(&wanted.objects, &wanted.objects, Scope::All)?;
-        Ok(Plan::between(wanted.settled(&found)?.as_ref(), &found))
+        let mut plan = Plan::between(wanted.settled(&found)?.as_ref(), &found);
+        plan.warnings = spec.warnings_with(&wanted.objects);
+        Ok(plan)
     }
 
     /// Whether the host is as `spec` wants it: the plan, which is empty if it is. The same as [`Self::plan`]; the name

@@ -32,7 +32,9 @@
 mod apply;
 pub mod doctor;
 pub mod document;
+mod drops;
 pub mod encap;
+mod explain;
 mod host;
 mod lower;
 mod objects;
@@ -47,11 +49,14 @@ pub mod tunnels;
 
 pub use guestnet_core as core;
 pub use guestnet_dhcpconf as dhcpconf;
+pub use guestnet_firewall as firewall;
 pub use guestnet_nat as nat;
 pub use guestnet_ndp as ndp;
 pub use guestnet_nft as nft;
 pub use guestnet_xfrm as xfrm;
 
+pub use drops::{HostDrops, NamespaceDrops};
+pub use explain::{Explanation, Step};
 pub use guestnet_core::{Act, Deed, Problem, Problems};
 pub use guestnet_xfrm::{SecretName, Secrets};
 pub use host::{DIRECTORY, Host};

@@ -1,8 +1,8 @@
 //! The pure middle at 1,000 guests, for callgrind: each part in a function of its own, in which alone is counted.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::hint::black_box;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use guestnet::core::{Change, Context, Kind, Netns, Object, Observed, Outbox, Set};

@@ -5,6 +5,7 @@
 mod apply;
 mod doctor;
 mod encap;
+mod explain;
 mod plan;
 mod rekey;
 mod remove;
@@ -49,5 +50,6 @@ commands! {
     schema::Schema,
     render::Render,
     encap::Encap,
+    explain::Explain,
     doctor::Doctor,
 }

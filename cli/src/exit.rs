@@ -16,7 +16,7 @@ pub const PENDING: u8 = 2;
 /// The table of exit codes for the help.
 pub const HELP: &str = "Exit codes:
    0  in sync, or done
-   1  failed (verify: differs; doctor: errors); the message says in what state the host was left
+   1  failed (verify: differs; doctor: errors; explain: dropped); the message says in what state the host was left
    2  plan: changes are pending; doctor: warnings
   64  called wrongly
   65  the spec is wrong; nothing was touched

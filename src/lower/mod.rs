@@ -1,6 +1,7 @@
 //! From a spec to objects. Pure: no I/O, no clock, no randomness; the same spec gives the same objects on any machine.
 
 mod bridge;
+mod firewall;
 mod guest;
 mod namespace;
 mod settled;
@@ -111,6 +112,7 @@ impl HostSpec {
                 lowered.add(&netns, table, &Path::root().field("nat"), |o| &mut o.tables);
             }
         }
+        lowered.firewall(self)?;
         lowered.complete_pairs();
         lowered.thresholds();
         if !lowered.problems.is_empty() {

@@ -6,8 +6,9 @@ use std::str::FromStr;
 
 use guestnet_core::link::{PortOptions, TapOptions};
 use guestnet_core::{LinkName, Mac, Netns, NetnsName};
+use guestnet_firewall::Access;
 use guestnet_xfrm::TunnelSpec;
-use ipnet::{Ipv4Net, Ipv6Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
 use super::Nat;
@@ -31,6 +32,9 @@ pub struct Guest {
     /// there takes them to be on the link.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub proxied: Vec<Ipv6Addr>,
+    /// What may pass to and from all its interfaces, where the host has a `firewall`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub access: Access,
     /// Its interfaces.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub interfaces: Vec<Interface>,
@@ -136,10 +140,24 @@ pub struct Interface {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<guestnet_core::schema::Ipv6Prefix>")]
     pub routed_ipv6: Vec<Ipv6Net>,
+    /// What may pass to and from it, beside what the guest's `access` says.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub access: Access,
+    /// Further addresses and prefixes that it may send from: link-local ones that do not follow from its MAC address.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<IpNet>,
+    /// Other EtherTypes than ARP, IPv4 and IPv6 that it may send and get as a port of a bridge: 0x88cc is 35020. With that
+    /// of a VLAN tag, 33024, what is inside is not looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ethertypes: Vec<u16>,
     /// What dnsmasq serves on the link; left out: addresses, by DHCP and router advertisement. `false`: nothing.
     #[serde(default = "serve", with = "serve_or_not")]
     #[schemars(with = "serve_or_not::Form")]
     pub serve: Option<Serve>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 fn serve() -> Option<Serve> {

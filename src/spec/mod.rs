@@ -2,6 +2,7 @@
 
 mod bridge;
 mod check;
+mod firewall;
 mod guest;
 mod json;
 pub(crate) mod parse;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub use bridge::Bridge;
 pub(crate) use check::reqids;
+pub use firewall::Firewall;
 pub use guest::{Guest, GuestName, Interface, InterfaceKind, Placement, Serve, Transit};
 
 use crate::objects::Objects;
@@ -40,6 +42,9 @@ pub struct HostSpec {
     /// Networks that guests are in together, in the host's namespace.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bridges: Vec<Bridge>,
+    /// What may pass, and nothing else; left out, nothing is filtered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub firewall: Option<Firewall>,
     /// The guests.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub guests: Vec<Guest>,
@@ -86,6 +91,7 @@ impl Default for HostSpec {
             uplink: None,
             nat: Nat::default(),
             bridges: Vec::new(),
+            firewall: None,
             guests: Vec::new(),
             objects: Objects::default(),
         }

@@ -9,7 +9,7 @@ use crate::exit::Failure;
 use crate::place::Place;
 
 /// Print what guestnet has made on the host, in the form that `apply` takes: JSON, for people too; or what its tunnels
-/// are doing.
+/// are doing, or what its firewall has dropped.
 #[derive(clap::Args)]
 pub struct Show {
     /// What to print instead.
@@ -27,6 +27,8 @@ pub struct Show {
 enum What {
     /// The states of tunnels: age, bytes, packets, what was refused, time to the next rekey.
     Tunnels,
+    /// What the firewall has dropped, by namespace and paragraph of its contract (docs/security.md).
+    Firewall,
 }
 
 #[derive(clap::Args)]
@@ -45,12 +47,16 @@ struct RekeyAfter {
 impl super::Run for Show {
     fn run(self) -> Result<Answer, Failure> {
         let mut host = self.place.open()?;
-        if self.what == Some(What::Tunnels) {
-            let RekeyAfter { rekey_seconds: seconds, rekey_bytes: bytes, rekey_packets: packets } =
-                self.limits;
-            let limits = RekeyLimits { limits: Limits { seconds, bytes, packets }, ..RekeyLimits::default() };
-            return Ok(Answer::new(host.tunnels(&limits)?));
-        }
-        Ok(Answer::new(Json(HostSpec { objects: host.observe()?, ..HostSpec::default() })))
+        Ok(match self.what {
+            Some(What::Tunnels) => {
+                let RekeyAfter { rekey_seconds: seconds, rekey_bytes: bytes, rekey_packets: packets } =
+                    self.limits;
+                let limits =
+                    RekeyLimits { limits: Limits { seconds, bytes, packets }, ..RekeyLimits::default() };
+                Answer::new(host.tunnels(&limits)?)
+            }
+            Some(What::Firewall) => Answer::new(host.drops()?),
+            None => Answer::new(Json(HostSpec { objects: host.observe()?, ..HostSpec::default() })),
+        })
     }
 }

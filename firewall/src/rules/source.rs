@@ -51,19 +51,23 @@ fn ipv4(guests: &Guests<'_>) -> Chain {
     let mut rules = vec![
         deny(P::DHCP_SERVER, udp(th::sport().eq(DHCP_SERVER))),
         deny(P::DHCP_SERVER, udp(th::dport().eq(DHCP_CLIENT))),
+        deny(P::ROUTER, [ip::saddr().is_in(Ip::V4.routers())]),
         on(P::DHCP_CLIENT, udp(th::dport().eq(DHCP_SERVER)), "dhcp"),
         deny(P::MULTICAST, [protocol(IGMP), transport(0, 1).eq(IGMP_QUERY)]),
-        deny(P::ROUTER, [ip::saddr().is_in(Ip::V4.routers())]),
     ];
     rules.extend(own(guests, Ip::V4, P::SOURCE_IPV4));
     rules.push(deny(P::SOURCE_IPV4, []));
     chain(ENTRY_IPV4, rules)
 }
 
-/// BOOTP: the operation is the first byte behind the UDP header, the hardware address the 29th.
+/// BOOTP: behind the UDP header come the operation, 1 for a request; the kind of hardware and the length of its
+/// addresses, 1 and 6 for Ethernet; and as the 29th byte the address.
 fn dhcp(guests: &Guests<'_>) -> Chain {
-    let request =
-        || [th::sport().eq(DHCP_CLIENT), transport(8, 1).eq(1_u8), is_its_mac(transport_mac(8 + 28))];
+    let request = || {
+        let ethernet = transport(9, 2).eq(0x0106_u16);
+        let client = is_its_mac(transport_mac(8 + 28));
+        [th::sport().eq(DHCP_CLIENT), transport(8, 1).eq(1_u8), ethernet, client]
+    };
     let discover = [ip::saddr().eq(Ipv4Addr::UNSPECIFIED), ip::daddr().eq(Ipv4Addr::BROADCAST)];
     let renewals = guests.is_its_address(Ip::V4, &ip::saddr()).into_iter();
     let renewals = renewals.map(|source| pass(P::DHCP_CLIENT, request().into_iter().chain([source])));
