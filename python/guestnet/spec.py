@@ -20,6 +20,128 @@ from ._record import Field, Record
 from .secret import Secret
 
 
+class Entry(Record):
+    """One entry of an access list. What it does not say is not asked for."""
+
+    __slots__ = ()
+
+    _fields = {
+        "groups": Field("groups", Many(PLAIN), Many(PLAIN).encode(())),
+        "ports": Field("ports", Many(PLAIN), Many(PLAIN).encode(())),
+        "prefixes": Field("prefixes", Many(NET), Many(NET).encode(())),
+        "protocol": Field("protocol", PLAIN),
+        "types": Field("types", Many(PLAIN), Many(PLAIN).encode(())),
+    }
+
+    def __init__(
+        self,
+        *,
+        groups: Iterable[str] = (),
+        ports: Iterable[str] = (),
+        prefixes: Iterable[Union[str, IPv4Network, IPv6Network]] = (),
+        protocol: Optional[str] = None,
+        types: Iterable[int] = (),
+    ) -> None:
+        wire: Dict[str, Any] = {}
+        if groups:
+            self._put(wire, "groups", groups)
+        if ports:
+            self._put(wire, "ports", ports)
+        if prefixes:
+            self._put(wire, "prefixes", prefixes)
+        if protocol is not None:
+            wire["protocol"] = protocol
+        if types:
+            self._put(wire, "types", types)
+        self._hold(wire)
+
+    @property
+    def groups(self) -> Tuple[str, ...]:
+        """The other side: the members of these groups."""
+        value: Tuple[str, ...] = self._read("groups")
+        return value
+
+    @property
+    def ports(self) -> Tuple[str, ...]:
+        """The ports of the destination: `"443"`, `"8000-8100"`. For TCP, UDP, UDP-Lite, SCTP and DCCP."""
+        value: Tuple[str, ...] = self._read("ports")
+        return value
+
+    @property
+    def prefixes(self) -> Tuple[Union[IPv4Network, IPv6Network], ...]:
+        """The other side: any of these prefixes, or of the groups. Without either, everybody."""
+        value: Tuple[Union[IPv4Network, IPv6Network], ...] = self._read("prefixes")
+        return value
+
+    @property
+    def protocol(self) -> Optional[str]:
+        """The protocol."""
+        value: Optional[str] = self._read("protocol")
+        return value
+
+    @property
+    def types(self) -> Tuple[int, ...]:
+        """The types of ICMP or ICMPv6."""
+        value: Tuple[int, ...] = self._read("types")
+        return value
+
+
+class Access(Record):
+    """What a guest may send and get, beside what the contract grants everybody. Nothing when it says nothing."""
+
+    __slots__ = ()
+
+    _fields = {
+        "egress": Field("egress", Many(One(Entry)), Many(One(Entry)).encode(())),
+        "groups": Field("groups", Many(PLAIN), Many(PLAIN).encode(())),
+        "ingress": Field("ingress", Many(One(Entry)), Many(One(Entry)).encode(())),
+        "stateless": Field("stateless", PLAIN),
+    }
+
+    def __init__(
+        self,
+        *,
+        egress: Iterable[Entry] = (),
+        groups: Iterable[str] = (),
+        ingress: Iterable[Entry] = (),
+        stateless: Optional[bool] = None,
+    ) -> None:
+        wire: Dict[str, Any] = {}
+        if egress:
+            self._put(wire, "egress", egress)
+        if groups:
+            self._put(wire, "groups", groups)
+        if ingress:
+            self._put(wire, "ingress", ingress)
+        if stateless is not None:
+            wire["stateless"] = stateless
+        self._hold(wire)
+
+    @property
+    def egress(self) -> Tuple[Entry, ...]:
+        """What it may send. `[{}]` is everything."""
+        value: Tuple[Entry, ...] = self._read("egress")
+        return value
+
+    @property
+    def groups(self) -> Tuple[str, ...]:
+        """The groups that it is in, whose lists are its own too."""
+        value: Tuple[str, ...] = self._read("groups")
+        return value
+
+    @property
+    def ingress(self) -> Tuple[Entry, ...]:
+        """What it gets. `[{}]` is everything."""
+        value: Tuple[Entry, ...] = self._read("ingress")
+        return value
+
+    @property
+    def stateless(self) -> Optional[bool]:
+        """Looks up every packet in the list of its direction, and does not ask for connections: answers need an entry too."""
+        value: Optional[bool] = self._read("stateless")
+        return value
+
+
 Action = Literal["allow", "block"]
 """Whether packets may go.
 
@@ -1838,6 +1960,314 @@ class File(Record):
         return value
 
 
+class Group(Record):
+    """A group of guests with one access list."""
+
+    __slots__ = ()
+
+    _fields = {
+        "name": Field("name", PLAIN, required=True),
+        "addresses": Field("addresses", Many(NET), Many(NET).encode(())),
+        "egress": Field("egress", Many(One(Entry)), Many(One(Entry)).encode(())),
+        "ingress": Field("ingress", Many(One(Entry)), Many(One(Entry)).encode(())),
+    }
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        addresses: Iterable[Union[str, IPv4Network, IPv6Network]] = (),
+        egress: Iterable[Entry] = (),
+        ingress: Iterable[Entry] = (),
+    ) -> None:
+        wire: Dict[str, Any] = {"name": name}
+        if addresses:
+            self._put(wire, "addresses", addresses)
+        if egress:
+            self._put(wire, "egress", egress)
+        if ingress:
+            self._put(wire, "ingress", ingress)
+        self._hold(wire)
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        value: str = self._read("name")
+        return value
+
+    @property
+    def addresses(self) -> Tuple[Union[IPv4Network, IPv6Network], ...]:
+        """Members that are not among the guests here: those on other hosts."""
+        value: Tuple[Union[IPv4Network, IPv6Network], ...] = self._read("addresses")
+        return value
+
+    @property
+    def egress(self) -> Tuple[Entry, ...]:
+        """What each member may send."""
+        value: Tuple[Entry, ...] = self._read("egress")
+        return value
+
+    @property
+    def ingress(self) -> Tuple[Entry, ...]:
+        """What each member gets."""
+        value: Tuple[Entry, ...] = self._read("ingress")
+        return value
+
+
+class Guard(Record):
+    """Keeps ARP and neighbour discovery of addresses that several hosts have from leaving by some links: each host
+    answers its own guests, and none answers another's.
+    """
+
+    __slots__ = ()
+
+    _fields = {
+        "addresses": Field("addresses", Many(IP), required=True),
+        "links": Field("links", Many(PLAIN), required=True),
+    }
+
+    def __init__(
+        self,
+        *,
+        addresses: Iterable[Union[str, IPv4Address, IPv6Address]],
+        links: Iterable[str],
+    ) -> None:
+        wire: Dict[str, Any] = {"addresses": self._encoded("addresses", addresses), "links": self._encoded("links", links)}
+        self._hold(wire)
+
+    @property
+    def addresses(self) -> Tuple[Union[IPv4Address, IPv6Address], ...]:
+        """The addresses."""
+        value: Tuple[Union[IPv4Address, IPv6Address], ...] = self._read("addresses")
+        return value
+
+    @property
+    def links(self) -> Tuple[str, ...]:
+        """The links, which others have made: the filter hooks in at the device, so it has to be there."""
+        value: Tuple[str, ...] = self._read("links")
+        return value
+
+
+class HostAccess(Record):
+    """What others may use on the host."""
+
+    __slots__ = ()
+
+    _fields = {
+        "services": Field("services", Many(One(Entry)), Many(One(Entry)).encode(())),
+    }
+
+    def __init__(
+        self,
+        *,
+        services: Iterable[Entry] = (),
+    ) -> None:
+        wire: Dict[str, Any] = {}
+        if services:
+            self._put(wire, "services", services)
+        self._hold(wire)
+
+    @property
+    def services(self) -> Tuple[Entry, ...]:
+        """The services: `{"protocol": "tcp", "ports": ["22"]}`. Prefixes are those of clients."""
+        value: Tuple[Entry, ...] = self._read("services")
+        return value
+
+
+class LogDrops(Record):
+    """How drops are logged."""
+
+    __slots__ = ()
+
+    _fields = {
+        "group": Field("group", PLAIN),
+        "rate": Field("rate", PLAIN, 10),
+    }
+
+    def __init__(
+        self,
+        *,
+        group: Optional[int] = None,
+        rate: int = 10,
+    ) -> None:
+        wire: Dict[str, Any] = {}
+        if group is not None:
+            wire["group"] = group
+        if rate != 10:
+            wire["rate"] = rate
+        self._hold(wire)
+
+    @property
+    def group(self) -> Optional[int]:
+        """The NFLOG group; left out, they are lines of the kernel's log, at level info."""
+        value: Optional[int] = self._read("group")
+        return value
+
+    @property
+    def rate(self) -> int:
+        """How many a second for each paragraph, 1 or more; what comes faster is only counted."""
+        value: int = self._read("rate")
+        return value
+
+
+class Tier(Record):
+    """What the members of one group may send to those of another: an entry in the `egress` of the one and in the
+    `ingress` of the other.
+    """
+
+    __slots__ = ()
+
+    _fields = {
+        "from": Field("from_", PLAIN, required=True),
+        "to": Field("to", PLAIN, required=True),
+        "ports": Field("ports", Many(PLAIN), Many(PLAIN).encode(())),
+        "protocol": Field("protocol", PLAIN),
+        "types": Field("types", Many(PLAIN), Many(PLAIN).encode(())),
+    }
+
+    def __init__(
+        self,
+        *,
+        from_: str,
+        to: str,
+        ports: Iterable[str] = (),
+        protocol: Optional[str] = None,
+        types: Iterable[int] = (),
+    ) -> None:
+        wire: Dict[str, Any] = {"from": from_, "to": to}
+        if ports:
+            self._put(wire, "ports", ports)
+        if protocol is not None:
+            wire["protocol"] = protocol
+        if types:
+            self._put(wire, "types", types)
+        self._hold(wire)
+
+    @property
+    def from_(self) -> str:
+        """Who sends."""
+        value: str = self._read("from")
+        return value
+
+    @property
+    def to(self) -> str:
+        """Who gets it."""
+        value: str = self._read("to")
+        return value
+
+    @property
+    def ports(self) -> Tuple[str, ...]:
+        """As in `Entry`."""
+        value: Tuple[str, ...] = self._read("ports")
+        return value
+
+    @property
+    def protocol(self) -> Optional[str]:
+        """As in `Entry`."""
+        value: Optional[str] = self._read("protocol")
+        return value
+
+    @property
+    def types(self) -> Tuple[int, ...]:
+        """As in `Entry`."""
+        value: Tuple[int, ...] = self._read("types")
+        return value
+
+
+class Firewall(Record):
+    """A filter in every namespace with guests, by the contract in `docs/security.md`: what neither it nor an access list
+    lets pass is dropped. `{}` is a firewall under which guests only get addresses and answer pings.
+
+    Every interface of a guest then needs its `mac`.
+    """
+
+    __slots__ = ()
+
+    _fields = {
+        "groups": Field("groups", Many(One(Group)), Many(One(Group)).encode(())),
+        "guard": Field("guard", One(Guard)),
+        "guest_services": Field("guest_services", Many(One(Entry)), Many(One(Entry)).encode(())),
+        "host": Field("host", One(HostAccess)),
+        "log": Field("log", One(LogDrops)),
+        "tiers": Field("tiers", Many(One(Tier)), Many(One(Tier)).encode(())),
+        "trusted": Field("trusted", Many(PLAIN), Many(PLAIN).encode(())),
+    }
+
+    def __init__(
+        self,
+        *,
+        groups: Iterable[Group] = (),
+        guard: Optional[Guard] = None,
+        guest_services: Iterable[Entry] = (),
+        host: Optional[HostAccess] = None,
+        log: Optional[LogDrops] = None,
+        tiers: Iterable[Tier] = (),
+        trusted: Iterable[str] = (),
+    ) -> None:
+        wire: Dict[str, Any] = {}
+        if groups:
+            self._put(wire, "groups", groups)
+        if guard is not None:
+            wire["guard"] = self._encoded("guard", guard)
+        if guest_services:
+            self._put(wire, "guest_services", guest_services)
+        if host is not None:
+            wire["host"] = self._encoded("host", host)
+        if log is not None:
+            wire["log"] = self._encoded("log", log)
+        if tiers:
+            self._put(wire, "tiers", tiers)
+        if trusted:
+            self._put(wire, "trusted", trusted)
+        self._hold(wire)
+
+    @property
+    def groups(self) -> Tuple[Group, ...]:
+        """Groups of guests, with lists that are their members' too."""
+        value: Tuple[Group, ...] = self._read("groups")
+        return value
+
+    @property
+    def guard(self) -> Optional[Guard]:
+        """Addresses that other hosts have too: nothing that tells of them leaves by these links."""
+        value: Optional[Guard] = self._read("guard")
+        return value
+
+    @property
+    def guest_services(self) -> Tuple[Entry, ...]:
+        """What guests may use on the host itself; DHCP, neighbour discovery and echoes need no entry."""
+        value: Tuple[Entry, ...] = self._read("guest_services")
+        return value
+
+    @property
+    def host(self) -> Optional[HostAccess]:
+        """Protects the host itself: what others than guests may use on it, and nothing else. Left out, only guests are kept
+        from it.
+        """
+        value: Optional[HostAccess] = self._read("host")
+        return value
+
+    @property
+    def log(self) -> Optional[LogDrops]:
+        """Writes drops to the log; left out, they are only counted."""
+        value: Optional[LogDrops] = self._read("log")
+        return value
+
+    @property
+    def tiers(self) -> Tuple[Tier, ...]:
+        """What groups may send to each other."""
+        value: Tuple[Tier, ...] = self._read("tiers")
+        return value
+
+    @property
+    def trusted(self) -> Tuple[str, ...]:
+        """Links of the host, none of them a guest's, between which it forwards: packets between links, frames between ports
+        of bridges. Those of other programs' containers, too, if there are any.
+        """
+        value: Tuple[str, ...] = self._read("trusted")
+        return value
+
+
 class KeySourceFile(Record):
     """KeySourceFile"""
 
@@ -2207,6 +2637,7 @@ ServeOrNot = Union[Serve, bool]
 _ServeOrNot = Either(plain=(Serve,))
 
 
+_INTERFACE_ACCESS: Access = Access()
 _INTERFACE_KIND: InterfaceKind = _InterfaceKind.read(_InterfaceKind.decode({"tap": {"multi_queue": False, "vnet_hdr": False}}))
 _INTERFACE_PORT: PortOptions = PortOptions()
 _INTERFACE_SERVE: ServeOrNot = _ServeOrNot.read(_ServeOrNot.decode({}))
@@ -2219,7 +2650,9 @@ class Interface(Record):
 
     _fields = {
         "name": Field("name", PLAIN, required=True),
+        "access": Field("access", One(Access), One(Access).encode(_INTERFACE_ACCESS)),
         "bridge": Field("bridge", PLAIN),
+        "ethertypes": Field("ethertypes", Many(PLAIN), Many(PLAIN).encode(())),
         "gateway_ipv4": Field("gateway_ipv4", INTERFACE4),
         "kind": Field("kind", _InterfaceKind, _InterfaceKind.encode(_INTERFACE_KIND)),
         "mac": Field("mac", PLAIN),
@@ -2231,13 +2664,16 @@ class Interface(Record):
         "public_ipv6": Field("public_ipv6", NET6),
         "routed_ipv6": Field("routed_ipv6", Many(NET6), Many(NET6).encode(())),
         "serve": Field("serve", _ServeOrNot, _ServeOrNot.encode(_INTERFACE_SERVE)),
+        "sources": Field("sources", Many(NET), Many(NET).encode(())),
     }
 
     def __init__(
         self,
         *,
         name: str,
+        access: Access = _INTERFACE_ACCESS,
         bridge: Optional[str] = None,
+        ethertypes: Iterable[int] = (),
         gateway_ipv4: Optional[Union[str, IPv4Interface]] = None,
         kind: InterfaceKind = _INTERFACE_KIND,
         mac: Optional[str] = None,
@@ -2249,10 +2685,15 @@ class Interface(Record):
         public_ipv6: Optional[Union[str, IPv6Network]] = None,
         routed_ipv6: Iterable[Union[str, IPv6Network]] = (),
         serve: ServeOrNot = _INTERFACE_SERVE,
+        sources: Iterable[Union[str, IPv4Network, IPv6Network]] = (),
     ) -> None:
         wire: Dict[str, Any] = {"name": name}
+        if access is not _INTERFACE_ACCESS:
+            self._put(wire, "access", access)
         if bridge is not None:
             wire["bridge"] = bridge
+        if ethertypes:
+            self._put(wire, "ethertypes", ethertypes)
         if gateway_ipv4 is not None:
             wire["gateway_ipv4"] = self._encoded("gateway_ipv4", gateway_ipv4)
         if kind is not _INTERFACE_KIND:
@@ -2275,6 +2716,8 @@ class Interface(Record):
             self._put(wire, "routed_ipv6", routed_ipv6)
         if serve is not _INTERFACE_SERVE:
             self._put(wire, "serve", serve)
+        if sources:
+            self._put(wire, "sources", sources)
         self._hold(wire)
 
     @property
@@ -2284,12 +2727,26 @@ class Interface(Record):
         return value
 
     @property
+    def access(self) -> Access:
+        """What may pass to and from it, beside what the guest's `access` says."""
+        value: Access = self._read("access")
+        return value
+
+    @property
     def bridge(self) -> Optional[str]:
         """The bridge of the host's that it is a port of, one of `bridges`(super::HostSpec::bridges). Its addresses are then on that
         segment, each IPv6 address a prefix of its own (`2001:db8:5::17/128`), and nothing is served on the link. Left out: the host routes to
         the guest, which has the link for itself.
         """
         value: Optional[str] = self._read("bridge")
+        return value
+
+    @property
+    def ethertypes(self) -> Tuple[int, ...]:
+        """Other EtherTypes than ARP, IPv4 and IPv6 that it may send and get as a port of a bridge: 0x88cc is 35020. With that
+        of a VLAN tag, 33024, what is inside is not looked at.
+        """
+        value: Tuple[int, ...] = self._read("ethertypes")
         return value
 
     @property
@@ -2361,6 +2818,12 @@ class Interface(Record):
     def serve(self) -> ServeOrNot:
         """What dnsmasq serves on the link; left out: addresses, by DHCP and router advertisement. `false`: nothing."""
         value: ServeOrNot = self._read("serve")
+        return value
+
+    @property
+    def sources(self) -> Tuple[Union[IPv4Network, IPv6Network], ...]:
+        """Further addresses and prefixes that it may send from: link-local ones that do not follow from its MAC address."""
+        value: Tuple[Union[IPv4Network, IPv6Network], ...] = self._read("sources")
         return value
 
 
@@ -3151,6 +3614,7 @@ class TunnelSpec(Record):
         return value
 
 
+_GUEST_ACCESS: Access = Access()
 _GUEST_TRANSIT: Transit = Transit()
 
 
@@ -3161,6 +3625,7 @@ class Guest(Record):
 
     _fields = {
         "name": Field("name", PLAIN, required=True),
+        "access": Field("access", One(Access), One(Access).encode(_GUEST_ACCESS)),
         "endpoint": Field("endpoint", IPV6),
         "interfaces": Field("interfaces", Many(One(Interface)), Many(One(Interface)).encode(())),
         "nat": Field("nat", One(Nat)),
@@ -3174,6 +3639,7 @@ class Guest(Record):
         self,
         *,
         name: str,
+        access: Access = _GUEST_ACCESS,
         endpoint: Optional[Union[str, IPv6Address]] = None,
         interfaces: Iterable[Interface] = (),
         nat: Optional[Nat] = None,
@@ -3183,6 +3649,8 @@ class Guest(Record):
         tunnels: Iterable[TunnelSpec] = (),
     ) -> None:
         wire: Dict[str, Any] = {"name": name}
+        if access is not _GUEST_ACCESS:
+            self._put(wire, "access", access)
         if endpoint is not None:
             wire["endpoint"] = self._encoded("endpoint", endpoint)
         if interfaces:
@@ -3203,6 +3671,12 @@ class Guest(Record):
     def name(self) -> str:
         """Its name: of its namespace, its files and, as far as they fit, its links."""
         value: str = self._read("name")
+        return value
+
+    @property
+    def access(self) -> Access:
+        """What may pass to and from all its interfaces, where the host has a `firewall`."""
+        value: Access = self._read("access")
         return value
 
     @property
@@ -4449,6 +4923,7 @@ class HostSpec(Document):
 
     _fields = {
         "bridges": Field("bridges", Many(One(Bridge)), Many(One(Bridge)).encode(())),
+        "firewall": Field("firewall", One(Firewall)),
         "guests": Field("guests", Many(One(Guest)), Many(One(Guest)).encode(())),
         "nat": Field("nat", One(Nat), One(Nat).encode(_HOSTSPEC_NAT)),
         "objects": Field("objects", One(Objects), One(Objects).encode(_HOSTSPEC_OBJECTS)),
@@ -4460,6 +4935,7 @@ class HostSpec(Document):
         self,
         *,
         bridges: Iterable[Bridge] = (),
+        firewall: Optional[Firewall] = None,
         guests: Iterable[Guest] = (),
         nat: Nat = _HOSTSPEC_NAT,
         objects: Objects = _HOSTSPEC_OBJECTS,
@@ -4469,6 +4945,8 @@ class HostSpec(Document):
         wire: Dict[str, Any] = {"version": version}
         if bridges:
             self._put(wire, "bridges", bridges)
+        if firewall is not None:
+            wire["firewall"] = self._encoded("firewall", firewall)
         if guests:
             self._put(wire, "guests", guests)
         if nat is not _HOSTSPEC_NAT:
@@ -4483,6 +4961,12 @@ class HostSpec(Document):
     def bridges(self) -> Tuple[Bridge, ...]:
         """Networks that guests are in together, in the host's namespace."""
         value: Tuple[Bridge, ...] = self._read("bridges")
+        return value
+
+    @property
+    def firewall(self) -> Optional[Firewall]:
+        """What may pass, and nothing else; left out, nothing is filtered."""
+        value: Optional[Firewall] = self._read("firewall")
         return value
 
     @property
@@ -4521,6 +5005,7 @@ class HostSpec(Document):
         return value
 
 __all__ = [
+    "Access",
     "Action",
     "Address",
     "Algorithm",
@@ -4543,6 +5028,7 @@ __all__ = [
     "Direction",
     "ElementText",
     "Encap",
+    "Entry",
     "Expr",
     "ExprReject",
     "ExprVerdict",
@@ -4554,12 +5040,16 @@ __all__ = [
     "FibFlag",
     "FibResult",
     "File",
+    "Firewall",
     "GivenDirection",
     "GivenState",
     "GivenStates",
+    "Group",
+    "Guard",
     "Guest",
     "HashThreshold",
     "Hook",
+    "HostAccess",
     "HostSpec",
     "Icv",
     "Immediate",
@@ -4579,6 +5069,7 @@ __all__ = [
     "LinkKind",
     "LinkKindOther",
     "Log",
+    "LogDrops",
     "Lookup",
     "Map",
     "MapTypeText",
@@ -4631,6 +5122,7 @@ __all__ = [
     "Table",
     "TapOptions",
     "Template",
+    "Tier",
     "Transit",
     "TunnelSpec",
     "Udp",

@@ -145,6 +145,7 @@ pub struct Interface {
     pub access: Access,
     /// Further addresses and prefixes that it may send from: link-local ones that do not follow from its MAC address.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<guestnet_core::schema::IpPrefix>")]
     pub sources: Vec<IpNet>,
     /// Other EtherTypes than ARP, IPv4 and IPv6 that it may send and get as a port of a bridge: 0x88cc is 35020. With that
     /// of a VLAN tag, 33024, what is inside is not looked at.
