@@ -10,7 +10,7 @@ use crate::host::Host;
 use crate::report::Error;
 
 /// What one paragraph of the contract has dropped in one namespace.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct NamespaceDrops {
     /// The namespace; nothing is the host's own.
     pub namespace: Option<String>,
@@ -20,7 +20,7 @@ pub struct NamespaceDrops {
 }
 
 /// What was dropped on a host, by namespace and paragraph.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostDrops {
     /// For each paragraph that has a counter.
     pub drops: Vec<NamespaceDrops>,

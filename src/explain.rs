@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::spec::{Guest, HostSpec, Interface};
 
 /// What becomes of a packet: what each place says that it comes by, up to the first that drops it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
     /// Whether it passes all of them.
     pub passes: bool,
@@ -21,7 +21,7 @@ pub struct Explanation {
 }
 
 /// What one place says.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Step {
     /// Which.
     pub place: String,

@@ -163,7 +163,11 @@ impl Host {
     pub fn apply(&mut self, spec: &HostSpec) -> Result<Report, Error> {
         let wanted = spec.lower()?;
         let _alone = self.lock()?;
-        self.converge(&Goal::all(&wanted), None)
+        let report = self.converge(&Goal::all(&wanted), None)?;
+        if report.changes > 0 {
+            self.find_policies_fast(&wanted.objects);
+        }
+        Ok(report)
     }
 
     /// Removes everything that is ours.
@@ -173,6 +177,17 @@ impl Host {
     pub fn remove_all(&mut self) -> Result<Report, Error> {
         let _alone = self.lock()?;
         self.converge(&Goal::all(&Lowered::default()), None)
+    }
+
+    /// Makes the kernel's hash of policies as large as a burst of them wants it. That it stays small costs some
+    /// microseconds a packet and is no failure.
+    fn find_policies_fast(&mut self, wanted: &Objects) {
+        const BURST: usize = 256;
+        for (netns, _) in wanted.iter().filter(|(_, objects)| objects.policies.len() > BURST) {
+            if let Some(namespace) = self.namespaces.open.get_mut(&netns) {
+                let _ = guestnet_xfrm::Spd::grow(namespace);
+            }
+        }
     }
 
     /// The namespace that plans call `netns`, if it was there when the host was read.

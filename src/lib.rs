@@ -35,6 +35,7 @@ pub mod document;
 mod drops;
 pub mod encap;
 mod explain;
+mod hint;
 mod host;
 mod lower;
 mod objects;

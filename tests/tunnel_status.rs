@@ -76,3 +76,27 @@ fn a_tunnel_without_states_and_a_state_without_policies_are_said() {
     assert!(lone.tunnels.iter().flat_map(|tunnel| &tunnel.states).all(|state| !state.in_use), "{lone}");
     assert_eq!(Tunnels::of(&Objects::default(), &RekeyLimits::default(), 1).to_string(), "no tunnels");
 }
+
+#[test]
+fn many_policies_with_prefixes_are_found_by_a_hash_and_a_few_need_none() {
+    let spec = |peers: u16| {
+        let tunnels: Vec<_> = (1..=peers)
+            .map(|n| {
+                json!({
+                    "local": "2001:db8::1", "remote": format!("2001:db8:{n:x}::1"),
+                    "pairs": [{ "local": "fd00::/64", "remote": format!("fd00:0:0:{n:x}::/64") }],
+                    "secret": format!("{n:064x}").replace("00000000", "12345678"),
+                })
+            })
+            .collect();
+        let guest = json!({ "name": "all", "placement": "host", "tunnels": tunnels });
+        HostSpec::from_json(&json!({ "version": 1, "guests": [guest] }).to_string())
+            .unwrap()
+            .objects()
+            .unwrap()
+    };
+    let many: Vec<String> = spec(99).host.thresholds.iter().map(ToString::to_string).collect();
+    assert_eq!(many, ["hthresh6 64 64"]);
+    assert!(guestnet::render(&spec(99)).contains("ip xfrm policy set hthresh6 64 64\n"));
+    assert!(spec(5).host.thresholds.is_empty());
+}

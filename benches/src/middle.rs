@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
-use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use guestnet::core::{Change, Context, Kind, Netns, Object, Observed, Outbox, Set};

@@ -11,11 +11,12 @@ use crate::{Paragraph, TABLE};
 
 /// What was dropped by one paragraph in the tables of one family, since they were made. (They are made anew when rules
 /// change; guests that come and go change none.)
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Drops {
     /// The family of the table.
     pub family: Family,
     /// By which paragraph of the contract.
+    #[schemars(with = "String")]
     pub paragraph: Paragraph,
     /// What the paragraph is about.
     pub title: &'static str,

@@ -31,11 +31,12 @@ pub struct Packet {
 }
 
 /// What becomes of a packet, and by which paragraph of the contract.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Decision {
     /// Whether it passes.
     pub passes: bool,
     /// The paragraph that decides.
+    #[schemars(with = "String")]
     pub paragraph: Paragraph,
     /// Why, in words.
     pub because: String,

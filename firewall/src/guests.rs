@@ -76,7 +76,7 @@ impl<'a> Guests<'a> {
         self.lengths[ip as usize].iter().map(statement).collect()
     }
 
-    /// All prefixes of sources.
+    /// Whether any of them is asked for connections.
     pub fn has_stateful(&self) -> bool {
         self.links.iter().any(|guest| !guest.access.stateless)
     }

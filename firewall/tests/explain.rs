@@ -128,7 +128,7 @@ fn agree(said: &Decision, met: &Outcome) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(600))]
 
     #[test]
     fn to_and_from_guests(packet in packets(), from in 0_usize..3, to in 0_usize..3) {

@@ -14,7 +14,9 @@
 
 mod doctor;
 mod error;
+mod firewall;
 mod plan;
+mod rendered;
 mod report;
 
 use guestnet_core::NetnsName;
@@ -25,7 +27,9 @@ use serde_json::Value;
 
 pub use doctor::DoctorDocument;
 pub use error::{ErrorClass, ErrorDocument, HostState, RefusalDocument};
+pub use firewall::{DropsDocument, ExplanationDocument};
 pub use plan::{ChangeDocument, Operation, PlanDocument};
+pub use rendered::RenderedDocument;
 pub use report::ReportDocument;
 
 use crate::spec::{HostSpec, VERSION};
@@ -45,6 +49,12 @@ pub enum DocumentKind {
     Error,
     /// A [`DoctorDocument`].
     Doctor,
+    /// A [`DropsDocument`].
+    Drops,
+    /// An [`ExplanationDocument`].
+    Explanation,
+    /// A [`RenderedDocument`].
+    Rendered,
 }
 
 /// What guestnet has made on a host, in the form of a spec: what `guestnet show` prints and `guestnet apply` takes.
@@ -77,12 +87,34 @@ pub enum Described {
     Error,
     /// A [`DoctorDocument`].
     Doctor,
+    /// A [`DropsDocument`].
+    Drops,
+    /// An [`ExplanationDocument`].
+    Explanation,
+    /// A [`RenderedDocument`].
+    Rendered,
+    /// A [`crate::xfrm::rekey::Step`].
+    Step,
+    /// A [`crate::xfrm::rekey::Confirmation`].
+    Confirmation,
 }
 
 impl Described {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Spec, Self::Plan, Self::Report, Self::Host, Self::Tunnels, Self::Error, Self::Doctor];
+    pub const ALL: [Self; 12] = [
+        Self::Spec,
+        Self::Plan,
+        Self::Report,
+        Self::Host,
+        Self::Tunnels,
+        Self::Error,
+        Self::Doctor,
+        Self::Drops,
+        Self::Explanation,
+        Self::Rendered,
+        Self::Step,
+        Self::Confirmation,
+    ];
 
     /// `spec`, `plan`, ….
     pub fn name(self) -> &'static str {
@@ -94,6 +126,11 @@ impl Described {
             Self::Tunnels => "tunnels",
             Self::Error => "error",
             Self::Doctor => "doctor",
+            Self::Drops => "drops",
+            Self::Explanation => "explanation",
+            Self::Rendered => "rendered",
+            Self::Step => "step",
+            Self::Confirmation => "confirmation",
         }
     }
 
@@ -107,6 +144,11 @@ impl Described {
             Self::Tunnels => "what `guestnet show tunnels` prints",
             Self::Error => "what any command prints on standard error when it fails",
             Self::Doctor => "what `guestnet doctor` prints",
+            Self::Drops => "what `guestnet show firewall` prints",
+            Self::Explanation => "what `guestnet explain` prints",
+            Self::Rendered => "what `guestnet render` prints with -o json",
+            Self::Step => "what `guestnet rekey` takes",
+            Self::Confirmation => "what `guestnet rekey` prints",
         }
     }
 
@@ -123,6 +165,11 @@ impl Described {
             Self::Tunnels => written().into_root_schema_for::<crate::Tunnels>(),
             Self::Error => written().into_root_schema_for::<ErrorDocument>(),
             Self::Doctor => written().into_root_schema_for::<DoctorDocument>(),
+            Self::Drops => written().into_root_schema_for::<DropsDocument>(),
+            Self::Explanation => written().into_root_schema_for::<ExplanationDocument>(),
+            Self::Rendered => written().into_root_schema_for::<RenderedDocument>(),
+            Self::Step => read().into_root_schema_for::<guestnet_xfrm::rekey::Step>(),
+            Self::Confirmation => written().into_root_schema_for::<guestnet_xfrm::rekey::Confirmation>(),
         };
         // The pattern that ipnet gives for IPv6 fits IPv4, too: an IPv4 prefix would be valid under both.
         if let Some(Value::Object(net)) = schema.pointer_mut("/$defs/IpNet")

@@ -6,6 +6,7 @@ mod firewall;
 mod guest;
 mod json;
 pub(crate) mod parse;
+mod words;
 
 use guestnet_core::{Error, LinkName, Path, Problem, Problems};
 use guestnet_nat::Mode;

@@ -122,7 +122,7 @@ impl Reader {
             {
                 steps.push(Step::Key(field));
             }
-            let said = self.with_value(&steps, &message);
+            let said = super::words::plain(&self.with_value(&steps, &message));
             self.note(&steps, None, said);
             self.take_out(&steps)?;
         }

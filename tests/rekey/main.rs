@@ -2,6 +2,8 @@
 //! a control plane that is slow, repeats itself, delivers what is long outdated, and dies.
 
 mod closed;
+mod cost;
+mod interop;
 mod streams;
 mod world;
 
@@ -60,7 +62,7 @@ impl ControlPlane<'_> {
                 self.trouble()?;
                 let peer = if act == Act::Inbound { None } else { self.memory.standings[1 - end].clone() };
                 let step = self.world.step(end, act, generation, peer.as_ref());
-                for _ in 0..=self.chance.below(2) {
+                for _ in 0..=usize::from(self.chance.one_in(3)) {
                     let standing = self.world.send(end, &step)?;
                     ensure!(
                         standing.refused.is_none(),
@@ -78,7 +80,7 @@ impl ControlPlane<'_> {
     /// What goes wrong between two steps.
     fn trouble(&mut self) -> Result<()> {
         std::thread::sleep(Duration::from_millis(self.chance.below(4) as u64));
-        if !self.sent.is_empty() && self.chance.one_in(3) {
+        if !self.sent.is_empty() && self.chance.one_in(5) {
             let (end, _, step) = self.sent[self.chance.below(self.sent.len())].clone();
             self.refused += usize::from(self.world.send(end, &step)?.refused.is_some());
         }

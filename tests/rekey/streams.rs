@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use crate::world::World;
 
 const PORT: u16 = 7000;
-const PACE: Duration = Duration::from_millis(20);
+const PACE: Duration = Duration::from_millis(30);
 
 /// Words that only stand inside.
 pub const INSIDE: &[u8] = b"guestnet-inside";

@@ -36,9 +36,12 @@ impl Chance {
     }
 }
 
+/// States by destination and SPI: their generations and the fingerprints of their keys.
+pub type Told = BTreeMap<(IpAddr, Spi), (u32, Option<Fingerprint>)>;
+
 /// The two hosts.
 pub struct World {
-    hosts: [Host; 2],
+    pub hosts: [Host; 2],
     netns: [Netns; 2],
     guests: [Netns; 2],
 }
@@ -154,10 +157,12 @@ impl World {
 
     /// The spec of a host: its generation is never raised.
     pub fn spec(&self, end: usize) -> Result<HostSpec> {
-        let guest = json!({
-            "name": NAMES[end], "endpoint": format!("2001:db8:{end}::a"), "tunnels": [tunnel(end, 0)],
-        });
-        Ok(HostSpec::from_json(&json!({ "version": 1, "guests": [guest] }).to_string())?)
+        spec_with(end, tunnel(end, 0))
+    }
+
+    /// Applies a spec with another tunnel; how many changes it took.
+    pub fn apply_tunnel(&mut self, end: usize, tunnel: Value) -> Result<usize> {
+        Ok(self.hosts[end].apply(&spec_with(end, tunnel)?)?.changes)
     }
 
     /// Applies the spec; how many changes it took.
@@ -173,9 +178,19 @@ impl World {
         Ok(())
     }
 
+    /// A host's tunnel, as it is ordered.
+    pub fn order(&self, end: usize) -> Value {
+        json!({ "namespace": NAMES[end], "tunnel": tunnel(end, 0) })
+    }
+
     /// A step for one host, as it is sent.
     pub fn step(&self, end: usize, act: Act, generation: u32, peer: Option<&Standing>) -> String {
-        let mut order = json!({ "namespace": NAMES[end], "tunnel": tunnel(end, generation) });
+        Self::step_of(end, act, tunnel(end, generation), peer)
+    }
+
+    /// A step for another tunnel.
+    pub fn step_of(end: usize, act: Act, tunnel: Value, peer: Option<&Standing>) -> String {
+        let mut order = json!({ "namespace": NAMES[end], "tunnel": tunnel });
         if let Some(peer) = peer {
             order["peer"] = serde_json::to_value(peer).expect("a standing is JSON");
         }
@@ -197,18 +212,14 @@ impl World {
     }
 
     /// The states that the kernel has.
-    pub fn states(&mut self, end: usize) -> Result<BTreeMap<(IpAddr, Spi), (u32, Option<Fingerprint>)>> {
+    pub fn states(&mut self, end: usize) -> Result<Told> {
         let objects = self.hosts[end].observe()?;
         let place = objects.namespaces.get(&NAMES[end].parse()?).context("the guest's namespace")?;
         Ok(told(&place.states))
     }
 
     /// The states of a generation, as the spec's language has them.
-    pub fn expected_states(
-        &self,
-        end: usize,
-        generation: u32,
-    ) -> Result<BTreeMap<(IpAddr, Spi), (u32, Option<Fingerprint>)>> {
+    pub fn expected_states(&self, end: usize, generation: u32) -> Result<Told> {
         let mut tunnel: TunnelSpec = serde_json::from_value(tunnel(end, generation))?;
         tunnel.load(&Secrets::new())?;
         Ok(told(&tunnel.lower()?.0.into_iter().collect()))
@@ -221,8 +232,13 @@ impl World {
     }
 }
 
-fn told(states: &Set<State>) -> BTreeMap<(IpAddr, Spi), (u32, Option<Fingerprint>)> {
+fn told(states: &Set<State>) -> Told {
     states.iter().map(|s| ((s.dst, s.spi), (s.generation, s.key.fingerprint()))).collect()
+}
+
+fn spec_with(end: usize, tunnel: Value) -> Result<HostSpec> {
+    let guest = json!({ "name": NAMES[end], "endpoint": format!("2001:db8:{end}::a"), "tunnels": [tunnel] });
+    Ok(HostSpec::from_json(&json!({ "version": 1, "guests": [guest] }).to_string())?)
 }
 
 fn secret_file() -> String {

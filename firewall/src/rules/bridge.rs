@@ -51,7 +51,7 @@ pub fn chains(
     let connections = guests.has_stateful();
     let mut chains = vec![prerouting(), frame(), forward(), input(served, words), output(), neighbours()];
     chains.extend(arp::chains(guests));
-    chains.extend(source::chains(guests, words));
+    chains.extend(source::chains(guests));
     chains.push(chain("icmp_in_transit", icmp::transit()));
     chains.extend(out.chains(inet::icmp_on(), connections, words));
     chains.extend(into.chains(inet::icmp_on(), connections, words));

@@ -34,9 +34,8 @@ fn udp(more: Statement) -> [Statement; 2] {
 }
 
 /// From the entries on.
-pub fn chains(guests: &Guests<'_>, words: Words) -> Vec<Chain> {
-    let mut chains =
-        vec![fragments(), ipv4(guests), dhcp(guests), ipv6(words), dhcpv6(), ipv6_address(guests)];
+pub fn chains(guests: &Guests<'_>) -> Vec<Chain> {
+    let mut chains = vec![fragments(), ipv4(guests), dhcp(guests), ipv6(), dhcpv6(), ipv6_address(guests)];
     chains.extend(discovery::chains(guests));
     chains
 }
@@ -75,8 +74,7 @@ fn dhcp(guests: &Guests<'_>) -> Chain {
     chain("dhcp", std::iter::once(discover).chain(renewals).chain([deny(P::DHCP_CLIENT, [])]))
 }
 
-fn ipv6(words: Words) -> Chain {
-    let _ = words;
+fn ipv6() -> Chain {
     chain(
         ENTRY_IPV6,
         [
