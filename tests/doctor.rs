@@ -163,6 +163,14 @@ lab_test! {
         assert!(found("ipsec-drops", &nothing).iter().any(|f| f.what.contains("in namespace own (")));
     }
 
+    fn xfrm_interfaces_are_tried_where_they_are_wanted() {
+        let refused = guestnet_lab::sh("ip link add x0 type xfrm if_id 1; ip link del x0").is_err();
+        let link = json!({"name": "xfrm7", "kind": {"xfrm": {"if_id": 7}}});
+        let wanted = spec(&json!({"version": 1, "objects": {"host": {"links": [link]}}}));
+        assert_eq!(found("no-xfrm-interface", &wanted).len(), usize::from(refused));
+        assert_eq!(found("no-xfrm-interface", &spec(&json!({"version": 1}))), []);
+    }
+
     fn esp_is_tried() {
         let esp = has(Capability::Esp).is_ok();
         let of = |outer: [&str; 2]| {

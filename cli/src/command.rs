@@ -2,9 +2,13 @@
 //!
 //! A new one is a file in this folder, its `mod` line, and its line in `commands!`.
 
+mod add;
 mod apply;
 mod doctor;
+mod encap;
+mod explain;
 mod plan;
+mod rekey;
 mod remove;
 mod render;
 mod schema;
@@ -40,10 +44,14 @@ macro_rules! commands {
 commands! {
     plan::Plan,
     apply::Apply,
+    add::Add,
     show::Show,
     verify::Verify,
     remove::Remove,
+    rekey::Rekey,
     schema::Schema,
     render::Render,
+    encap::Encap,
+    explain::Explain,
     doctor::Doctor,
 }

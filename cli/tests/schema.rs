@@ -207,6 +207,31 @@ lab_test! {
         assert!(text.contains("error: the uplink uplink is not there: ") && text.contains("\n  remedy: "), "{text}");
     }
 
+    fn what_other_commands_say_is_as_the_schemas_say() {
+        need(Capability::Tap);
+        let _outside = support::with_uplink();
+        let spec = json!({"version": 1, "uplink": "uplink", "firewall": {}, "guests": [support::guest("own", 1)]});
+        let json = |arguments: &[&str]| {
+            let (code, out, err) = said(&[arguments, &["-o", "json"]].concat(), &spec.to_string());
+            assert_eq!(err, "", "{arguments:?}");
+            (code, parsed(&out))
+        };
+        valid("rendered", &json(&["render", "-f", "-"]).1);
+        let (code, explained) = json(&["explain", "-f", "-", "from 198.51.100.7 to guest own tcp 22"]);
+        valid("explanation", &explained);
+        assert_eq!(explained["passes"], code == 0, "{explained}");
+        assert_eq!(json(&["apply", "-f", "-"]).0, 0);
+        let drops = json(&["show", "firewall"]).1;
+        valid("drops", &drops);
+        assert!(!drops["drops"].as_array().unwrap().is_empty(), "{drops}");
+        valid("tunnels", &json(&["show", "tunnels"]).1);
+        let step = json!({"version": 1, "act": "observe", "tunnels": []});
+        valid("step", &step);
+        let (_, out, err) = said(&["rekey", "-f", "-", "-o", "json"], &step.to_string());
+        assert_eq!(err, "");
+        valid("confirmation", &parsed(&out));
+    }
+
     fn many_namespaces_need_many_descriptors() {
         let guests: Vec<Value> = (0..50).map(|n| json!({"name": format!("g{n}")})).collect();
         std::fs::write("/run/spec.json", json!({"version": 1, "guests": guests}).to_string()).unwrap();

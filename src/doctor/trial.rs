@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use guestnet_core::{
-    Address, Change, Context, Error, Kind, Message, Namespace, Netns, Outbox, Phase, Protocol, Result, Set,
-    Step,
+    Address, Change, Context, Error, Kind, LinkKind, Message, Namespace, Netns, Outbox, Phase, Protocol,
+    Result, Set, Step,
 };
 use guestnet_nft::{Family, Table};
 use guestnet_xfrm::tunnel::Pair;
@@ -28,6 +28,7 @@ pub(super) fn check(case: &mut Case<'_>, findings: &mut Vec<Finding>) {
             let mut namespace = Namespace::current()?;
             let mut found: Vec<Finding> = marks(&mut namespace).into_iter().collect();
             found.extend(tables(&mut namespace, &objects));
+            found.extend(xfrm_interface(&mut namespace, &objects));
             found.extend(families.iter().filter_map(|ipv4| esp(&mut namespace, *ipv4)));
             Ok(found)
         };
@@ -112,6 +113,20 @@ fn tables(namespace: &mut Namespace, objects: &Objects) -> Vec<Finding> {
         }
     }
     found
+}
+
+/// The first xfrm interface that would be made, if any.
+fn xfrm_interface(namespace: &mut Namespace, objects: &Objects) -> Option<Finding> {
+    let mut links = objects.iter().flat_map(|(_, objects)| objects.links.iter());
+    let link = links.find(|link| matches!(link.kind, LinkKind::Xfrm(_)))?;
+    let error = send(namespace, Phase::Links, link.clone()).err()?;
+    Some(Finding::new(
+        Severity::Error,
+        "no-xfrm-interface",
+        format!("an xfrm interface is refused ({error})"),
+        "tunnels with an \"if_id\" cannot be made",
+        "`modprobe xfrm_interface`, a kernel with CONFIG_XFRM_INTERFACE, or tunnels without \"if_id\"",
+    ))
 }
 
 /// Asks for a state as a tunnel would have it.
