@@ -142,6 +142,20 @@ lab_test! {
         assert_eq!(own["states"].as_array().unwrap().len(), 2, "{own:#}");
     }
 
+    /// What the package's own tests leave out on a kernel without ESP.
+    fn python_takes_a_tunnel_to_new_keys() {
+        need(Capability::Tap);
+        need(Capability::Esp);
+        let Some(python) = python() else { return };
+        let mut pytest = Command::new(python);
+        // Not from where the checkout's own folder `guestnet` would be found first.
+        pytest.current_dir(examples().join("../python/tests")).env("GUESTNET_LAB_REQUIRED", "1");
+        pytest.args(["-m", "pytest", "-p", "no:cacheprovider", "-k", "goes_to_new_keys", "test_documents.py"]);
+        let output = pytest.output().unwrap();
+        let out = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && out.contains("1 passed"), "{out}");
+    }
+
     fn mistakes_are_understood() {
         need_program("ruby");
         need_program("jq");
