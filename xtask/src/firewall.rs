@@ -17,7 +17,9 @@ pub fn judge() -> Result<()> {
     command.args(["test", "--quiet", "--package", "guestnet", "--test", "packets", "--"]);
     command.args(["--nocapture", "--test-threads", "1"]).current_dir(place::repository());
     if !Path::new(CALLS).exists() {
-        println!("left out: bridges whose frames go through the rules for packets; br_netfilter is not loaded");
+        println!(
+            "left out: bridges whose frames go through the rules for packets; br_netfilter is not loaded"
+        );
         command.args(["--skip", "called_up"]);
     }
     // A lab that cannot be made judges nothing.
