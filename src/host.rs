@@ -27,8 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// link that goes down loses its addresses, `conf/all/forwarding` sets every interface's.
 const ROUNDS: usize = 4;
 
-/// A host whose guests' network guestnet keeps. Blocking, `Send`; it spawns short-lived threads to enter namespaces
-/// and never moves the caller's. It keeps four descriptors open for each namespace of a guest: a program that has
+/// A host whose guests' network guestnet keeps. Blocking, `Send`; each call runs on a short-lived thread that enters
+/// namespaces, and never moves the caller's. It keeps four descriptors open for each namespace of a guest: a program that has
 /// hundreds of those raises its soft limit (`RLIMIT_NOFILE`), as the command does.
 pub struct Host {
     namespaces: Namespaces,
@@ -125,7 +125,7 @@ impl Host {
     /// When the kernel cannot be read.
     pub fn observe(&mut self) -> Result<Objects, Error> {
         let nothing = Objects::default();
-        Ok(self.read(&nothing, &nothing, Scope::All)?.into_ours())
+        Ok(netns::roaming(|| self.read(&nothing, &nothing, Scope::All))?.into_ours())
     }
 
     /// The changes that would make the host as `spec` wants it. Changes nothing.
@@ -134,7 +134,7 @@ impl Host {
     /// When the spec is wrong (with all its problems) or the host cannot be read.
     pub fn plan(&mut self, spec: &HostSpec) -> Result<Plan, Error> {
         let wanted = spec.lower()?.objects;
-        Ok(Plan::between(&wanted, &self.read(&wanted, &wanted, Scope::All)?))
+        netns::roaming(|| Ok(Plan::between(&wanted, &self.read(&wanted, &wanted, Scope::All)?)))
     }
 
     /// Whether the host is as `spec` wants it: the plan, which is empty if it is. The same as [`Self::plan`]; the name
@@ -154,8 +154,10 @@ impl Host {
     /// what had been done was undone.
     pub fn apply(&mut self, spec: &HostSpec) -> Result<Report, Error> {
         let wanted = spec.lower()?;
-        let _alone = self.lock()?;
-        self.converge(&Goal::all(&wanted), None)
+        netns::roaming(|| {
+            let _alone = self.lock()?;
+            self.converge(&Goal::all(&wanted), None)
+        })
     }
 
     /// Removes everything that is ours.
@@ -163,8 +165,10 @@ impl Host {
     /// # Errors
     /// As [`Self::apply`].
     pub fn remove_all(&mut self) -> Result<Report, Error> {
-        let _alone = self.lock()?;
-        self.converge(&Goal::all(&Lowered::default()), None)
+        netns::roaming(|| {
+            let _alone = self.lock()?;
+            self.converge(&Goal::all(&Lowered::default()), None)
+        })
     }
 
     pub(crate) fn read(
@@ -186,16 +190,20 @@ impl Host {
         let began = Instant::now();
         let mut report = Report::default();
         let mut before = None;
+        let mut scope = goal.scope;
         for _ in 0..ROUNDS {
             let found = match found.take() {
                 Some(found) => found,
-                None => self.read(goal.named, &goal.wanted.objects, goal.scope)?,
+                None => self.read(goal.named, &goal.wanted.objects, scope)?,
             };
+            scope = scope.again();
             let plan = Plan::between(&goal.wanted.objects, &found);
             if !plan.conflicts.is_empty() {
                 return Err(CoreError::Foreign(plan.conflicts()).into());
             }
-            report.left.clone_from(&plan.left);
+            if !found.again {
+                report.left.clone_from(&plan.left);
+            }
             if plan.is_empty() {
                 return self.done(goal, report, began);
             }
@@ -224,7 +232,7 @@ impl Host {
 
     /// Forgets the sysctls of links that are gone.
     fn tidy(&self, goal: &Goal<'_>, wanted: &Objects) -> Result<(), CoreError> {
-        if goal.scope == Scope::All {
+        if goal.scope.is_whole() {
             return self.namespaces.open.values().try_for_each(sysctl::tidy);
         }
         // Only of links that were removed; an addition has none.
@@ -249,7 +257,7 @@ impl Host {
         let mut left = vec!["the host could not be read".to_owned()];
         for _ in 0..ROUNDS {
             // What was made is found under the keys that were wanted.
-            let named = if goal.scope == Scope::All { before } else { goal.named };
+            let named = if goal.scope.is_whole() { before } else { goal.named };
             let Ok(found) = self.read(named, before, goal.scope) else { break };
             let plan = Plan::between(before, &found);
             left = lines(&plan);
