@@ -31,8 +31,8 @@ const ROUNDS: usize = 4;
 /// namespaces, and never moves the caller's. It keeps four descriptors open for each namespace of a guest: a program that has
 /// hundreds of those raises its soft limit (`RLIMIT_NOFILE`), as the command does.
 pub struct Host {
-    namespaces: Namespaces,
-    owner: Owner,
+    pub(crate) namespaces: Namespaces,
+    pub(crate) owner: Owner,
     directory: PathBuf,
     patience: Duration,
 }
@@ -128,13 +128,21 @@ impl Host {
         Ok(netns::roaming(|| self.read(&nothing, &nothing, Scope::All))?.into_ours())
     }
 
+    /// The namespaces that are open: after an observation, all that are ours.
+    pub(crate) fn open_namespaces(&mut self) -> impl Iterator<Item = (&Netns, &mut Namespace)> {
+        self.namespaces.open.iter_mut()
+    }
+
     /// The changes that would make the host as `spec` wants it. Changes nothing.
     ///
     /// # Errors
     /// When the spec is wrong (with all its problems) or the host cannot be read.
     pub fn plan(&mut self, spec: &HostSpec) -> Result<Plan, Error> {
-        let wanted = spec.lower()?.objects;
-        netns::roaming(|| Ok(Plan::between(&wanted, &self.read(&wanted, &wanted, Scope::All)?)))
+        let wanted = spec.lower()?;
+        let found = netns::roaming(|| self.read(&wanted.objects, &wanted.objects, Scope::All))?;
+        let mut plan = Plan::between(wanted.settled(&found)?.as_ref(), &found);
+        plan.warnings = spec.warnings_with(&wanted.objects);
+        Ok(plan)
     }
 
     /// Whether the host is as `spec` wants it: the plan, which is empty if it is. The same as [`Self::plan`]; the name
@@ -156,7 +164,11 @@ impl Host {
         let wanted = spec.lower()?;
         netns::roaming(|| {
             let _alone = self.lock()?;
-            self.converge(&Goal::all(&wanted), None)
+            let report = self.converge(&Goal::all(&wanted), None)?;
+            if report.changes > 0 {
+                self.find_policies_fast(&wanted.objects);
+            }
+            Ok(report)
         })
     }
 
@@ -169,6 +181,22 @@ impl Host {
             let _alone = self.lock()?;
             self.converge(&Goal::all(&Lowered::default()), None)
         })
+    }
+
+    /// Makes the kernel's hash of policies as large as a burst of them wants it. That it stays small costs some
+    /// microseconds a packet and is no failure.
+    fn find_policies_fast(&mut self, wanted: &Objects) {
+        const BURST: usize = 256;
+        for (netns, _) in wanted.iter().filter(|(_, objects)| objects.policies.len() > BURST) {
+            if let Some(namespace) = self.namespaces.open.get_mut(&netns) {
+                let _ = guestnet_xfrm::Spd::grow(namespace);
+            }
+        }
+    }
+
+    /// The namespace that plans call `netns`, if it was there when the host was read.
+    pub(crate) fn namespace(&self, netns: &Netns) -> Option<&Namespace> {
+        self.namespaces.open.get(netns)
     }
 
     pub(crate) fn read(
@@ -197,7 +225,7 @@ impl Host {
                 None => self.read(goal.named, &goal.wanted.objects, scope)?,
             };
             scope = scope.again();
-            let plan = Plan::between(&goal.wanted.objects, &found);
+            let plan = Plan::between(goal.wanted.settled(&found)?.as_ref(), &found);
             if !plan.conflicts.is_empty() {
                 return Err(CoreError::Foreign(plan.conflicts()).into());
             }
@@ -217,7 +245,7 @@ impl Host {
             }
         }
         let found = self.read(goal.named, &goal.wanted.objects, goal.scope)?;
-        let plan = Plan::between(&goal.wanted.objects, &found);
+        let plan = Plan::between(goal.wanted.settled(&found)?.as_ref(), &found);
         if plan.is_empty() {
             return self.done(goal, report, began);
         }

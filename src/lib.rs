@@ -30,24 +30,34 @@
 //! Options travel beside the spec (on [`Host`]), never in it: two equal specs always mean the same host.
 
 mod apply;
+pub mod doctor;
 pub mod document;
+mod drops;
+pub mod encap;
+mod explain;
+mod hint;
 mod host;
 mod lower;
 mod objects;
 mod observe;
 mod part;
 mod plan;
+pub mod rekey;
 mod render;
 mod report;
 pub mod spec;
+pub mod tunnels;
 
 pub use guestnet_core as core;
 pub use guestnet_dhcpconf as dhcpconf;
+pub use guestnet_firewall as firewall;
 pub use guestnet_nat as nat;
 pub use guestnet_ndp as ndp;
 pub use guestnet_nft as nft;
 pub use guestnet_xfrm as xfrm;
 
+pub use drops::{HostDrops, NamespaceDrops};
+pub use explain::{Explanation, Step};
 pub use guestnet_core::{Act, Deed, Problem, Problems};
 pub use guestnet_xfrm::{SecretName, Secrets};
 pub use host::{DIRECTORY, Host};
@@ -56,3 +66,4 @@ pub use plan::{Plan, PlannedChange};
 pub use render::render;
 pub use report::{Error, Failure, PhaseTime, Refusal, Report, State};
 pub use spec::HostSpec;
+pub use tunnels::Tunnels;

@@ -343,7 +343,10 @@ impl Found {
         let anew = |link: &Link| wanted.links.get(&link.name).is_some_and(|new| !Link::can_become(link, new));
         let remade =
             |table: &Table| wanted.tables.get(&table.key()).is_some_and(|new| !new.same_structure(table));
-        self.links.ours.iter().any(anew) || self.tables.ours.iter().any(remade)
+        // Policies without their states: the tunnel was rekeyed, and has its states under other keys by now.
+        let rekeyed = wanted.states.iter().any(|state| !self.states.ours.contains(&state.key()))
+            && wanted.policies.iter().any(|policy| self.policies.ours.contains(&policy.key()));
+        self.links.ours.iter().any(anew) || self.tables.ours.iter().any(remade) || rekeyed
     }
 }
 

@@ -36,6 +36,18 @@ impl Namespaces {
         Namespace::enter(netns::open(name)?, Netns::Named(name.clone()), &self.watch)
     }
 
+    /// The one that plans call `netns`, opened if need be; `None` where there is none that carries our mark.
+    pub(crate) fn one(&mut self, owner: Owner, netns: &Netns) -> Option<&mut Namespace> {
+        if let Netns::Named(name) = netns
+            && !self.open.get(netns).is_some_and(|namespace| namespace.is_still(name))
+        {
+            self.open.remove(netns);
+            let ours = self.named(name).ok().filter(|namespace| namespace.owner() == Some(owner))?;
+            self.open.insert(netns.clone(), ours);
+        }
+        self.open.get_mut(netns)
+    }
+
     /// Opens those that are there and carry our mark, as far as they are not open yet: all of them, or those of `wanted`.
     /// Returns those of `wanted` that are somebody else's.
     pub(crate) fn refresh(
@@ -188,6 +200,12 @@ impl Observation {
     /// What was found in `netns`; nothing where the namespace is not there yet.
     pub(crate) fn in_namespace(&self, netns: &Netns) -> &Found {
         self.found.get(netns).unwrap_or(&self.nothing)
+    }
+
+    /// The states and policies of `netns`, by tunnel; `None` where there is no state.
+    pub(crate) fn ipsec(&self, netns: &Netns) -> Option<guestnet_xfrm::rekey::Found> {
+        let found = self.found.get(netns).filter(|found| !found.states.ours.is_empty())?;
+        Some(guestnet_xfrm::rekey::Found::new(found.states.clone(), found.policies.clone()))
     }
 
     /// Whether making this into `wanted` would take things along that were not read.

@@ -35,9 +35,10 @@ impl Host {
     /// # Errors
     /// As [`Self::plan`] and [`Self::add`].
     pub fn plan_add(&mut self, spec: &HostSpec) -> Result<Plan, Error> {
-        let added = spec.lower()?.objects;
-        let (wanted, _, found) = netns::roaming(|| self.together(&added))?;
-        Ok(Plan::between(&wanted, &found))
+        let mut added = spec.lower()?;
+        let (wanted, _, found) = netns::roaming(|| self.together(&added.objects))?;
+        added.objects = wanted;
+        Ok(Plan::between(added.settled(&found)?.as_ref(), &found))
     }
 
     /// What shall be when `added` is, of what guests share both, and what there is. Where something has to be made anew
@@ -67,14 +68,17 @@ impl Host {
     /// # Errors
     /// As [`Self::apply`].
     pub fn remove(&mut self, spec: &HostSpec) -> Result<Report, Error> {
-        let mut gone = spec.lower()?.objects;
-        // Those of links that stay, others may need as well.
-        let links = std::mem::take(&mut gone.host.links);
-        gone.host.sysctls.retain(|sysctl| sysctl.lives_on().is_none_or(|link| links.contains(link)));
-        gone.host.links = links;
+        let gone = spec.lower()?;
         netns::roaming(|| {
             let _alone = self.lock()?;
-            let mut rest = self.observe()?;
+            let nothing = Objects::default();
+            let found = self.read(&nothing, &nothing, Scope::All)?;
+            let mut gone = gone.settled(&found)?.into_owned();
+            let mut rest = found.into_ours();
+            // Those of links that stay, others may need as well.
+            let links = std::mem::take(&mut gone.host.links);
+            gone.host.sysctls.retain(|sysctl| sysctl.lives_on().is_none_or(|link| links.contains(link)));
+            gone.host.links = links;
             keep_shared_bridges(&mut gone.host, &rest.host);
             rest.host.subtract(&gone.host);
             rest.namespaces.retain(|name, _| !gone.namespaces.contains_key(name));

@@ -28,12 +28,13 @@ impl fmt::Display for NamedNamespace {
 }
 
 /// What makes the host as it shall be. `Display` prints a line for each change: `+` is made, `~` is changed, `-` is
-/// removed; `!` is somebody else's and in the way, `=` is left although it is ours.
+/// removed; `!` is somebody else's and in the way, `=` is left although it is ours; `?` is a warning: it may be meant.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
     pub(crate) changes: Vec<PlannedChange>,
     pub(crate) conflicts: Vec<(Netns, Conflict)>,
     pub(crate) left: Vec<String>,
+    pub(crate) warnings: Vec<String>,
 }
 
 /// One line of a plan.
@@ -132,6 +133,11 @@ impl Plan {
         self.conflicts.iter().map(line).collect()
     }
 
+    /// What of the spec may be meant, and is worth a second look.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
     /// What `wanted` comes to on a host that has nothing yet. Asks no kernel, so it is the same on every machine.
     pub fn from_nothing(wanted: &Objects) -> Self {
         Self::between(wanted, &Observation::default())
@@ -202,6 +208,9 @@ impl fmt::Display for Plan {
         }
         for left in &self.left {
             writeln!(f, "= {left}")?;
+        }
+        for warning in &self.warnings {
+            writeln!(f, "? {warning}")?;
         }
         let count = |sign| self.changes.iter().filter(|c| c.sign() == sign).count();
         if self.is_empty() {

@@ -152,25 +152,6 @@ impl Error {
         self.core().is_some_and(CoreError::can_retry)
     }
 
-    /// What to do next, where that can be said.
-    pub fn hint(&self) -> Option<&'static str> {
-        let words = match self.core() {
-            Some(CoreError::Kernel(error)) => error.words.as_deref().unwrap_or_default(),
-            _ => "",
-        };
-        if self.is_permission() {
-            Some("run it as root, or where the user has CAP_NET_ADMIN and CAP_SYS_ADMIN")
-        } else if words.contains("algorithm not found") {
-            Some("this kernel lacks ESP or AES-GCM: try `modprobe -a esp4 esp6 gcm aes`, or another kernel")
-        } else if matches!(self, Self::Core(CoreError::Foreign(_))) {
-            Some("remove what is in the way, or take it out of the spec; what is others' is never touched")
-        } else if matches!(self, Self::Core(CoreError::Busy(_))) {
-            Some("the same call may succeed later")
-        } else {
-            None
-        }
-    }
-
     pub(crate) fn core(&self) -> Option<&CoreError> {
         match self {
             Self::Core(error) => Some(error),

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use guestnet::core::{Namespace, Netns as NetnsName};
 use guestnet::xfrm::EncapSocket;
 use guestnet::{Host, HostSpec};
-use guestnet_lab::{Capability, Echoed, Guest, Netns, lab_test, need, ping, ping_of_size};
+use guestnet_lab::{Capability, Echoed, Guest, Netns, lab_test, need, need_program, ping, ping_of_size};
 use serde_json::{Value, json};
 
 const SERVER: &str = "192.0.2.10";
@@ -26,11 +26,17 @@ struct Way {
     ipv4: bool,
     /// What the tunnel says beside its ends, pairs and secret.
     tunnel: Value,
+    /// Whether the first host is behind NAT: seen as another address, on another port.
+    nat: bool,
 }
+
+/// What the second host sees of the first one behind NAT.
+const PUBLIC: &str = "203.0.113.200";
+const PUBLIC_PORT: u16 = 4501;
 
 impl Default for Way {
     fn default() -> Self {
-        Self { placement: "own", link: 1500, narrow: 1500, ipv4: false, tunnel: json!({}) }
+        Self { placement: "own", link: 1500, narrow: 1500, ipv4: false, tunnel: json!({}), nat: false }
     }
 }
 
@@ -61,6 +67,12 @@ impl Way {
         tunnel["local"] = self.outer(n).into();
         tunnel["remote"] = self.outer(peer).into();
         tunnel["secret"] = SECRET.into();
+        if self.nat && n == 1 {
+            tunnel["udp"] = json!({ "public": PUBLIC });
+        } else if self.nat {
+            tunnel["remote"] = PUBLIC.into();
+            tunnel["udp"] = json!({ "remote_port": PUBLIC_PORT });
+        }
         tunnel["pairs"] = json!([
             { "local": format!("192.168.7.{n}/32"), "remote": format!("192.168.7.{peer}/32") },
             { "local": format!("fd00:{n}::/64"), "remote": format!("fd00:{peer}::/64") },
@@ -96,7 +108,7 @@ impl Way {
             ensure!(host.verify(&spec)?.is_empty(), "{}", host.verify(&spec)?);
             let place = if self.placement == "host" { format!("host{n}") } else { format!("g{n}") };
             lab.guests.push(self.guest(&Netns::open(&place)?, n)?);
-            if self.tunnel.get("udp").is_some() {
+            if self.nat || self.tunnel.get("udp").is_some() {
                 let namespace = Namespace::named(&place.parse()?)?;
                 ensure!(namespace.netns() == &NetnsName::Named(place.parse()?));
                 let address = SocketAddr::new(ip(&self.outer(n)), 4500);
@@ -179,6 +191,23 @@ impl Lab {
     }
 }
 
+/// That a connection through the tunnel has segments of `wanted` bytes, in each family. The headers of IP and TCP take 40
+/// or 60 bytes of a packet, timestamps 12.
+fn mss(clamp: bool, wanted: [u16; 2]) -> Result<()> {
+    need(Capability::Esp);
+    need_program("ss");
+    let lab = Way { tunnel: json!({ "clamp_mss": clamp }), ..Way::default() }.set_up()?;
+    for ((source, address), wanted) in Lab::addresses(1).into_iter().zip(Lab::addresses(2)).zip(wanted) {
+        let [here, there] = [0, 1].map(|n| lab.guests[n].netns());
+        ping(here, Some(source), address)?;
+        let _listener = there.run(|| std::net::TcpListener::bind((address, 7)))?;
+        let _connection = here.run(|| std::net::TcpStream::connect((address, 7)))?;
+        let said = guestnet_lab::output(here.command("ss").args(["-Htin", "dport", "=", ":7"]))?;
+        ensure!(said.contains(&format!(" mss:{wanted} ")), "{wanted} with clamp_mss {clamp}: {said}");
+    }
+    Ok(())
+}
+
 lab_test! {
     fn esp_1426_of_1500_bytes_between_namespaces_of_guests() -> Result<()> {
         need(Capability::Esp);
@@ -217,6 +246,14 @@ lab_test! {
         way.set_up()?.carries_exactly(1326, 9000)
     }
 
+    fn esp_the_mss_is_what_the_link_leaves_where_nobody_asks_for_less() -> Result<()> {
+        mss(false, [1448, 1428])
+    }
+
+    fn esp_the_mss_is_lowered_to_what_the_tunnel_leaves_where_it_is_asked_for() -> Result<()> {
+        mss(true, [1374, 1354])
+    }
+
     fn esp_a_path_that_is_narrower_than_was_said_is_learned() -> Result<()> {
         need(Capability::Esp);
         let lab = Way { narrow: 1400, ..Way::default() }.set_up()?;
@@ -236,6 +273,50 @@ lab_test! {
         need(Capability::Esp);
         let way = Way { placement: "host", ipv4: true, tunnel: json!({ "udp": {} }), ..Way::default() };
         way.set_up()?.carries_exactly(1438, 1500)
+    }
+
+    fn esp_a_host_behind_nat_is_reached_at_the_address_that_the_nat_gives_it() -> Result<()> {
+        need(Capability::Esp);
+        need(Capability::Conntrack);
+        let way = Way { placement: "host", ipv4: true, nat: true, ..Way::default() };
+        let lab = way.set_up()?;
+        let inside = way.outer(1);
+        lab.internet.nft(&format!(
+            "table ip nat {{
+                chain inward {{ type nat hook prerouting priority dstnat;
+                    ip daddr {PUBLIC} udp dport {PUBLIC_PORT} dnat to {inside}:4500; }}
+                chain outward {{ type nat hook postrouting priority srcnat;
+                    ip saddr {inside} udp sport 4500 snat to {PUBLIC}:{PUBLIC_PORT}; }}
+            }}"
+        ))?;
+        let capture = guestnet_lab::Capture::start(&lab.internet, "host2")?;
+        lab.carries_exactly(1438, 1500)?;
+        let frames = capture.stop();
+        ensure!(frames.iter().any(|frame| frame.mentions(ip(PUBLIC))));
+        ensure!(!frames.iter().any(|frame| frame.mentions(ip(&inside))), "{inside} is known outside");
+        Ok(())
+    }
+
+    fn esp_guests_who_speak_with_nobody_else_are_told_what_fits_the_tunnel() -> Result<()> {
+        need(Capability::Esp);
+        need_program("dnsmasq");
+        need_program("udhcpc");
+        let way = Way { tunnel: json!({ "path_mtu": 1400 }), ..Way::default() };
+        let internet = Netns::make("internet")?;
+        let (_netns, mut host) = way.host(&internet, 1)?;
+        let mut spec = way.spec(1);
+        let interface = spec["guests"][0]["interfaces"][0].as_object_mut().context("an interface")?;
+        for word in ["serve", "mtu", "public_ipv4", "public_ipv6"] {
+            interface.remove(word);
+        }
+        host.apply(&HostSpec::from_json(&spec.to_string())?)?;
+        let netns = Netns::open("g1")?;
+        let _dnsmasq = guestnet_lab::dnsmasq(&netns, &host.directory().join("g1/dnsmasq.conf"))?;
+        let guest = Guest::plug("vm1", &netns, "tap1", Some("02:00:5e:00:53:01".parse()?))?;
+        ensure!(guestnet_lab::dhcp(guest.netns(), "eth0")?.mtu == Some(1326));
+        guestnet_lab::wait_until("the MTU is advertised", std::time::Duration::from_secs(30), || {
+            guest.netns().sysctl("net/ipv6/conf/eth0/mtu").is_ok_and(|mtu| mtu == "1326")
+        })
     }
 
     fn esp_1426_of_1500_bytes_through_an_xfrm_interface() -> Result<()> {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::job::{Job, Missing};
 use crate::meter::{Meter, Reading};
-use crate::{jobs, perf};
+use crate::{jobs, perf, stage};
 
 /// What a contestant answers to a word from the one who started it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -52,7 +52,10 @@ pub fn run(job: &Job, size: usize, rounds: usize) -> Result<Vec<Results>> {
             match answer {
                 Answer::Ready => process = Some(started),
                 Answer::Missing(reason) => results.missing = Some(reason),
-                other => results.missing = Some(format!("failed: {other:?}")),
+                Answer::Failed(reason) => results.missing = Some(format!("failed: {}", short(&reason))),
+                Answer::Read(_) => {
+                    results.missing = Some("failed: it answered before it was asked".to_owned())
+                }
             }
         }
         turns.push((results, process));
@@ -81,9 +84,14 @@ fn turn((results, process): &mut (Results, Option<Process>), word: &str) {
     }
 }
 
+/// The start of a reason, on one line, for a table.
+fn short(reason: &str) -> String {
+    reason.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(120).collect()
+}
+
 fn fail(results: &mut Results, process: &mut Option<Process>, reason: String) {
     eprintln!("  {} failed: {reason}", results.name);
-    results.missing = Some(format!("failed: {reason}"));
+    results.missing = Some(format!("failed: {}", short(&reason)));
     *process = None;
 }
 
@@ -162,7 +170,8 @@ pub fn child(job: &str, contestant: &str, size: usize) -> Result<()> {
             Err(e) => say(&Answer::Failed(format!("{e:#}")))?,
         }
     }
-    Ok(())
+    drop(round);
+    stage::leave()
 }
 
 fn say(answer: &Answer) -> Result<()> {

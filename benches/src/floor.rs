@@ -61,6 +61,14 @@ impl Floor {
         self.go(&Netns::Host)
     }
 
+    /// Does the one act with the number `n` again.
+    pub fn step(&mut self, n: usize) -> Result<()> {
+        let mut acts = std::mem::take(&mut self.acts);
+        let result = acts.get_mut(n).context("no such act").and_then(|act| self.act(act));
+        self.acts = acts;
+        result
+    }
+
     fn act(&mut self, act: &mut Recorded) -> Result<()> {
         let netns = &act.netns;
         match &mut act.what {

@@ -1,6 +1,7 @@
 //! Specs of any number of guests.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::ops::Range;
 
 use anyhow::Result;
 use guestnet::HostSpec;
@@ -22,7 +23,16 @@ pub fn spec(count: usize, place: Place) -> Result<HostSpec> {
 
 /// The same as JSON.
 pub fn json(count: usize, place: Place) -> Value {
-    let guests: Vec<Value> = (0..count).map(|n| guest(n, place)).collect();
+    of(0..count, place)
+}
+
+/// A host with guest `n` only.
+pub fn only(n: usize, place: Place) -> Result<HostSpec> {
+    Ok(HostSpec::from_json(&of(n..n + 1, place).to_string())?)
+}
+
+fn of(numbers: Range<usize>, place: Place) -> Value {
+    let guests: Vec<Value> = numbers.map(|n| guest(n, place)).collect();
     json!({ "version": 1, "nat": { "mode": "notrack", "untranslated": ["10.0.0.0/8"] }, "guests": guests })
 }
 

@@ -14,22 +14,22 @@ pub struct Job {
     pub name: &'static str,
     /// What is done, for the report.
     pub what: &'static str,
-    /// How many guests (elements, policies) there are: in a whole run, and in a quick one.
+    /// How many guests (elements, policies) there are, and how many rounds: in a whole run, and in a quick one.
     pub sizes: Sizes,
-    /// How often, in a whole run; a quick one has 3 rounds.
-    pub rounds: usize,
     /// Who does it. The first is what others are compared with.
     pub contestants: Vec<Contestant>,
+    /// Who shall take no more than so many times as long at the largest size as at the smallest.
+    pub growth: Option<(&'static str, f64)>,
     /// What has been promised.
     pub goals: Vec<Goal>,
 }
 
-/// The sizes at which a job is done.
+/// The sizes, with the numbers of rounds, at which a job is done.
 pub struct Sizes {
     /// In a whole run.
-    pub whole: &'static [usize],
+    pub whole: &'static [(usize, usize)],
     /// In a quick one.
-    pub quick: &'static [usize],
+    pub quick: &'static [(usize, usize)],
 }
 
 /// Somebody who does a job.

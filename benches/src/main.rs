@@ -10,6 +10,7 @@ mod jobs;
 mod libnftables;
 mod meter;
 mod middle;
+mod nat;
 mod perf;
 mod pyroute2;
 mod recording;

@@ -27,23 +27,30 @@ pub struct Reading {
 pub struct Meter {
     counter: Option<Counter>,
     processes: bool,
+    parts: f64,
     reading: Reading,
 }
 
 impl Meter {
     /// A clock.
     pub fn clock() -> Self {
-        Self { counter: None, processes: false, reading: Reading::default() }
+        Self { counter: None, processes: false, parts: 1.0, reading: Reading::default() }
     }
 
     /// A counter of system calls, where the kernel lets us count.
     pub fn calls() -> Self {
-        Self { counter: Counter::of_calls().ok(), processes: false, reading: Reading::default() }
+        Self { counter: Counter::of_calls().ok(), processes: false, parts: 1.0, reading: Reading::default() }
     }
 
     /// The work is done by processes that it starts: their memory counts.
     pub fn of_processes(&mut self) -> &mut Self {
         self.processes = true;
+        self
+    }
+
+    /// The work does the job so many times at once: figures are for one.
+    pub fn for_each_of(&mut self, parts: usize) -> &mut Self {
+        self.parts = parts as f64;
         self
     }
 
@@ -85,7 +92,7 @@ impl Meter {
             } else {
                 let began = Instant::now();
                 work(n)?;
-                times.push(nanoseconds(began.elapsed()));
+                times.push(nanoseconds(began.elapsed()) / self.parts);
             }
         }
         let own = memory("VmHWM:").saturating_sub(before);
@@ -95,8 +102,14 @@ impl Meter {
         };
         self.reading.memory = self.reading.memory.max(own).max(of_processes);
         self.reading.times.append(&mut times);
-        self.reading.calls = self.counter.as_ref().map(|counter| counter.read() as f64 / count as f64);
+        self.reading.calls =
+            self.counter.as_ref().map(|counter| counter.read() as f64 / count as f64 / self.parts);
         Ok(())
+    }
+
+    /// A time that somebody else took, in nanoseconds.
+    pub fn took(&mut self, nanoseconds: f64) {
+        self.reading.times.push(nanoseconds);
     }
 
     /// Says something in the report.

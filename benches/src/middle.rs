@@ -96,5 +96,6 @@ fn all_but_one(objects: &Objects) -> Result<Objects> {
 /// A host in which the links have got their indexes.
 fn context(objects: &Objects) -> Context {
     let links = objects.host.links.iter().zip(1_u32..).map(|(link, index)| (link.name.clone(), index));
-    Context { netns: Netns::Host, links: links.collect(), namespaces: BTreeMap::new() }
+    let links: BTreeMap<_, _> = links.collect();
+    Context { netns: Netns::Host, links: links.into(), ..Context::default() }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, ensure};
+use guestnet::core::act::Watch;
 use guestnet::core::{Deed, Namespace, Netns, NetnsName, Protocol, netns};
 use guestnet::{Act, Host};
 use nix::sys::stat::{FileStat, fstat, stat};
@@ -55,10 +56,24 @@ pub struct Recorder(Arc<Mutex<Vec<Recorded>>>);
 impl Recorder {
     /// Records what `host` does from now on.
     pub fn of(host: &mut Host) -> Self {
+        let (recorder, watcher) = Self::new();
+        host.watch(watcher);
+        recorder
+    }
+
+    /// Records what is done in `namespace` from now on.
+    pub fn of_namespace(namespace: &mut Namespace) -> Self {
+        let (recorder, watcher) = Self::new();
+        namespace.watch(&Watch::new(watcher));
+        recorder
+    }
+
+    fn new() -> (Self, impl FnMut(&Act<'_>) + Send + 'static) {
         let acts = Arc::new(Mutex::new(Vec::new()));
         let noted = Arc::clone(&acts);
-        host.watch(move |act| noted.lock().unwrap_or_else(PoisonError::into_inner).extend(record(act)));
-        Self(acts)
+        let watcher =
+            move |act: &Act<'_>| noted.lock().unwrap_or_else(PoisonError::into_inner).extend(record(act));
+        (Self(acts), watcher)
     }
 
     /// What was recorded since the last call. To be called on the host, while its files are there.
@@ -85,6 +100,19 @@ impl Recording {
             }
         }
         Ok(self)
+    }
+
+    /// The same where an interface has got another index than it had. What is done afterwards tells whether other
+    /// numbers were taken for it.
+    pub fn with_index(mut self, old: u32, new: u32) -> Self {
+        for act in &mut self.acts {
+            if let What::Send(Protocol::Route, bytes, _) = &mut act.what {
+                for word in bytes.chunks_exact_mut(4).filter(|word| **word == old.to_ne_bytes()) {
+                    word.copy_from_slice(&new.to_ne_bytes());
+                }
+            }
+        }
+        self
     }
 
     /// Only what changes something, or only the questions.

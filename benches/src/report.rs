@@ -14,9 +14,6 @@ use crate::jobs;
 use crate::meter::Reading;
 use crate::statistics::{Spread, digits, time};
 
-/// How often a quick run does everything.
-const QUICK_ROUNDS: usize = 3;
-
 /// What was measured of one contestant.
 #[derive(Debug, Serialize)]
 struct Row {
@@ -82,8 +79,8 @@ pub fn run(words: &[&str]) -> Result<()> {
             continue;
         }
         let sizes = if options.quick { job.sizes.quick } else { job.sizes.whole };
-        for &size in sizes {
-            let rounds = if options.quick { QUICK_ROUNDS.min(job.rounds) } else { job.rounds };
+        let before = tables.len();
+        for &(size, rounds) in sizes {
             let results = contest::run(&job, size, rounds)?;
             let rows = rows(&results, &job.goals);
             let table = Table { job: job.name, what: job.what, size, rounds, rows };
@@ -91,6 +88,10 @@ pub fn run(words: &[&str]) -> Result<()> {
             print!("{markdown}");
             text += &markdown;
             tables.push(table);
+        }
+        if let Some(words) = job.growth.and_then(|growth| growth_of(growth, &tables[before..])) {
+            println!("\n{words}");
+            let _ = writeln!(text, "\n{words}");
         }
     }
     if let Some(path) = options.markdown {
@@ -101,6 +102,19 @@ pub fn run(words: &[&str]) -> Result<()> {
         fs::write(path, format!("{document:#}\n"))?;
     }
     Ok(())
+}
+
+/// How a contestant's time grows from the smallest size to the largest.
+fn growth_of((who, most): (&str, f64), tables: &[Table]) -> Option<String> {
+    let median = |table: &Table| table.rows.iter().find(|row| row.contestant == who)?.time.map(|t| t.median);
+    let (smallest, largest) = (tables.first()?, tables.last()?);
+    if smallest.size == largest.size {
+        return None;
+    }
+    let growth = median(largest)? / median(smallest)?;
+    let verdict = if growth <= most { "met" } else { "**missed**" };
+    let (from, to) = (smallest.size, largest.size);
+    Some(format!("{who}: {} × as long at {to} as at {from}; ≤ {most} ×: {verdict}", digits(growth)))
 }
 
 fn kernel() -> String {
@@ -127,7 +141,9 @@ fn rows(results: &[Results], goals: &[Goal]) -> Vec<Row> {
             Row {
                 contestant: who.name.clone(),
                 time: measured.then(|| Spread::of(who.rounds.iter().flat_map(|r| r.times.iter().copied()))),
-                ratio: first.filter(|_| measured).map(|first| compared(first, |a, b| a / b)),
+                ratio: first
+                    .filter(|first| measured && !first.rounds.is_empty())
+                    .map(|first| compared(first, |a, b| a / b)),
                 memory_kib: who.rounds.iter().map(|reading| reading.memory).max(),
                 system_calls: who.calls,
                 goals: goals.collect(),
@@ -150,21 +166,22 @@ impl Table {
         let _ = writeln!(out, "|---|--:|--:|--:|--:|--:|--:|--:|---|");
         for row in &self.rows {
             let words = row.goals.iter().chain(&row.note).cloned().collect::<Vec<_>>().join("; ");
-            let (Some(t), Some(r)) = (&row.time, &row.ratio) else {
+            let Some(t) = &row.time else {
                 let _ = writeln!(out, "| {} | | | | | | | | {words} |", row.contestant);
                 continue;
             };
+            let ratio = row.ratio.map_or_else(
+                || "| ".to_owned(),
+                |r| format!("{} | {} – {}", digits(r.median), digits(r.lower), digits(r.upper)),
+            );
             let _ = writeln!(
                 out,
-                "| {} | {} | {} – {} | {} | {} | {} – {} | {} | {} | {words} |",
+                "| {} | {} | {} – {} | {} | {ratio} | {} | {} | {words} |",
                 row.contestant,
                 time(t.median),
                 time(t.lower),
                 time(t.upper),
                 time(t.min),
-                digits(r.median),
-                digits(r.lower),
-                digits(r.upper),
                 row.memory_kib.map(memory).unwrap_or_default(),
                 row.system_calls.map(|calls| format!("{calls:.0}")).unwrap_or_default(),
             );

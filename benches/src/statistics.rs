@@ -35,7 +35,7 @@ impl Spread {
 /// Nanoseconds as a person reads them.
 pub fn time(nanoseconds: f64) -> String {
     match nanoseconds {
-        n if n.abs() < 9_995.0 => format!("{} us", digits(n / 1e3)),
+        n if n.abs() < 999_500.0 => format!("{} us", digits(n / 1e3)),
         n if n.abs() < 9_995e6 => format!("{} ms", digits(n / 1e6)),
         n => format!("{} s", digits(n / 1e9)),
     }

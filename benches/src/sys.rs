@@ -80,6 +80,7 @@ pub fn make_tap(tun: &OwnedFd, name: &str, flags: c_int) -> io::Result<()> {
 /// libnftables, opened when it is first needed: a machine without it can run the other benchmarks.
 pub struct Libnftables {
     context: *mut c_void,
+    free: unsafe extern "C" fn(*mut c_void),
     run: unsafe extern "C" fn(*mut c_void, *const c_char) -> c_int,
 }
 
@@ -106,6 +107,7 @@ impl Libnftables {
                 std::mem::transmute(symbol(c"nft_ctx_buffer_output")?);
             let errors: unsafe extern "C" fn(*mut c_void) -> c_int =
                 std::mem::transmute(symbol(c"nft_ctx_buffer_error")?);
+            let free: unsafe extern "C" fn(*mut c_void) = std::mem::transmute(symbol(c"nft_ctx_free")?);
             let run = std::mem::transmute::<
                 *mut c_void,
                 unsafe extern "C" fn(*mut c_void, *const c_char) -> c_int,
@@ -117,7 +119,7 @@ impl Libnftables {
             set(context, OUTPUT_JSON);
             buffer(context);
             errors(context);
-            Some(Self { context, run })
+            Some(Self { context, free, run })
         }
     }
 
@@ -125,5 +127,75 @@ impl Libnftables {
     pub fn run(&self, commands: &CStr) -> bool {
         // SAFETY: the context is the library's own, the commands are a C string that lives until the call returns.
         unsafe { (self.run)(self.context, commands.as_ptr()) == 0 }
+    }
+}
+
+impl Drop for Libnftables {
+    fn drop(&mut self) {
+        // SAFETY: the context is the library's own, and nobody uses it any more.
+        unsafe { (self.free)(self.context) };
+    }
+}
+
+/// Frames that are sent again and again, as fast as one processor can, past the queues of the interface.
+pub struct Flood {
+    socket: OwnedFd,
+    frames: Vec<u8>,
+    length: usize,
+    /// The next to be sent.
+    next: usize,
+}
+
+/// `PACKET_QDISC_BYPASS`.
+const QDISC_BYPASS: c_int = 20;
+/// How many frames are given to the kernel at once.
+const BURST: usize = 64;
+
+impl Flood {
+    /// Frames of equal `length`, one after another in `frames`, to be sent from the interface `link` of the calling
+    /// thread's namespace.
+    pub fn new(link: &str, frames: Vec<u8>, length: usize) -> io::Result<Self> {
+        // SAFETY: plain system calls; the descriptor that comes back is ours alone.
+        let socket = unsafe {
+            OwnedFd::from_raw_fd(check(libc::socket(
+                libc::AF_PACKET,
+                libc::SOCK_RAW | libc::SOCK_CLOEXEC,
+                0,
+            ))?)
+        };
+        // SAFETY: sockaddr_ll is plain data for which all zeroes are valid.
+        let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+        address.sll_family = libc::AF_PACKET as libc::c_ushort;
+        address.sll_ifindex = nix::net::if_::if_nametoindex(link)? as c_int;
+        let one: c_int = 1;
+        // SAFETY: the address and the number live until the calls return, and their lengths are right.
+        unsafe {
+            let length = size_of_val(&address) as libc::socklen_t;
+            check(libc::bind(socket.as_raw_fd(), (&raw const address).cast(), length))?;
+            let (value, length) = ((&raw const one).cast(), size_of_val(&one) as libc::socklen_t);
+            check(libc::setsockopt(socket.as_raw_fd(), libc::SOL_PACKET, QDISC_BYPASS, value, length))?;
+        }
+        Ok(Self { socket, frames, length, next: 0 })
+    }
+
+    /// Sends the next few; how many that were.
+    pub fn burst(&mut self) -> io::Result<usize> {
+        let count = self.frames.len() / self.length;
+        // SAFETY: iovec and mmsghdr are plain data for which all zeroes are valid.
+        let (mut parts, mut headers): ([libc::iovec; BURST], [libc::mmsghdr; BURST]) =
+            unsafe { std::mem::zeroed() };
+        let frames = self.frames[self.next * self.length..].chunks_exact(self.length);
+        let burst = BURST.min(count - self.next);
+        for ((part, header), frame) in parts.iter_mut().zip(&mut headers).zip(frames) {
+            *part = libc::iovec { iov_base: frame.as_ptr().cast_mut().cast(), iov_len: self.length };
+            header.msg_hdr.msg_iov = part;
+            header.msg_hdr.msg_iovlen = 1;
+        }
+        // SAFETY: there are at least `burst` headers; they point to parts, and those into frames, that outlive the call.
+        let sent =
+            unsafe { libc::sendmmsg(self.socket.as_raw_fd(), headers.as_mut_ptr(), burst as c_uint, 0) };
+        let sent = check(sent)? as usize;
+        self.next = (self.next + sent) % count;
+        Ok(sent)
     }
 }

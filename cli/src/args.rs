@@ -6,7 +6,8 @@ use crate::command::Command;
 
 /// Gives the guests of this host their network: NAT, IPsec tunnels, proxied neighbours, DHCP, from one description.
 #[derive(Parser)]
-#[command(name = "guestnet", version, after_help = crate::exit::HELP)]
+#[command(name = "guestnet", version, after_help = crate::exit::HELP,
+    after_long_help = format!("{}\n{}", crate::exit::MORE_HELP, crate::exit::HELP))]
 pub struct Args {
     /// How results and errors are printed.
     #[arg(long, short = 'o', value_enum, default_value = "text", global = true)]

@@ -3,7 +3,11 @@
 //! A new one is a file in this folder, its `mod` line, and its line in `commands!`.
 
 mod apply;
+mod doctor;
+mod encap;
+mod explain;
 mod plan;
+mod rekey;
 mod remove;
 mod render;
 mod schema;
@@ -42,6 +46,10 @@ commands! {
     show::Show,
     verify::Verify,
     remove::Remove,
+    rekey::Rekey,
     schema::Schema,
     render::Render,
+    encap::Encap,
+    explain::Explain,
+    doctor::Doctor,
 }

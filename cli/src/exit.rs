@@ -10,18 +10,33 @@ use guestnet::document::{ErrorClass, ErrorDocument};
 pub const DONE: u8 = 0;
 /// Failed; what state the host is in stands in the message.
 pub const FAILED: u8 = 1;
-/// `plan`: changes are pending.
+/// `plan`: changes are pending. `doctor`: warnings.
 pub const PENDING: u8 = 2;
 
 /// The table of exit codes for the help.
 pub const HELP: &str = "Exit codes:
    0  in sync, or done
-   1  failed (verify: differs); the message says in what state the host was left
-   2  plan: changes are pending
+   1  failed (verify: differs; doctor: errors; explain: dropped); the message says in what state the host was left
+   2  plan: changes are pending; doctor: warnings
   64  called wrongly
   65  the spec is wrong; nothing was touched
   75  busy; the same call may succeed later
   77  not permitted";
+
+/// What the long help ends with: the way in.
+pub const MORE_HELP: &str = r#"First steps:
+  guestnet doctor -f host.json   what is in the way on this machine
+  guestnet plan -f host.json     what would change: + made, ~ changed, - removed, ! in the way
+  guestnet apply -f host.json    change it; a second time there is nothing to do
+  guestnet verify -f host.json   is it still so?
+
+A host with one guest:
+  {"version": 1, "guests": [{"name": "web1", "interfaces": [
+    {"name": "tapweb1", "public_ipv4": "203.0.113.17", "private_ipv4": "192.168.0.85"}]}]}
+
+For programs: with -o json results and errors are documents, and `guestnet schema --help` lists their schemas. Errors go
+to standard error. Secrets are given in files, by --secrets, or in the spec on standard input; never as arguments.
+"#;
 
 /// Why the command failed.
 #[derive(Debug)]
@@ -41,7 +56,13 @@ impl Failure {
     /// The document of the failure.
     pub fn document(&self) -> ErrorDocument {
         match self {
-            Self::Library(error) => error.into(),
+            Self::Library(error) => {
+                let mut document = ErrorDocument::from(error);
+                if document.class == ErrorClass::Spec {
+                    document.hint = Some(hint(&document.message).into());
+                }
+                document
+            }
             Self::Usage(words) => ErrorDocument::new(ErrorClass::Usage, words),
         }
     }
@@ -49,6 +70,15 @@ impl Failure {
     /// The exit code.
     pub fn code(&self) -> u8 {
         self.document().exit_code
+    }
+}
+
+/// What helps with a wrong spec.
+fn hint(message: &str) -> &'static str {
+    if message.contains("is no JSON") {
+        "TOML is read from files that end in .toml, or with --format toml"
+    } else {
+        "`guestnet schema` says all that a spec can have"
     }
 }
 

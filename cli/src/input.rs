@@ -31,6 +31,18 @@ pub struct OptionalInput {
     form: Form,
 }
 
+/// A document that is JSON and nothing else.
+#[derive(clap::Args)]
+pub struct JsonInput {
+    /// The document; `-` is standard input.
+    #[arg(long, short = 'f')]
+    file: PathBuf,
+    /// Secrets that it only names: a JSON object of names and hex digits in this file, in file descriptor N (`fd:N`), or
+    /// on standard input (`-`).
+    #[arg(long, value_name = "FILE")]
+    secrets: Option<Stream>,
+}
+
 /// How a spec is to be read.
 #[derive(clap::Args)]
 struct Form {
@@ -132,17 +144,29 @@ impl OptionalInput {
     }
 }
 
+impl JsonInput {
+    /// What is in the document, and the secrets that it names.
+    pub fn read(&self) -> Result<(Zeroizing<String>, Secrets), Failure> {
+        read(&self.file, self.secrets.as_ref())
+    }
+}
+
+/// What is in a file, and the secrets beside it.
+fn read(file: &Path, secrets: Option<&Stream>) -> Result<(Zeroizing<String>, Secrets), Failure> {
+    let document = if file.as_os_str() == "-" { Stream::StandardInput } else { Stream::File(file.into()) };
+    if document == Stream::StandardInput && secrets == Some(&document) {
+        return Err(Failure::Usage("the spec and its secrets cannot both be on standard input".into()));
+    }
+    let secrets = match secrets {
+        Some(stream) => Secrets::from_json(&stream.read()?)?,
+        None => Secrets::new(),
+    };
+    Ok((document.read()?, secrets))
+}
+
 impl Form {
     fn read(&self, file: &Path) -> Result<HostSpec, Failure> {
-        let spec = if file.as_os_str() == "-" { Stream::StandardInput } else { Stream::File(file.into()) };
-        if spec == Stream::StandardInput && self.secrets.as_ref() == Some(&spec) {
-            return Err(Failure::Usage("the spec and its secrets cannot both be on standard input".into()));
-        }
-        let secrets = match &self.secrets {
-            Some(stream) => Secrets::from_json(&stream.read()?)?,
-            None => Secrets::new(),
-        };
-        let text = spec.read()?;
+        let (text, secrets) = read(file, self.secrets.as_ref())?;
         let toml = match self.format {
             Some(format) => format == Format::Toml,
             None => file.extension().is_some_and(|extension| extension == "toml"),

@@ -9,7 +9,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use call::{example, parsed, said};
-use guestnet::document::{Described, ErrorClass, ErrorDocument, PlanDocument, ReportDocument};
+use guestnet::doctor::{Diagnosis, Severity};
+use guestnet::document::{
+    Described, DoctorDocument, ErrorClass, ErrorDocument, PlanDocument, ReportDocument,
+};
 use guestnet_lab::{Capability, lab_test, need};
 use serde_json::{Value, json};
 
@@ -172,6 +175,71 @@ lab_test! {
         assert_eq!((conflict.class, conflict.conflicts.len()), (ErrorClass::Conflict, 1));
         support::sh("ip link del v0");
         valid("report", &json(&["remove"], &spec));
+    }
+
+    fn what_the_doctor_says_is_as_the_schema_says() {
+        let _outside = support::with_uplink();
+        let doctor = |guests: &[Value]| {
+            let spec = json!({"version": 1, "uplink": "uplink", "guests": guests}).to_string();
+            let (code, out, err) = said(&["doctor", "-f", "-", "-o", "json"], &spec);
+            assert_eq!(err, "");
+            valid("doctor", &parsed(&out));
+            (code, serde_json::from_str::<DoctorDocument>(&out).unwrap())
+        };
+        support::sh("sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.uplink.rp_filter=0");
+        let mut guest = support::guest_in_host("in", 1);
+        guest["interfaces"] = json!([]);
+        assert_eq!(doctor(&[guest.clone()]), (0, DoctorDocument::from(&Diagnosis::default())));
+        let (code, text, _) = said(&["doctor", "-f", "-"], r#"{"version": 1}"#);
+        assert_eq!((code, text.as_str()), (0, "nothing is in the way\n"));
+        // A note changes nothing, a warning is 2, an error is 1.
+        let worst = |document: &DoctorDocument| document.findings[0].severity;
+        support::sh("sysctl -qw net.ipv4.conf.uplink.rp_filter=1");
+        let (code, document) = doctor(&[guest.clone()]);
+        assert_eq!((code, worst(&document)), (0, Severity::Note), "{document:?}");
+        support::sh("nft add table inet t; nft 'add chain inet t c { type filter hook forward priority 0; policy drop; }'");
+        let (code, document) = doctor(&[guest.clone()]);
+        assert_eq!((code, worst(&document)), (2, Severity::Warning), "{document:?}");
+        support::sh("ip link set uplink down; ip link set uplink name gone");
+        let (code, document) = doctor(&[guest]);
+        assert_eq!((code, worst(&document)), (1, Severity::Error), "{document:?}");
+        let (_, text, _) = said(&["doctor", "-f", "-"], r#"{"version": 1, "uplink": "uplink"}"#);
+        assert!(text.contains("error: the uplink uplink is not there: ") && text.contains("\n  remedy: "), "{text}");
+    }
+
+    fn what_other_commands_say_is_as_the_schemas_say() {
+        need(Capability::Tap);
+        let _outside = support::with_uplink();
+        let spec = json!({"version": 1, "uplink": "uplink", "firewall": {}, "guests": [support::guest("own", 1)]});
+        let json = |arguments: &[&str]| {
+            let (code, out, err) = said(&[arguments, &["-o", "json"]].concat(), &spec.to_string());
+            assert_eq!(err, "", "{arguments:?}");
+            (code, parsed(&out))
+        };
+        valid("rendered", &json(&["render", "-f", "-"]).1);
+        let (code, explained) = json(&["explain", "-f", "-", "from 198.51.100.7 to guest own tcp 22"]);
+        valid("explanation", &explained);
+        assert_eq!(explained["passes"], code == 0, "{explained}");
+        assert_eq!(json(&["apply", "-f", "-"]).0, 0);
+        let drops = json(&["show", "firewall"]).1;
+        valid("drops", &drops);
+        assert!(!drops["drops"].as_array().unwrap().is_empty(), "{drops}");
+        valid("tunnels", &json(&["show", "tunnels"]).1);
+        let step = json!({"version": 1, "act": "observe", "tunnels": []});
+        valid("step", &step);
+        let (_, out, err) = said(&["rekey", "-f", "-", "-o", "json"], &step.to_string());
+        assert_eq!(err, "");
+        valid("confirmation", &parsed(&out));
+    }
+
+    fn many_namespaces_need_many_descriptors() {
+        let guests: Vec<Value> = (0..50).map(|n| json!({"name": format!("g{n}")})).collect();
+        std::fs::write("/run/spec.json", json!({"version": 1, "guests": guests}).to_string()).unwrap();
+        let doctor = |limit: u32| {
+            let line = format!("ulimit -n {limit}; {} doctor -f /run/spec.json || true", call::GUESTNET);
+            support::sh(&line).contains("[few-descriptors]")
+        };
+        assert!(doctor(200) && !doctor(300));
     }
 
     fn errors_are_as_the_schema_says() {

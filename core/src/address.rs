@@ -28,7 +28,7 @@ pub struct Address {
     /// The interface.
     pub dev: LinkName,
     /// The address with the length of its prefix: `192.168.0.1/24`.
-    #[schemars(extend("format" = "ip-interface"))]
+    #[schemars(with = "crate::schema::IpInterface")]
     pub address: IpNet,
     /// Make no route to the prefix (`noprefixroute`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -17,6 +17,7 @@ pub mod netns;
 pub mod owner;
 pub mod problem;
 pub mod route;
+pub mod schema;
 pub mod set;
 mod sys;
 pub mod sysctl;

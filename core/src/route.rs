@@ -29,6 +29,7 @@ use crate::set::{Object, Observed, Set};
 #[serde(deny_unknown_fields)]
 pub struct Route {
     /// The destinations. For the default route of a family `0.0.0.0/0` or `::/0`.
+    #[schemars(with = "crate::schema::IpPrefix")]
     pub to: IpNet,
     /// What happens to packets for them.
     #[serde(default, skip_serializing_if = "RouteKind::is_unicast")]

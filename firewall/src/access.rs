@@ -39,6 +39,7 @@ pub struct Entry {
     pub types: Vec<u8>,
     /// The other side: any of these prefixes, or of the groups. Without either, everybody.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<guestnet_core::schema::IpPrefix>")]
     pub prefixes: Vec<IpNet>,
     /// The other side: the members of these groups.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -53,6 +54,7 @@ pub struct Group {
     pub name: GroupName,
     /// Members that are not among the guests here: those on other hosts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<guestnet_core::schema::IpPrefix>")]
     pub addresses: Vec<IpNet>,
     /// What each member gets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -57,9 +57,11 @@ impl<'a> Guests<'a> {
                 Set::new(ip.sources(length), vec![DataType::Ifname, ip.data()]).with(elements)
             };
             sets.extend(by_length.into_iter().map(set));
-            let routers: BTreeSet<IpAddr> =
-                self.links.iter().flat_map(|guest| &guest.routers).copied().filter(|a| ip.has(a)).collect();
-            sets.push(Set::new(ip.routers(), ip.data()).with(routers.into_iter().map(Element::new)));
+            let routers = self.links.iter().flat_map(|guest| {
+                let of = guest.routers.iter().filter(|address| ip.has(address));
+                of.map(|address| Element::new([Value::from(&guest.name), (*address).into()]))
+            });
+            sets.push(Set::new(ip.routers(), vec![DataType::Ifname, ip.data()]).with(routers));
         }
         sets.into_iter().map(|set| Set { size: room(set.elements.len()), ..set }).collect()
     }
@@ -74,7 +76,7 @@ impl<'a> Guests<'a> {
         self.lengths[ip as usize].iter().map(statement).collect()
     }
 
-    /// All prefixes of sources.
+    /// Whether any of them is asked for connections.
     pub fn has_stateful(&self) -> bool {
         self.links.iter().any(|guest| !guest.access.stateless)
     }
@@ -106,8 +108,12 @@ impl Ip {
         name(&format!("{}_{length}", if self == Self::V4 { "ipv4" } else { "ipv6" }))
     }
 
-    /// The set of the host's own addresses.
-    pub fn routers(self) -> Name {
+    /// Whether `field`, an address, is one of the host's on the guest's link.
+    pub fn is_routers(self, field: Field) -> Statement {
+        meta::iifname().then(field).is_in(self.routers())
+    }
+
+    fn routers(self) -> Name {
         name(if self == Self::V4 { "routers_ipv4" } else { "routers_ipv6" })
     }
 }

@@ -19,6 +19,8 @@
 
 mod access;
 mod check;
+mod drops;
+mod explain;
 mod guests;
 mod lower;
 mod paragraph;
@@ -29,6 +31,8 @@ mod words;
 
 pub use access::{Access, Entry, Group, GroupName, PortRange, Tier, Transport};
 pub use check::check_ethertypes;
+pub use drops::{Drops, drops};
+pub use explain::{Decision, Packet};
 pub use lower::TABLE;
 pub use paragraph::Paragraph;
 pub use spec::{FirewallSpec, Guard, GuestLink, HostAccess, LogDrops, TunnelEnds};

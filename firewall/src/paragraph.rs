@@ -33,6 +33,7 @@ macro_rules! paragraphs {
 
 paragraphs! {
     DENY = 1, 1, "nothing else is forwarded";
+    HOST_SENDS = 1, 5, "what the host itself sends";
     MAC = 2, 1, "the MAC address is the guest's";
     ETHERTYPE = 2, 2, "ARP, IPv4, IPv6, or an EtherType of the interface";
     ARP_LAYOUT = 2, 3, "ARP is for Ethernet and IPv4";
@@ -57,6 +58,7 @@ paragraphs! {
     LIST = 6, 1, "the access lists";
     STATE = 6, 2, "connections";
     BRIDGE = 6, 5, "neighbours on a bridge";
+    FLOODED = 6, 7, "what a bridge floods is for its owner";
     HOST_FROM_GUEST = 7, 1, "the host, from guests";
     HOST = 7, 2, "the host";
     HOST_ICMPV6 = 7, 3, "ICMPv6 to the host (RFC 4890 4.4)";

@@ -48,9 +48,11 @@ pub struct GuestLink {
     pub bridged: bool,
     /// The addresses and prefixes that the guest may send from. Its link-local address of IPv6 follows from the MAC.
     #[serde(default)]
+    #[schemars(with = "Vec<guestnet_core::schema::IpPrefix>")]
     pub addresses: Vec<IpNet>,
     /// By what others know it, where that is translated.
     #[serde(default)]
+    #[schemars(with = "Vec<guestnet_core::schema::IpPrefix>")]
     pub known_as: Vec<IpNet>,
     /// Addresses of the host on its link, which are the guest's in no case.
     #[serde(default)]

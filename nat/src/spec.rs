@@ -25,8 +25,10 @@ pub enum Mode {
 #[serde(deny_unknown_fields)]
 pub struct Pair {
     /// As the world sees it. A single address has the length 32 or 128.
+    #[schemars(with = "guestnet_core::schema::IpPrefix")]
     pub public: IpNet,
     /// As the guest has it.
+    #[schemars(with = "guestnet_core::schema::IpPrefix")]
     pub private: IpNet,
 }
 
@@ -40,6 +42,7 @@ pub struct NatSpec {
     /// Destinations to which guests speak from their private addresses. Prefixes may overlap. An outside host in one
     /// of them cannot reach a guest by its public address: the answers would come from the private one.
     #[serde(default)]
+    #[schemars(with = "Vec<guestnet_core::schema::IpPrefix>")]
     pub untranslated: Vec<IpNet>,
     /// The addresses and prefixes, each in one pair only, in any number and of both families.
     #[serde(default)]

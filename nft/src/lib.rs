@@ -24,6 +24,7 @@
 
 mod chain;
 mod check;
+mod counters;
 mod datatype;
 mod element;
 mod encode;
@@ -49,6 +50,7 @@ mod verdict;
 mod words;
 
 pub use chain::{Base, Chain, ChainType, Hook, Policy};
+pub use counters::{Count, counters};
 pub use datatype::DataType;
 pub use element::{Data, Element, Key};
 pub use expr::Expr;

@@ -62,7 +62,7 @@ fn generation(namespace: &mut Namespace) -> Result<Option<u32>> {
 }
 
 /// A request of nf_tables with attributes that are texts.
-fn request(kind: libc::c_int, family: u8, attributes: &[(u16, &str)]) -> Message {
+pub(crate) fn request(kind: libc::c_int, family: u8, attributes: &[(u16, &str)]) -> Message {
     let mut payload = vec![family, 0, 0, 0];
     for (number, text) in attributes {
         payload.extend(attribute(*number, &[text.as_bytes(), &[0]].concat()));

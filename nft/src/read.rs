@@ -72,6 +72,11 @@ impl Default for View<'_> {
 }
 
 impl<'a> View<'a> {
+    /// What a message says of something.
+    pub fn new(attributes: Attributes<'a>) -> Self {
+        Self(attributes)
+    }
+
     /// An attribute as it stands there.
     pub fn get(&self, kind: u16) -> Option<&'a [u8]> {
         self.0.get(kind)

@@ -1,5 +1,6 @@
 //! Tables: the objects that a plan speaks of.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use guestnet_core::diff::{Change, diff};
@@ -7,7 +8,7 @@ use guestnet_core::{Object, Observed, Set as Keyed};
 use serde::{Deserialize, Serialize};
 
 use crate::words::count;
-use crate::{Chain, Family, Set, TableName, interval};
+use crate::{Chain, DataType, Family, Set, TableName, Value, interval};
 
 /// A table with everything in it. It is ours by its name.
 ///
@@ -56,6 +57,11 @@ impl Table {
         self
     }
 
+    /// The sets of names of interfaces.
+    fn links(&self) -> impl Iterator<Item = &Set> {
+        self.sets.iter().filter(|set| !set.is_map() && set.key == [DataType::Ifname])
+    }
+
     /// Whether `found` differs from it in elements alone.
     pub fn same_structure(&self, found: &Self) -> bool {
         self.unknown == found.unknown
@@ -73,16 +79,24 @@ impl Object for Table {
         TableKey(self.family, self.name.clone())
     }
 
-    /// The maps without the elements that `gone` has; nothing where they are empty then. Sets stay: they say what holds
-    /// for all.
+    /// The maps without the elements that `gone` has, and the sets without what is of interfaces that `gone` names;
+    /// nothing where no map has elements then, and no interface is named. All else in sets stays: it holds for all.
     fn less(&self, gone: &Self) -> Option<Self> {
         let mut rest = self.clone();
-        for (_, set) in rest.sets.with_positions_mut().filter(|(_, set)| set.is_map()) {
-            if let Some(gone) = gone.sets.get(&set.name) {
+        let links: BTreeSet<&[Value]> =
+            gone.links().flat_map(|set| &set.elements).map(|element| element.key.first()).collect();
+        for (_, set) in rest.sets.with_positions_mut() {
+            let Some(gone) = gone.sets.get(&set.name) else { continue };
+            if set.is_map() {
                 set.elements.subtract(&gone.elements);
+            } else {
+                set.elements
+                    .retain(|element| element.key.first().get(..1).is_none_or(|link| !links.contains(link)));
             }
         }
-        rest.sets.iter().any(|set| set.is_map() && !set.elements.is_empty()).then_some(rest)
+        let maps = rest.sets.iter().filter(|set| set.is_map());
+        let left = maps.chain(rest.links()).any(|set| !set.elements.is_empty());
+        left.then_some(rest)
     }
 
     /// The elements of both, in chains, rules and sets as this one says.

@@ -43,10 +43,10 @@ def look():
 
 
 def needs():
-    cargo = shutil.which("cargo") or os.path.exists(os.path.expanduser("~/.cargo/bin/cargo"))
-    yield "Rust (cargo)", bool(cargo)
+    yield "Rust (cargo, on the PATH)", bool(shutil.which("cargo"))
     yield "a C compiler (gcc)", bool(shutil.which("cc"))
     pkg_config = shutil.which(os.environ.get("PKG_CONFIG", "pkg-config"))
     yield "pkg-config", bool(pkg_config)
-    for library, package in LIBRARIES.items():
-        yield package, bool(pkg_config) and subprocess.call([pkg_config, "--exists", library]) == 0
+    # Without it nobody knows.
+    for library, package in LIBRARIES.items() if pkg_config else ():
+        yield package, subprocess.call([pkg_config, "--exists", library]) == 0

@@ -52,19 +52,19 @@ class Document(Record):
     def check(self) -> Tuple[Problem, ...]:
         """What is wrong with the spec, all of it; nothing if it can be applied."""
         try:
-            self._native()
+            self._for_rust().check()
         except SpecError as error:
             return error.problems
         return ()
 
     def render(self) -> str:
         """The `ip`, `sysctl` and `nft` lines that the spec amounts to, with secrets hidden. For review by people."""
-        return self._native().render()
+        return self._for_rust().render()
 
-    def _native(self) -> _native.Spec:
+    def _for_rust(self) -> _native.Spec:
         """What Rust has read of it. The files that it names for secrets are read once, now."""
         if self._read_by_rust is None:
-            object.__setattr__(self, "_read_by_rust", _native.Spec.from_json(self.to_json()))
+            object.__setattr__(self, "_read_by_rust", _native.Spec.of_record(self.to_json()))
         assert self._read_by_rust is not None
         return self._read_by_rust
 

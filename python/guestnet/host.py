@@ -6,7 +6,7 @@ import json
 import logging
 import os
 from types import TracebackType
-from typing import Any, Dict, Iterator, NamedTuple, Optional, Tuple, Type, Union
+from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional, Tuple, Type, Union
 
 from . import _native
 from .spec import HostSpec, Objects
@@ -80,10 +80,10 @@ class Plan:
     It is false when there is nothing to do: `if host.verify(spec): ...`.
     """
 
-    __slots__ = ("_host", "_spec", "_plan", "_changes")
+    __slots__ = ("_carry_out", "_spec", "_plan", "_changes")
 
-    def __init__(self, host: Host, spec: HostSpec, plan: _native.Plan) -> None:
-        self._host = host
+    def __init__(self, carry_out: Callable[[HostSpec], Report], spec: HostSpec, plan: _native.Plan) -> None:
+        self._carry_out = carry_out
         self._spec = spec
         self._plan = plan
         self._changes: Optional[Tuple[Change, ...]] = None
@@ -106,13 +106,13 @@ class Plan:
         return self._spec
 
     def apply(self) -> Report:
-        """Makes the host as the spec wants it.
+        """Makes the host as the spec wants it, or adds the spec to it if that was planned.
 
         What is applied is the spec, not these lines: the host may have changed since they were printed, so the
         difference is taken anew, with everybody else locked out. `Report.changes` says how many changes it came to.
         Raises as `Host.apply` does.
         """
-        return self._host.apply(self._spec)
+        return self._carry_out(self._spec)
 
     def to_dict(self) -> Dict[str, Any]:
         """The document that `guestnet plan --output json` prints."""
@@ -175,7 +175,7 @@ class Host:
 
     def plan(self, spec: HostSpec) -> Plan:
         """What would make the host as `spec` wants it. Changes nothing."""
-        return Plan(self, spec, self._host.plan(_native_spec(spec)))
+        return Plan(self.apply, spec, self._host.plan(_for_rust(spec)))
 
     def verify(self, spec: HostSpec) -> Plan:
         """Whether the host is as `spec` wants it: the plan, which is false if it is. The same as `plan`; the name says
@@ -190,11 +190,24 @@ class Host:
         Raises `SpecError` or `ConflictError` with nothing changed. When something is refused under way, what had been
         done is undone, and `Error.state` says how far that went.
         """
-        return Report._of(self._host.apply(_native_spec(spec)))
+        return Report._of(self._host.apply(_for_rust(spec)))
+
+    def plan_add(self, spec: HostSpec) -> Plan:
+        """What `add` would change. Changes nothing."""
+        return Plan(self.add, spec, self._host.plan_add(_for_rust(spec)))
+
+    def add(self, spec: HostSpec) -> Report:
+        """Makes what `spec` describes and leaves all else of guestnet's as it is: one more guest, or one that has
+        changed. It costs the same however many guests there are.
+
+        What a guest had and this spec of it does not say any more stays: `remove` the old one first, or `apply` the
+        whole. Raises as `apply` does.
+        """
+        return Report._of(self._host.add(_for_rust(spec)))
 
     def remove(self, spec: HostSpec) -> Report:
         """Removes what `spec` describes and leaves the rest of guestnet's. What guests share goes with the last."""
-        return Report._of(self._host.remove(_native_spec(spec)))
+        return Report._of(self._host.remove(_for_rust(spec)))
 
     def remove_all(self) -> Report:
         """Removes everything that is guestnet's."""
@@ -224,7 +237,7 @@ class Host:
         return f"Host({place})" + (" (closed)" if self.closed else "")
 
 
-def _native_spec(spec: HostSpec) -> _native.Spec:
+def _for_rust(spec: HostSpec) -> _native.Spec:
     if not isinstance(spec, HostSpec):
         raise TypeError(f"a spec is a HostSpec, not a {type(spec).__name__}; see HostSpec.from_dict, .from_json, .load")
-    return spec._native()
+    return spec._for_rust()

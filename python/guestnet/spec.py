@@ -13,11 +13,133 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6
 from typing import Any, Dict, Iterable, Literal, Mapping, Optional, Tuple, Union
 
 from ._codec import (
-    INTERFACE, INTERFACE4, INTERFACE6, IP, IPV4, IPV6, NET, NET4, NET6, PATH, PLAIN, SECRET, Either, Many, Named, One
+    INTERFACE, INTERFACE4, IP, IPV4, IPV6, NET, NET4, NET6, PATH, PLAIN, SECRET, Either, Many, Named, One
 )
 from ._document import VERSION, Document
 from ._record import Field, Record
 from .secret import Secret
+
+
+class Entry(Record):
+    """One entry of an access list. What it does not say is not asked for."""
+
+    __slots__ = ()
+
+    _fields = {
+        "groups": Field("groups", Many(PLAIN), Many(PLAIN).encode(())),
+        "ports": Field("ports", Many(PLAIN), Many(PLAIN).encode(())),
+        "prefixes": Field("prefixes", Many(NET), Many(NET).encode(())),
+        "protocol": Field("protocol", PLAIN),
+        "types": Field("types", Many(PLAIN), Many(PLAIN).encode(())),
+    }
+
+    def __init__(
+        self,
+        *,
+        groups: Iterable[str] = (),
+        ports: Iterable[str] = (),
+        prefixes: Iterable[Union[str, IPv4Network, IPv6Network]] = (),
+        protocol: Optional[str] = None,
+        types: Iterable[int] = (),
+    ) -> None:
+        wire: Dict[str, Any] = {}
+        if groups:
+            self._put(wire, "groups", groups)
+        if ports:
+            self._put(wire, "ports", ports)
+        if prefixes:
+            self._put(wire, "prefixes", prefixes)
+        if protocol is not None:
+            wire["protocol"] = protocol
+        if types:
+            self._put(wire, "types", types)
+        self._hold(wire)
+
+    @property
+    def groups(self) -> Tuple[str, ...]:
+        """The other side: the members of these groups."""
+        value: Tuple[str, ...] = self._read("groups")
+        return value
+
+    @property
+    def ports(self) -> Tuple[str, ...]:
+        """The ports of the destination: `"443"`, `"8000-8100"`. For TCP, UDP, UDP-Lite, SCTP and DCCP."""
+        value: Tuple[str, ...] = self._read("ports")
+        return value
+
+    @property
+    def prefixes(self) -> Tuple[Union[IPv4Network, IPv6Network], ...]:
+        """The other side: any of these prefixes, or of the groups. Without either, everybody."""
+        value: Tuple[Union[IPv4Network, IPv6Network], ...] = self._read("prefixes")
+        return value
+
+    @property
+    def protocol(self) -> Optional[str]:
+        """The protocol."""
+        value: Optional[str] = self._read("protocol")
+        return value
+
+    @property
+    def types(self) -> Tuple[int, ...]:
+        """The types of ICMP or ICMPv6."""
+        value: Tuple[int, ...] = self._read("types")
+        return value
+
+
+class Access(Record):
+    """What a guest may send and get, beside what the contract grants everybody. Nothing when it says nothing."""
+
+    __slots__ = ()
+
+    _fields = {
+        "egress": Field("egress", Many(One(Entry)), Many(One(Entry)).encode(())),
+        "groups": Field("groups", Many(PLAIN), Many(PLAIN).encode(())),
+        "ingress": Field("ingress", Many(One(Entry)), Many(One(Entry)).encode(())),
+        "stateless": Field("stateless", PLAIN),
+    }
+
+    def __init__(
+        self,
+        *,
+        egress: Iterable[Entry] = (),
+        groups: Iterable[str] = (),
+        ingress: Iterable[Entry] = (),
+        stateless: Optional[bool] = None,
+    ) -> None:
+        wire: Dict[str, Any] = {}
+        if egress:
+            self._put(wire, "egress", egress)
+        if groups:
+            self._put(wire, "groups", groups)
+        if ingress:
+            self._put(wire, "ingress", ingress)
+        if stateless is not None:
+            wire["stateless"] = stateless
+        self._hold(wire)
+
+    @property
+    def egress(self) -> Tuple[Entry, ...]:
+        """What it may send. `[{}]` is everything."""
+        value: Tuple[Entry, ...] = self._read("egress")
+        return value
+
+    @property
+    def groups(self) -> Tuple[str, ...]:
+        """The groups that it is in, whose lists are its own too."""
+        value: Tuple[str, ...] = self._read("groups")
+        return value
+
+    @property
+    def ingress(self) -> Tuple[Entry, ...]:
+        """What it gets. `[{}]` is everything."""
+        value: Tuple[Entry, ...] = self._read("ingress")
+        return value
+
+    @property
+    def stateless(self) -> Optional[bool]:
+        """Looks up every packet in the list of its direction, and does not ask for connections: answers need an entry too."""
+        value: Optional[bool] = self._read("stateless")
+        return value
 
 
 Action = Literal["allow", "block"]
@@ -36,8 +158,8 @@ class Address(Record):
     _fields = {
         "address": Field("address", INTERFACE, required=True),
         "dev": Field("dev", PLAIN, required=True),
-        "nodad": Field("nodad", PLAIN, False),
-        "noprefixroute": Field("noprefixroute", PLAIN, False),
+        "nodad": Field("nodad", PLAIN),
+        "noprefixroute": Field("noprefixroute", PLAIN),
     }
 
     def __init__(
@@ -45,13 +167,13 @@ class Address(Record):
         *,
         address: Union[str, IPv4Interface, IPv6Interface],
         dev: str,
-        nodad: bool = False,
-        noprefixroute: bool = False,
+        nodad: Optional[bool] = None,
+        noprefixroute: Optional[bool] = None,
     ) -> None:
         wire: Dict[str, Any] = {"address": self._encoded("address", address), "dev": dev}
-        if nodad is not False:
+        if nodad is not None:
             wire["nodad"] = nodad
-        if noprefixroute is not False:
+        if noprefixroute is not None:
             wire["noprefixroute"] = noprefixroute
         self._hold(wire)
 
@@ -68,15 +190,15 @@ class Address(Record):
         return value
 
     @property
-    def nodad(self) -> bool:
+    def nodad(self) -> Optional[bool]:
         """Use the IPv6 address at once, without duplicate address detection (`nodad`, RFC 4862 section 5.4)."""
-        value: bool = self._read("nodad")
+        value: Optional[bool] = self._read("nodad")
         return value
 
     @property
-    def noprefixroute(self) -> bool:
+    def noprefixroute(self) -> Optional[bool]:
         """Make no route to the prefix (`noprefixroute`)."""
-        value: bool = self._read("noprefixroute")
+        value: Optional[bool] = self._read("noprefixroute")
         return value
 
 
@@ -233,11 +355,13 @@ class Bitwise(Record):
 
 
 class BridgeOptions(Record):
-    """How a bridge is made."""
+    """How a bridge is made: `ip link add … type bridge`."""
 
     __slots__ = ()
 
     _fields = {
+        "ageing": Field("ageing", PLAIN),
+        "mcast_snooping": Field("mcast_snooping", PLAIN),
         "stp": Field("stp", PLAIN, False),
         "vlan_filtering": Field("vlan_filtering", PLAIN, False),
     }
@@ -245,10 +369,16 @@ class BridgeOptions(Record):
     def __init__(
         self,
         *,
+        ageing: Optional[int] = None,
+        mcast_snooping: Optional[bool] = None,
         stp: bool = False,
         vlan_filtering: bool = False,
     ) -> None:
         wire: Dict[str, Any] = {}
+        if ageing is not None:
+            wire["ageing"] = ageing
+        if mcast_snooping is not None:
+            wire["mcast_snooping"] = mcast_snooping
         if stp is not False:
             wire["stp"] = stp
         if vlan_filtering is not False:
@@ -256,15 +386,147 @@ class BridgeOptions(Record):
         self._hold(wire)
 
     @property
+    def ageing(self) -> Optional[int]:
+        """After how many seconds of silence a MAC address is forgotten (`ageing_time`, which counts hundredths);
+        0: never, and 10 to 1000000 (IEEE 802.1D); left out: 300.
+        """
+        value: Optional[int] = self._read("ageing")
+        return value
+
+    @property
+    def mcast_snooping(self) -> Optional[bool]:
+        """Send multicast only to ports that asked for it (`mcast_snooping 1`, RFC 4541). Neighbour discovery of guests
+        that do not report their groups needs it off; left out: on.
+        """
+        value: Optional[bool] = self._read("mcast_snooping")
+        return value
+
+    @property
     def stp(self) -> bool:
-        """Spanning tree (`stp_state`)."""
+        """Spanning tree (`stp_state 1`). Where all ports are guests' there is no loop to find, and a guest should have no
+        say in it; left out: off.
+        """
         value: bool = self._read("stp")
         return value
 
     @property
     def vlan_filtering(self) -> bool:
-        """Forward by VLAN (`vlan_filtering`)."""
+        """Forward by VLAN (`vlan_filtering 1`); left out: off."""
         value: bool = self._read("vlan_filtering")
+        return value
+
+
+_BRIDGE_OPTIONS: BridgeOptions = BridgeOptions()
+
+
+class Bridge(Record):
+    """An Ethernet segment in the host's namespace whose ports are interfaces of guests: `ip link add … type bridge`.
+
+    guestnet never makes an interface of somebody else's a port: that would take the host's own addresses off the
+    network in the middle of an apply. Guests come into the network of an uplink by an `existing`(Self::existing)
+    bridge, whose port the uplink is already.
+    """
+
+    __slots__ = ()
+
+    _fields = {
+        "name": Field("name", PLAIN, required=True),
+        "addresses": Field("addresses", Many(INTERFACE), Many(INTERFACE).encode(())),
+        "existing": Field("existing", PLAIN),
+        "mac": Field("mac", PLAIN),
+        "mtu": Field("mtu", PLAIN),
+        "options": Field("options", One(BridgeOptions), One(BridgeOptions).encode(_BRIDGE_OPTIONS)),
+    }
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        addresses: Iterable[Union[str, IPv4Interface, IPv6Interface]] = (),
+        existing: Optional[bool] = None,
+        mac: Optional[str] = None,
+        mtu: Optional[int] = None,
+        options: BridgeOptions = _BRIDGE_OPTIONS,
+    ) -> None:
+        wire: Dict[str, Any] = {"name": name}
+        if addresses:
+            self._put(wire, "addresses", addresses)
+        if existing is not None:
+            wire["existing"] = existing
+        if mac is not None:
+            wire["mac"] = mac
+        if mtu is not None:
+            wire["mtu"] = mtu
+        if options is not _BRIDGE_OPTIONS:
+            self._put(wire, "options", options)
+        self._hold(wire)
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        value: str = self._read("name")
+        return value
+
+    @property
+    def addresses(self) -> Tuple[Union[IPv4Interface, IPv6Interface], ...]:
+        """The host's addresses in it, as the router of the guests: `192.168.5.1/24`, `2001:db8:5::1/64`. Left out: the
+        host has none, and carries the guests' frames without taking part.
+        """
+        value: Tuple[Union[IPv4Interface, IPv6Interface], ...] = self._read("addresses")
+        return value
+
+    @property
+    def existing(self) -> Optional[bool]:
+        """Somebody else makes it. Guests' interfaces are put into it, and nothing else about it is changed."""
+        value: Optional[bool] = self._read("existing")
+        return value
+
+    @property
+    def mac(self) -> Optional[str]:
+        """Its MAC address; left out: derived from its name, so that it stays when ports come and go. Say one where bridges
+        of several hosts are joined.
+        """
+        value: Optional[str] = self._read("mac")
+        return value
+
+    @property
+    def mtu(self) -> Optional[int]:
+        """Its MTU, and that of guests' interfaces which do not say otherwise; left out: 1500."""
+        value: Optional[int] = self._read("mtu")
+        return value
+
+    @property
+    def options(self) -> BridgeOptions:
+        """How it forwards."""
+        value: BridgeOptions = self._read("options")
+        return value
+
+
+class Byteorder(Record):
+    """Turns a number of two bytes from the host's order to the network's, which on some machines are the same. nft adds it
+    where it is needed and has no word for it.
+    """
+
+    __slots__ = ()
+
+    _fields = {
+        "register": Field("register", PLAIN),
+    }
+
+    def __init__(
+        self,
+        *,
+        register: Optional[int] = None,
+    ) -> None:
+        wire: Dict[str, Any] = {}
+        if register is not None:
+            wire["register"] = register
+        self._hold(wire)
+
+    @property
+    def register(self) -> Optional[int]:
+        """Where from and to."""
+        value: Optional[int] = self._read("register")
         return value
 
 
@@ -464,7 +726,7 @@ class Exthdr(Record):
     _fields = {
         "header": Field("header", PLAIN, required=True),
         "length": Field("length", PLAIN, required=True),
-        "exists": Field("exists", PLAIN, False),
+        "exists": Field("exists", PLAIN),
         "kind": Field("kind", PLAIN),
         "offset": Field("offset", PLAIN, 0),
         "register": Field("register", PLAIN),
@@ -475,13 +737,13 @@ class Exthdr(Record):
         *,
         header: int,
         length: int,
-        exists: bool = False,
+        exists: Optional[bool] = None,
         kind: Optional[ExthdrKind] = None,
         offset: int = 0,
         register: Optional[int] = None,
     ) -> None:
         wire: Dict[str, Any] = {"header": header, "length": length}
-        if exists is not False:
+        if exists is not None:
             wire["exists"] = exists
         if kind is not None:
             wire["kind"] = kind
@@ -504,9 +766,9 @@ class Exthdr(Record):
         return value
 
     @property
-    def exists(self) -> bool:
+    def exists(self) -> Optional[bool]:
         """Loads only whether it is there."""
-        value: bool = self._read("exists")
+        value: Optional[bool] = self._read("exists")
         return value
 
     @property
@@ -524,6 +786,58 @@ class Exthdr(Record):
     @property
     def register(self) -> Optional[int]:
         """Where to."""
+        value: Optional[int] = self._read("register")
+        return value
+
+
+class ExthdrWrite(Record):
+    """Writes bytes of an option of TCP from a register: `tcp option maxseg size set …`. The kernel updates the checksum; a
+    maximum segment size it only ever lowers.
+    """
+
+    __slots__ = ()
+
+    _fields = {
+        "length": Field("length", PLAIN, required=True),
+        "offset": Field("offset", PLAIN, required=True),
+        "option": Field("option", PLAIN, required=True),
+        "register": Field("register", PLAIN),
+    }
+
+    def __init__(
+        self,
+        *,
+        length: int,
+        offset: int,
+        option: int,
+        register: Optional[int] = None,
+    ) -> None:
+        wire: Dict[str, Any] = {"length": length, "offset": offset, "option": option}
+        if register is not None:
+            wire["register"] = register
+        self._hold(wire)
+
+    @property
+    def length(self) -> int:
+        """How many bytes: 2 or 4."""
+        value: int = self._read("length")
+        return value
+
+    @property
+    def offset(self) -> int:
+        """How many bytes behind its start."""
+        value: int = self._read("offset")
+        return value
+
+    @property
+    def option(self) -> int:
+        """The number of the option: 2 is the maximum segment size."""
+        value: int = self._read("option")
+        return value
+
+    @property
+    def register(self) -> Optional[int]:
+        """Where from."""
         value: Optional[int] = self._read("register")
         return value
 
@@ -558,7 +872,7 @@ class Fib(Record):
     _fields = {
         "flags": Field("flags", Many(PLAIN), required=True),
         "result": Field("result", PLAIN, required=True),
-        "present": Field("present", PLAIN, False),
+        "present": Field("present", PLAIN),
         "register": Field("register", PLAIN),
     }
 
@@ -567,11 +881,11 @@ class Fib(Record):
         *,
         flags: Iterable[FibFlag],
         result: FibResult,
-        present: bool = False,
+        present: Optional[bool] = None,
         register: Optional[int] = None,
     ) -> None:
         wire: Dict[str, Any] = {"flags": self._encoded("flags", flags), "result": result}
-        if present is not False:
+        if present is not None:
             wire["present"] = present
         if register is not None:
             wire["register"] = register
@@ -590,9 +904,9 @@ class Fib(Record):
         return value
 
     @property
-    def present(self) -> bool:
+    def present(self) -> Optional[bool]:
         """Loads only whether there is an answer."""
-        value: bool = self._read("present")
+        value: Optional[bool] = self._read("present")
         return value
 
     @property
@@ -658,8 +972,8 @@ class Limit(Record):
         "burst": Field("burst", PLAIN, required=True),
         "rate": Field("rate", PLAIN, required=True),
         "unit": Field("unit", PLAIN, required=True),
-        "bytes": Field("bytes", PLAIN, False),
-        "over": Field("over", PLAIN, False),
+        "bytes": Field("bytes", PLAIN),
+        "over": Field("over", PLAIN),
     }
 
     def __init__(
@@ -668,13 +982,13 @@ class Limit(Record):
         burst: int,
         rate: int,
         unit: LimitUnit,
-        bytes: bool = False,
-        over: bool = False,
+        bytes: Optional[bool] = None,
+        over: Optional[bool] = None,
     ) -> None:
         wire: Dict[str, Any] = {"burst": burst, "rate": rate, "unit": unit}
-        if bytes is not False:
+        if bytes is not None:
             wire["bytes"] = bytes
-        if over is not False:
+        if over is not None:
             wire["over"] = over
         self._hold(wire)
 
@@ -697,15 +1011,15 @@ class Limit(Record):
         return value
 
     @property
-    def bytes(self) -> bool:
+    def bytes(self) -> Optional[bool]:
         """Counts bytes."""
-        value: bool = self._read("bytes")
+        value: Optional[bool] = self._read("bytes")
         return value
 
     @property
-    def over(self) -> bool:
+    def over(self) -> Optional[bool]:
         """Matches what comes faster instead."""
-        value: bool = self._read("over")
+        value: Optional[bool] = self._read("over")
         return value
 
 
@@ -772,7 +1086,7 @@ class Lookup(Record):
 
     _fields = {
         "set": Field("set", PLAIN, required=True),
-        "invert": Field("invert", PLAIN, False),
+        "invert": Field("invert", PLAIN),
         "register": Field("register", PLAIN),
     }
 
@@ -780,11 +1094,11 @@ class Lookup(Record):
         self,
         *,
         set: str,
-        invert: bool = False,
+        invert: Optional[bool] = None,
         register: Optional[int] = None,
     ) -> None:
         wire: Dict[str, Any] = {"set": set}
-        if invert is not False:
+        if invert is not None:
             wire["invert"] = invert
         if register is not None:
             wire["register"] = register
@@ -797,9 +1111,9 @@ class Lookup(Record):
         return value
 
     @property
-    def invert(self) -> bool:
+    def invert(self) -> Optional[bool]:
         """Matches when it is not in the set: `… != @inbound`."""
-        value: bool = self._read("invert")
+        value: Optional[bool] = self._read("invert")
         return value
 
     @property
@@ -1035,7 +1349,7 @@ class PayloadWrite(Record):
         "length": Field("length", PLAIN, required=True),
         "offset": Field("offset", PLAIN, required=True),
         "checksum": Field("checksum", PLAIN),
-        "pseudo_header": Field("pseudo_header", PLAIN, False),
+        "pseudo_header": Field("pseudo_header", PLAIN),
         "register": Field("register", PLAIN),
     }
 
@@ -1046,13 +1360,13 @@ class PayloadWrite(Record):
         length: int,
         offset: int,
         checksum: Optional[int] = None,
-        pseudo_header: bool = False,
+        pseudo_header: Optional[bool] = None,
         register: Optional[int] = None,
     ) -> None:
         wire: Dict[str, Any] = {"base": base, "length": length, "offset": offset}
         if checksum is not None:
             wire["checksum"] = checksum
-        if pseudo_header is not False:
+        if pseudo_header is not None:
             wire["pseudo_header"] = pseudo_header
         if register is not None:
             wire["register"] = register
@@ -1083,9 +1397,9 @@ class PayloadWrite(Record):
         return value
 
     @property
-    def pseudo_header(self) -> bool:
+    def pseudo_header(self) -> Optional[bool]:
         """Whether what is written is in the pseudo-header, so that the transport's checksum changes too."""
-        value: bool = self._read("pseudo_header")
+        value: Optional[bool] = self._read("pseudo_header")
         return value
 
     @property
@@ -1103,7 +1417,7 @@ class Range(Record):
     _fields = {
         "first": Field("first", PLAIN, required=True),
         "last": Field("last", PLAIN, required=True),
-        "invert": Field("invert", PLAIN, False),
+        "invert": Field("invert", PLAIN),
         "register": Field("register", PLAIN),
     }
 
@@ -1112,11 +1426,11 @@ class Range(Record):
         *,
         first: str,
         last: str,
-        invert: bool = False,
+        invert: Optional[bool] = None,
         register: Optional[int] = None,
     ) -> None:
         wire: Dict[str, Any] = {"first": first, "last": last}
-        if invert is not False:
+        if invert is not None:
             wire["invert"] = invert
         if register is not None:
             wire["register"] = register
@@ -1135,9 +1449,9 @@ class Range(Record):
         return value
 
     @property
-    def invert(self) -> bool:
+    def invert(self) -> Optional[bool]:
         """Matches outside instead."""
-        value: bool = self._read("invert")
+        value: Optional[bool] = self._read("invert")
         return value
 
     @property
@@ -1183,6 +1497,49 @@ Reject = Union[RejectIcmp, Literal["tcp_reset", "icmpx_port_unreachable", "icmpx
 * `RejectIcmp`: With this code of ICMP or ICMPv6 "destination unreachable". For tables of one family.
 """
 _Reject = Either(plain=(RejectIcmp,))
+
+
+RtKey = Literal["tcpmss", "ipsec"]
+"""What can be asked of a route (`enum nft_rt_keys`).
+
+* `"tcpmss"`: The largest TCP segment that fits the MTUs of this route and of the one back (nft calls it `mtu`); 2 bytes, host
+  order.
+* `"ipsec"`: Whether a policy of IPsec will encrypt the packet; 1 byte.
+"""
+
+
+class Rt(Record):
+    """Loads something about the packet's route: `rt mtu`."""
+
+    __slots__ = ()
+
+    _fields = {
+        "key": Field("key", PLAIN, required=True),
+        "register": Field("register", PLAIN),
+    }
+
+    def __init__(
+        self,
+        *,
+        key: RtKey,
+        register: Optional[int] = None,
+    ) -> None:
+        wire: Dict[str, Any] = {"key": key}
+        if register is not None:
+            wire["register"] = register
+        self._hold(wire)
+
+    @property
+    def key(self) -> RtKey:
+        """What."""
+        value: RtKey = self._read("key")
+        return value
+
+    @property
+    def register(self) -> Optional[int]:
+        """Where to."""
+        value: Optional[int] = self._read("register")
+        return value
 
 
 class Unknown(Record):
@@ -1293,7 +1650,7 @@ class ExprReject(Record):
         return value
 
 
-Expr = Union[Meta, MetaSet, Payload, PayloadWrite, Cmp, Range, Bitwise, Lookup, Map, VerdictMap, Immediate, ExprVerdict, Notrack, Ct, CtSet, Counter, Log, Limit, ExprReject, Exthdr, Fib, Unknown]
+Expr = Union[Meta, MetaSet, Payload, PayloadWrite, Cmp, Range, Bitwise, Lookup, Map, VerdictMap, Immediate, ExprVerdict, Notrack, Ct, CtSet, Counter, Log, Limit, ExprReject, Exthdr, ExthdrWrite, Byteorder, Fib, Rt, Unknown]
 """One expression of a rule.
 
 * `Meta`: Loads something that the kernel knows about the packet: `meta mark`.
@@ -1316,10 +1673,13 @@ Expr = Union[Meta, MetaSet, Payload, PayloadWrite, Cmp, Range, Bitwise, Lookup, 
 * `Limit`: Matches while packets come no faster than a rate.
 * `ExprReject`: Drops with an answer.
 * `Exthdr`: Loads bytes of an extension header or an option, or whether it is there: `exthdr frag exists`.
+* `ExthdrWrite`: Writes an option of TCP: `tcp option maxseg size set …`.
+* `Byteorder`: Turns a number into the network's order of bytes.
 * `Fib`: Asks the routing tables: `fib saddr . iif oif missing`.
+* `Rt`: Loads something about the packet's route: `rt mtu`.
 * `Unknown`: Found in the kernel, and not known here.
 """
-_Expr = Either(tagged={"meta": Meta, "meta_set": MetaSet, "payload": Payload, "payload_write": PayloadWrite, "cmp": Cmp, "range": Range, "bitwise": Bitwise, "lookup": Lookup, "map": Map, "verdict_map": VerdictMap, "immediate": Immediate, "notrack": Notrack, "ct": Ct, "ct_set": CtSet, "counter": Counter, "log": Log, "limit": Limit, "exthdr": Exthdr, "fib": Fib, "unknown": Unknown}, plain=(ExprVerdict, ExprReject,))
+_Expr = Either(tagged={"meta": Meta, "meta_set": MetaSet, "payload": Payload, "payload_write": PayloadWrite, "cmp": Cmp, "range": Range, "bitwise": Bitwise, "lookup": Lookup, "map": Map, "verdict_map": VerdictMap, "immediate": Immediate, "notrack": Notrack, "ct": Ct, "ct_set": CtSet, "counter": Counter, "log": Log, "limit": Limit, "exthdr": Exthdr, "exthdr_write": ExthdrWrite, "byteorder": Byteorder, "fib": Fib, "rt": Rt, "unknown": Unknown}, plain=(ExprVerdict, ExprReject,))
 
 
 class Rule(Record):
@@ -1487,6 +1847,42 @@ ElementText = Union[int, str, Iterable[Scalar], WholeElement]
 _ElementText = Either(plain=(WholeElement,), many=Many(PLAIN))
 
 
+class Encap(Record):
+    """The UDP header that stands before a state's ESP: `encap espinudp SPORT DPORT ::`.
+
+    The kernel takes such packets from a socket that someone keeps open in the same namespace at the destination's
+    address and port, with the option `UDP_ENCAP` (udp(7)); see `EncapSocket`. Sending needs none.
+    """
+
+    __slots__ = ()
+
+    _fields = {
+        "dport": Field("dport", PLAIN, required=True),
+        "sport": Field("sport", PLAIN, required=True),
+    }
+
+    def __init__(
+        self,
+        *,
+        dport: int,
+        sport: int,
+    ) -> None:
+        wire: Dict[str, Any] = {"dport": dport, "sport": sport}
+        self._hold(wire)
+
+    @property
+    def dport(self) -> int:
+        """The destination port."""
+        value: int = self._read("dport")
+        return value
+
+    @property
+    def sport(self) -> int:
+        """The source port."""
+        value: int = self._read("sport")
+        return value
+
+
 Family = Literal["ip", "ip6", "inet", "bridge", "netdev", "arp"]
 """The family of a table: which packets its chains can see.
 
@@ -1564,6 +1960,314 @@ class File(Record):
         return value
 
 
+class Group(Record):
+    """A group of guests with one access list."""
+
+    __slots__ = ()
+
+    _fields = {
+        "name": Field("name", PLAIN, required=True),
+        "addresses": Field("addresses", Many(NET), Many(NET).encode(())),
+        "egress": Field("egress", Many(One(Entry)), Many(One(Entry)).encode(())),
+        "ingress": Field("ingress", Many(One(Entry)), Many(One(Entry)).encode(())),
+    }
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        addresses: Iterable[Union[str, IPv4Network, IPv6Network]] = (),
+        egress: Iterable[Entry] = (),
+        ingress: Iterable[Entry] = (),
+    ) -> None:
+        wire: Dict[str, Any] = {"name": name}
+        if addresses:
+            self._put(wire, "addresses", addresses)
+        if egress:
+            self._put(wire, "egress", egress)
+        if ingress:
+            self._put(wire, "ingress", ingress)
+        self._hold(wire)
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        value: str = self._read("name")
+        return value
+
+    @property
+    def addresses(self) -> Tuple[Union[IPv4Network, IPv6Network], ...]:
+        """Members that are not among the guests here: those on other hosts."""
+        value: Tuple[Union[IPv4Network, IPv6Network], ...] = self._read("addresses")
+        return value
+
+    @property
+    def egress(self) -> Tuple[Entry, ...]:
+        """What each member may send."""
+        value: Tuple[Entry, ...] = self._read("egress")
+        return value
+
+    @property
+    def ingress(self) -> Tuple[Entry, ...]:
+        """What each member gets."""
+        value: Tuple[Entry, ...] = self._read("ingress")
+        return value
+
+
+class Guard(Record):
+    """Keeps ARP and neighbour discovery of addresses that several hosts have from leaving by some links: each host
+    answers its own guests, and none answers another's.
+    """
+
+    __slots__ = ()
+
+    _fields = {
+        "addresses": Field("addresses", Many(IP), required=True),
+        "links": Field("links", Many(PLAIN), required=True),
+    }
+
+    def __init__(
+        self,
+        *,
+        addresses: Iterable[Union[str, IPv4Address, IPv6Address]],
+        links: Iterable[str],
+    ) -> None:
+        wire: Dict[str, Any] = {"addresses": self._encoded("addresses", addresses), "links": self._encoded("links", links)}
+        self._hold(wire)
+
+    @property
+    def addresses(self) -> Tuple[Union[IPv4Address, IPv6Address], ...]:
+        """The addresses."""
+        value: Tuple[Union[IPv4Address, IPv6Address], ...] = self._read("addresses")
+        return value
+
+    @property
+    def links(self) -> Tuple[str, ...]:
+        """The links, which others have made: the filter hooks in at the device, so it has to be there."""
+        value: Tuple[str, ...] = self._read("links")
+        return value
+
+
+class HostAccess(Record):
+    """What others may use on the host."""
+
+    __slots__ = ()
+
+    _fields = {
+        "services": Field("services", Many(One(Entry)), Many(One(Entry)).encode(())),
+    }
+
+    def __init__(
+        self,
+        *,
+        services: Iterable[Entry] = (),
+    ) -> None:
+        wire: Dict[str, Any] = {}
+        if services:
+            self._put(wire, "services", services)
+        self._hold(wire)
+
+    @property
+    def services(self) -> Tuple[Entry, ...]:
+        """The services: `{"protocol": "tcp", "ports": ["22"]}`. Prefixes are those of clients."""
+        value: Tuple[Entry, ...] = self._read("services")
+        return value
+
+
+class LogDrops(Record):
+    """How drops are logged."""
+
+    __slots__ = ()
+
+    _fields = {
+        "group": Field("group", PLAIN),
+        "rate": Field("rate", PLAIN, 10),
+    }
+
+    def __init__(
+        self,
+        *,
+        group: Optional[int] = None,
+        rate: int = 10,
+    ) -> None:
+        wire: Dict[str, Any] = {}
+        if group is not None:
+            wire["group"] = group
+        if rate != 10:
+            wire["rate"] = rate
+        self._hold(wire)
+
+    @property
+    def group(self) -> Optional[int]:
+        """The NFLOG group; left out, they are lines of the kernel's log, at level info."""
+        value: Optional[int] = self._read("group")
+        return value
+
+    @property
+    def rate(self) -> int:
+        """How many a second for each paragraph, 1 or more; what comes faster is only counted."""
+        value: int = self._read("rate")
+        return value
+
+
+class Tier(Record):
+    """What the members of one group may send to those of another: an entry in the `egress` of the one and in the
+    `ingress` of the other.
+    """
+
+    __slots__ = ()
+
+    _fields = {
+        "from": Field("from_", PLAIN, required=True),
+        "to": Field("to", PLAIN, required=True),
+        "ports": Field("ports", Many(PLAIN), Many(PLAIN).encode(())),
+        "protocol": Field("protocol", PLAIN),
+        "types": Field("types", Many(PLAIN), Many(PLAIN).encode(())),
+    }
+
+    def __init__(
+        self,
+        *,
+        from_: str,
+        to: str,
+        ports: Iterable[str] = (),
+        protocol: Optional[str] = None,
+        types: Iterable[int] = (),
+    ) -> None:
+        wire: Dict[str, Any] = {"from": from_, "to": to}
+        if ports:
+            self._put(wire, "ports", ports)
+        if protocol is not None:
+            wire["protocol"] = protocol
+        if types:
+            self._put(wire, "types", types)
+        self._hold(wire)
+
+    @property
+    def from_(self) -> str:
+        """Who sends."""
+        value: str = self._read("from")
+        return value
+
+    @property
+    def to(self) -> str:
+        """Who gets it."""
+        value: str = self._read("to")
+        return value
+
+    @property
+    def ports(self) -> Tuple[str, ...]:
+        """As in `Entry`."""
+        value: Tuple[str, ...] = self._read("ports")
+        return value
+
+    @property
+    def protocol(self) -> Optional[str]:
+        """As in `Entry`."""
+        value: Optional[str] = self._read("protocol")
+        return value
+
+    @property
+    def types(self) -> Tuple[int, ...]:
+        """As in `Entry`."""
+        value: Tuple[int, ...] = self._read("types")
+        return value
+
+
+class Firewall(Record):
+    """A filter in every namespace with guests, by the contract in `docs/security.md`: what neither it nor an access list
+    lets pass is dropped. `{}` is a firewall under which guests only get addresses and answer pings.
+
+    Every interface of a guest then needs its `mac`.
+    """
+
+    __slots__ = ()
+
+    _fields = {
+        "groups": Field("groups", Many(One(Group)), Many(One(Group)).encode(())),
+        "guard": Field("guard", One(Guard)),
+        "guest_services": Field("guest_services", Many(One(Entry)), Many(One(Entry)).encode(())),
+        "host": Field("host", One(HostAccess)),
+        "log": Field("log", One(LogDrops)),
+        "tiers": Field("tiers", Many(One(Tier)), Many(One(Tier)).encode(())),
+        "trusted": Field("trusted", Many(PLAIN), Many(PLAIN).encode(())),
+    }
+
+    def __init__(
+        self,
+        *,
+        groups: Iterable[Group] = (),
+        guard: Optional[Guard] = None,
+        guest_services: Iterable[Entry] = (),
+        host: Optional[HostAccess] = None,
+        log: Optional[LogDrops] = None,
+        tiers: Iterable[Tier] = (),
+        trusted: Iterable[str] = (),
+    ) -> None:
+        wire: Dict[str, Any] = {}
+        if groups:
+            self._put(wire, "groups", groups)
+        if guard is not None:
+            wire["guard"] = self._encoded("guard", guard)
+        if guest_services:
+            self._put(wire, "guest_services", guest_services)
+        if host is not None:
+            wire["host"] = self._encoded("host", host)
+        if log is not None:
+            wire["log"] = self._encoded("log", log)
+        if tiers:
+            self._put(wire, "tiers", tiers)
+        if trusted:
+            self._put(wire, "trusted", trusted)
+        self._hold(wire)
+
+    @property
+    def groups(self) -> Tuple[Group, ...]:
+        """Groups of guests, with lists that are their members' too."""
+        value: Tuple[Group, ...] = self._read("groups")
+        return value
+
+    @property
+    def guard(self) -> Optional[Guard]:
+        """Addresses that other hosts have too: nothing that tells of them leaves by these links."""
+        value: Optional[Guard] = self._read("guard")
+        return value
+
+    @property
+    def guest_services(self) -> Tuple[Entry, ...]:
+        """What guests may use on the host itself; DHCP, neighbour discovery and echoes need no entry."""
+        value: Tuple[Entry, ...] = self._read("guest_services")
+        return value
+
+    @property
+    def host(self) -> Optional[HostAccess]:
+        """Protects the host itself: what others than guests may use on it, and nothing else. Left out, only guests are kept
+        from it.
+        """
+        value: Optional[HostAccess] = self._read("host")
+        return value
+
+    @property
+    def log(self) -> Optional[LogDrops]:
+        """Writes drops to the log; left out, they are only counted."""
+        value: Optional[LogDrops] = self._read("log")
+        return value
+
+    @property
+    def tiers(self) -> Tuple[Tier, ...]:
+        """What groups may send to each other."""
+        value: Tuple[Tier, ...] = self._read("tiers")
+        return value
+
+    @property
+    def trusted(self) -> Tuple[str, ...]:
+        """Links of the host, none of them a guest's, between which it forwards: packets between links, frames between ports
+        of bridges. Those of other programs' containers, too, if there are any.
+        """
+        value: Tuple[str, ...] = self._read("trusted")
+        return value
+
+
 class KeySourceFile(Record):
     """KeySourceFile"""
 
@@ -1585,6 +2289,30 @@ class KeySourceFile(Record):
     def file(self) -> str:
         """file"""
         value: str = self._read("file")
+        return value
+
+
+class KeySourceNamed(Record):
+    """KeySourceNamed"""
+
+    __slots__ = ()
+
+    _fields = {
+        "named": Field("named", PLAIN, required=True),
+    }
+
+    def __init__(
+        self,
+        *,
+        named: str,
+    ) -> None:
+        wire: Dict[str, Any] = {"named": named}
+        self._hold(wire)
+
+    @property
+    def named(self) -> str:
+        """named"""
+        value: str = self._read("named")
         return value
 
 
@@ -1612,9 +2340,9 @@ class KeySourceKept(Record):
         return value
 
 
-KeySource = Union[Union[str, Secret], KeySourceFile, KeySourceKept]
-"""a key: hex digits, a file that holds them, or the fingerprint of what the kernel has"""
-_KeySource = Either(plain=(KeySourceFile, KeySourceKept,), text=SECRET)
+KeySource = Union[Union[str, Secret], KeySourceFile, KeySourceNamed, KeySourceKept]
+"""a key: hex digits, a file that holds them, the name under which they are given beside the spec, or the fingerprint of what the kernel has"""
+_KeySource = Either(plain=(KeySourceFile, KeySourceNamed, KeySourceKept,), text=SECRET)
 
 
 Spi = Union[str, int]
@@ -1641,9 +2369,9 @@ class GivenState(Record):
         self._hold(wire)
 
     @property
-    def key(self) -> Union[Secret, KeySourceFile, KeySourceKept]:
+    def key(self) -> Union[Secret, KeySourceFile, KeySourceNamed, KeySourceKept]:
         """Its key."""
-        value: Union[Secret, KeySourceFile, KeySourceKept] = self._read("key")
+        value: Union[Secret, KeySourceFile, KeySourceNamed, KeySourceKept] = self._read("key")
         return value
 
     @property
@@ -1798,6 +2526,86 @@ InterfaceKind = Union[TapOptions, Literal["dummy"]]
 _InterfaceKind = Either(tagged={"tap": TapOptions})
 
 
+class PortOptions(Record):
+    """What a bridge does with one of its ports: `bridge link set dev …`, `ip link set … type bridge_slave`."""
+
+    __slots__ = ()
+
+    _fields = {
+        "flood": Field("flood", PLAIN),
+        "guard": Field("guard", PLAIN),
+        "hairpin": Field("hairpin", PLAIN),
+        "isolated": Field("isolated", PLAIN),
+        "learning": Field("learning", PLAIN),
+        "neigh_suppress": Field("neigh_suppress", PLAIN),
+    }
+
+    def __init__(
+        self,
+        *,
+        flood: Optional[bool] = None,
+        guard: Optional[bool] = None,
+        hairpin: Optional[bool] = None,
+        isolated: Optional[bool] = None,
+        learning: Optional[bool] = None,
+        neigh_suppress: Optional[bool] = None,
+    ) -> None:
+        wire: Dict[str, Any] = {}
+        if flood is not None:
+            wire["flood"] = flood
+        if guard is not None:
+            wire["guard"] = guard
+        if hairpin is not None:
+            wire["hairpin"] = hairpin
+        if isolated is not None:
+            wire["isolated"] = isolated
+        if learning is not None:
+            wire["learning"] = learning
+        if neigh_suppress is not None:
+            wire["neigh_suppress"] = neigh_suppress
+        self._hold(wire)
+
+    @property
+    def flood(self) -> Optional[bool]:
+        """Send frames for MAC addresses that nobody is known to have out of the port (`flood on`); left out: on."""
+        value: Optional[bool] = self._read("flood")
+        return value
+
+    @property
+    def guard(self) -> Optional[bool]:
+        """Block the port when it sends BPDUs of the spanning tree (`guard on`); left out: off."""
+        value: Optional[bool] = self._read("guard")
+        return value
+
+    @property
+    def hairpin(self) -> Optional[bool]:
+        """Send frames back out of the port that they came from (`hairpin on`); left out: off."""
+        value: Optional[bool] = self._read("hairpin")
+        return value
+
+    @property
+    def isolated(self) -> Optional[bool]:
+        """Exchange frames only with ports that are not isolated (`isolated on`): guests that may speak to the router and
+        not to each other; left out: off.
+        """
+        value: Optional[bool] = self._read("isolated")
+        return value
+
+    @property
+    def learning(self) -> Optional[bool]:
+        """Learn from source addresses which MAC is behind the port (`learning on`); left out: on."""
+        value: Optional[bool] = self._read("learning")
+        return value
+
+    @property
+    def neigh_suppress(self) -> Optional[bool]:
+        """Answer ARP and neighbour solicitations from what the host knows rather than send them out of the port
+        (`neigh_suppress on`); left out: off.
+        """
+        value: Optional[bool] = self._read("neigh_suppress")
+        return value
+
+
 class Serve(Record):
     """What a guest is told by DHCP and router advertisements."""
 
@@ -1829,7 +2637,9 @@ ServeOrNot = Union[Serve, bool]
 _ServeOrNot = Either(plain=(Serve,))
 
 
+_INTERFACE_ACCESS: Access = Access()
 _INTERFACE_KIND: InterfaceKind = _InterfaceKind.read(_InterfaceKind.decode({"tap": {"multi_queue": False, "vnet_hdr": False}}))
+_INTERFACE_PORT: PortOptions = PortOptions()
 _INTERFACE_SERVE: ServeOrNot = _ServeOrNot.read(_ServeOrNot.decode({}))
 
 
@@ -1840,34 +2650,50 @@ class Interface(Record):
 
     _fields = {
         "name": Field("name", PLAIN, required=True),
+        "access": Field("access", One(Access), One(Access).encode(_INTERFACE_ACCESS)),
+        "bridge": Field("bridge", PLAIN),
+        "ethertypes": Field("ethertypes", Many(PLAIN), Many(PLAIN).encode(())),
         "gateway_ipv4": Field("gateway_ipv4", INTERFACE4),
         "kind": Field("kind", _InterfaceKind, _InterfaceKind.encode(_INTERFACE_KIND)),
         "mac": Field("mac", PLAIN),
         "mtu": Field("mtu", PLAIN),
+        "port": Field("port", One(PortOptions), One(PortOptions).encode(_INTERFACE_PORT)),
         "private_ipv4": Field("private_ipv4", IPV4),
         "private_ipv6": Field("private_ipv6", NET6),
         "public_ipv4": Field("public_ipv4", IPV4),
         "public_ipv6": Field("public_ipv6", NET6),
         "routed_ipv6": Field("routed_ipv6", Many(NET6), Many(NET6).encode(())),
         "serve": Field("serve", _ServeOrNot, _ServeOrNot.encode(_INTERFACE_SERVE)),
+        "sources": Field("sources", Many(NET), Many(NET).encode(())),
     }
 
     def __init__(
         self,
         *,
         name: str,
+        access: Access = _INTERFACE_ACCESS,
+        bridge: Optional[str] = None,
+        ethertypes: Iterable[int] = (),
         gateway_ipv4: Optional[Union[str, IPv4Interface]] = None,
         kind: InterfaceKind = _INTERFACE_KIND,
         mac: Optional[str] = None,
         mtu: Optional[int] = None,
+        port: PortOptions = _INTERFACE_PORT,
         private_ipv4: Optional[Union[str, IPv4Address]] = None,
         private_ipv6: Optional[Union[str, IPv6Network]] = None,
         public_ipv4: Optional[Union[str, IPv4Address]] = None,
         public_ipv6: Optional[Union[str, IPv6Network]] = None,
         routed_ipv6: Iterable[Union[str, IPv6Network]] = (),
         serve: ServeOrNot = _INTERFACE_SERVE,
+        sources: Iterable[Union[str, IPv4Network, IPv6Network]] = (),
     ) -> None:
         wire: Dict[str, Any] = {"name": name}
+        if access is not _INTERFACE_ACCESS:
+            self._put(wire, "access", access)
+        if bridge is not None:
+            wire["bridge"] = bridge
+        if ethertypes:
+            self._put(wire, "ethertypes", ethertypes)
         if gateway_ipv4 is not None:
             wire["gateway_ipv4"] = self._encoded("gateway_ipv4", gateway_ipv4)
         if kind is not _INTERFACE_KIND:
@@ -1876,6 +2702,8 @@ class Interface(Record):
             wire["mac"] = mac
         if mtu is not None:
             wire["mtu"] = mtu
+        if port is not _INTERFACE_PORT:
+            self._put(wire, "port", port)
         if private_ipv4 is not None:
             wire["private_ipv4"] = self._encoded("private_ipv4", private_ipv4)
         if private_ipv6 is not None:
@@ -1888,12 +2716,37 @@ class Interface(Record):
             self._put(wire, "routed_ipv6", routed_ipv6)
         if serve is not _INTERFACE_SERVE:
             self._put(wire, "serve", serve)
+        if sources:
+            self._put(wire, "sources", sources)
         self._hold(wire)
 
     @property
     def name(self) -> str:
         """The name of the link on the host's side: `tapvm7m86kv`."""
         value: str = self._read("name")
+        return value
+
+    @property
+    def access(self) -> Access:
+        """What may pass to and from it, beside what the guest's `access` says."""
+        value: Access = self._read("access")
+        return value
+
+    @property
+    def bridge(self) -> Optional[str]:
+        """The bridge of the host's that it is a port of, one of `bridges`(super::HostSpec::bridges). Its addresses are then on that
+        segment, each IPv6 address a prefix of its own (`2001:db8:5::17/128`), and nothing is served on the link. Left out: the host routes to
+        the guest, which has the link for itself.
+        """
+        value: Optional[str] = self._read("bridge")
+        return value
+
+    @property
+    def ethertypes(self) -> Tuple[int, ...]:
+        """Other EtherTypes than ARP, IPv4 and IPv6 that it may send and get as a port of a bridge: 0x88cc is 35020. With that
+        of a VLAN tag, 33024, what is inside is not looked at.
+        """
+        value: Tuple[int, ...] = self._read("ethertypes")
         return value
 
     @property
@@ -1919,8 +2772,16 @@ class Interface(Record):
 
     @property
     def mtu(self) -> Optional[int]:
-        """The MTU of the link, announced to the guest; left out: 1500, not announced."""
+        """The MTU of the link, announced to the guest; left out: 1500, and announced is, on an interface without public
+        addresses, what fits its tunnels.
+        """
         value: Optional[int] = self._read("mtu")
+        return value
+
+    @property
+    def port(self) -> PortOptions:
+        """What the bridge does with the port."""
+        value: PortOptions = self._read("port")
         return value
 
     @property
@@ -1957,6 +2818,12 @@ class Interface(Record):
     def serve(self) -> ServeOrNot:
         """What dnsmasq serves on the link; left out: addresses, by DHCP and router advertisement. `false`: nothing."""
         value: ServeOrNot = self._read("serve")
+        return value
+
+    @property
+    def sources(self) -> Tuple[Union[IPv4Network, IPv6Network], ...]:
+        """Further addresses and prefixes that it may send from: link-local ones that do not follow from its MAC address."""
+        value: Tuple[Union[IPv4Network, IPv6Network], ...] = self._read("sources")
         return value
 
 
@@ -2219,6 +3086,102 @@ class Lifetimes(Record):
         return value
 
 
+class Mark(Record):
+    """Packets whose mark, under `mask`, is `value` (`mark VALUE mask MASK`)."""
+
+    __slots__ = ()
+
+    _fields = {
+        "mask": Field("mask", PLAIN, required=True),
+        "value": Field("value", PLAIN, required=True),
+    }
+
+    def __init__(
+        self,
+        *,
+        mask: int,
+        value: int,
+    ) -> None:
+        wire: Dict[str, Any] = {"mask": mask, "value": value}
+        self._hold(wire)
+
+    @property
+    def mask(self) -> int:
+        """The bits of it that count."""
+        value: int = self._read("mask")
+        return value
+
+    @property
+    def value(self) -> int:
+        """The mark."""
+        value: int = self._read("value")
+        return value
+
+
+class Marks(Record):
+    """Marks of packets (`meta mark` in nft), as strongSwan's `mark_in`, `mark_out`, `set_mark_in` and `set_mark_out`.
+
+    They tell tunnels apart that carry packets between the same addresses, and let rules and routes know what came
+    through which.
+    """
+
+    __slots__ = ()
+
+    _fields = {
+        "in": Field("in_", One(Mark)),
+        "out": Field("out", One(Mark)),
+        "set_in": Field("set_in", One(Mark)),
+        "set_out": Field("set_out", One(Mark)),
+    }
+
+    def __init__(
+        self,
+        *,
+        in_: Optional[Mark] = None,
+        out: Optional[Mark] = None,
+        set_in: Optional[Mark] = None,
+        set_out: Optional[Mark] = None,
+    ) -> None:
+        wire: Dict[str, Any] = {}
+        if in_ is not None:
+            wire["in"] = self._encoded("in", in_)
+        if out is not None:
+            wire["out"] = self._encoded("out", out)
+        if set_in is not None:
+            wire["set_in"] = self._encoded("set_in", set_in)
+        if set_out is not None:
+            wire["set_out"] = self._encoded("set_out", set_out)
+        self._hold(wire)
+
+    @property
+    def in_(self) -> Optional[Mark]:
+        """What has come through the tunnel needs this mark to be let in: on policies of the way in (`mark`). It is set by
+        `set_in`, or by a rule before.
+        """
+        value: Optional[Mark] = self._read("in")
+        return value
+
+    @property
+    def out(self) -> Optional[Mark]:
+        """Only packets with this mark leave through the tunnel: on policies and states of the way out (`mark`)."""
+        value: Optional[Mark] = self._read("out")
+        return value
+
+    @property
+    def set_in(self) -> Optional[Mark]:
+        """Set on packets when they are decrypted: on states of the way in (`output-mark`)."""
+        value: Optional[Mark] = self._read("set_in")
+        return value
+
+    @property
+    def set_out(self) -> Optional[Mark]:
+        """Set on packets when they are encrypted, before they are routed by their outer address: on states of the way out
+        (`output-mark`).
+        """
+        value: Optional[Mark] = self._read("set_out")
+        return value
+
+
 class Pair(Record):
     """Two prefixes between which a tunnel carries packets."""
 
@@ -2227,7 +3190,7 @@ class Pair(Record):
     _fields = {
         "local": Field("local", NET, required=True),
         "remote": Field("remote", NET, required=True),
-        "host": Field("host", PLAIN, False),
+        "host": Field("host", PLAIN),
     }
 
     def __init__(
@@ -2235,10 +3198,10 @@ class Pair(Record):
         *,
         local: Union[str, IPv4Network, IPv6Network],
         remote: Union[str, IPv4Network, IPv6Network],
-        host: bool = False,
+        host: Optional[bool] = None,
     ) -> None:
         wire: Dict[str, Any] = {"local": self._encoded("local", local), "remote": self._encoded("remote", remote)}
-        if host is not False:
+        if host is not None:
             wire["host"] = host
         self._hold(wire)
 
@@ -2255,9 +3218,9 @@ class Pair(Record):
         return value
 
     @property
-    def host(self) -> bool:
+    def host(self) -> Optional[bool]:
         """Among them are addresses of the hosts themselves, not of guests behind them: `in` policies too, beside `fwd`."""
-        value: bool = self._read("host")
+        value: Optional[bool] = self._read("host")
         return value
 
 
@@ -2294,6 +3257,30 @@ class SecretSourceFile(Record):
         return value
 
 
+class SecretSourceNamed(Record):
+    """SecretSourceNamed"""
+
+    __slots__ = ()
+
+    _fields = {
+        "named": Field("named", PLAIN, required=True),
+    }
+
+    def __init__(
+        self,
+        *,
+        named: str,
+    ) -> None:
+        wire: Dict[str, Any] = {"named": named}
+        self._hold(wire)
+
+    @property
+    def named(self) -> str:
+        """named"""
+        value: str = self._read("named")
+        return value
+
+
 class SecretSourceKept(Record):
     """SecretSourceKept"""
 
@@ -2318,9 +3305,9 @@ class SecretSourceKept(Record):
         return value
 
 
-SecretSource = Union[Union[str, Secret], SecretSourceFile, SecretSourceKept]
-"""a pair secret: hex digits, a file that holds them, or the fingerprint of what the kernel has"""
-_SecretSource = Either(plain=(SecretSourceFile, SecretSourceKept,), text=SECRET)
+SecretSource = Union[Union[str, Secret], SecretSourceFile, SecretSourceNamed, SecretSourceKept]
+"""a pair secret: hex digits, a file that holds them, the name under which they are given beside the spec, or the fingerprint of what the kernel has"""
+_SecretSource = Either(plain=(SecretSourceFile, SecretSourceNamed, SecretSourceKept,), text=SECRET)
 
 
 Shape = Literal["shared", "per_family"]
@@ -2331,7 +3318,60 @@ Shape = Literal["shared", "per_family"]
 """
 
 
+class Udp(Record):
+    """How a tunnel runs over UDP, as one end sees it.
+
+    Both ends keep a socket open (see `EncapSocket`). Behind NAT, `remote` of the other end is the address that the NAT
+    gives to this one, which has to be known beforehand: a static mapping.
+    """
+
+    __slots__ = ()
+
+    _fields = {
+        "local_port": Field("local_port", PLAIN, 4500),
+        "public": Field("public", IP),
+        "remote_port": Field("remote_port", PLAIN, 4500),
+    }
+
+    def __init__(
+        self,
+        *,
+        local_port: int = 4500,
+        public: Optional[Union[str, IPv4Address, IPv6Address]] = None,
+        remote_port: int = 4500,
+    ) -> None:
+        wire: Dict[str, Any] = {}
+        if local_port != 4500:
+            wire["local_port"] = local_port
+        if public is not None:
+            wire["public"] = self._encoded("public", public)
+        if remote_port != 4500:
+            wire["remote_port"] = remote_port
+        self._hold(wire)
+
+    @property
+    def local_port(self) -> int:
+        """The port at this end."""
+        value: int = self._read("local_port")
+        return value
+
+    @property
+    def public(self) -> Optional[Union[IPv4Address, IPv6Address]]:
+        """Where this end is behind NAT, its address as the other one sees it, which is the other one's `remote`. Derived
+        keys and SPIs follow from addresses on which both ends agree.
+        """
+        value: Optional[Union[IPv4Address, IPv6Address]] = self._read("public")
+        return value
+
+    @property
+    def remote_port(self) -> int:
+        """The port at the other end, as this one sees it: behind NAT, what the NAT gives it."""
+        value: int = self._read("remote_port")
+        return value
+
+
 _TUNNELSPEC_LIFETIMES: Lifetimes = Lifetimes()
+_TUNNELSPEC_MARKS: Marks = Marks()
 
 
 class TunnelSpec(Record):
@@ -2344,12 +3384,16 @@ class TunnelSpec(Record):
         "pairs": Field("pairs", Many(One(Pair)), required=True),
         "remote": Field("remote", IP, required=True),
         "algorithm": Field("algorithm", PLAIN, "aes256_gcm"),
-        "allow_shared_key": Field("allow_shared_key", PLAIN, False),
+        "allow_shared_key": Field("allow_shared_key", PLAIN),
+        "clamp_mss": Field("clamp_mss", PLAIN),
         "esn": Field("esn", PLAIN, True),
         "generation": Field("generation", PLAIN),
         "icv": Field("icv", PLAIN, 128),
         "id": Field("id", PLAIN),
+        "if_id": Field("if_id", PLAIN),
         "lifetimes": Field("lifetimes", One(Lifetimes), One(Lifetimes).encode(_TUNNELSPEC_LIFETIMES)),
+        "marks": Field("marks", One(Marks), One(Marks).encode(_TUNNELSPEC_MARKS)),
+        "path_mtu": Field("path_mtu", PLAIN),
         "pin_spi": Field("pin_spi", PLAIN, "out"),
         "priority": Field("priority", PLAIN),
         "replay_window": Field("replay_window", PLAIN, 128),
@@ -2357,6 +3401,7 @@ class TunnelSpec(Record):
         "secret": Field("secret", _SecretSource),
         "shape": Field("shape", PLAIN, "shared"),
         "states": Field("states", One(GivenStates)),
+        "udp": Field("udp", One(Udp)),
     }
 
     def __init__(
@@ -2366,12 +3411,16 @@ class TunnelSpec(Record):
         pairs: Iterable[Pair],
         remote: Union[str, IPv4Address, IPv6Address],
         algorithm: Algorithm = "aes256_gcm",
-        allow_shared_key: bool = False,
+        allow_shared_key: Optional[bool] = None,
+        clamp_mss: Optional[bool] = None,
         esn: bool = True,
         generation: Optional[int] = None,
         icv: Icv = 128,
         id: Optional[int] = None,
+        if_id: Optional[int] = None,
         lifetimes: Lifetimes = _TUNNELSPEC_LIFETIMES,
+        marks: Marks = _TUNNELSPEC_MARKS,
+        path_mtu: Optional[int] = None,
         pin_spi: PinSpi = "out",
         priority: Optional[int] = None,
         replay_window: int = 128,
@@ -2379,12 +3428,15 @@ class TunnelSpec(Record):
         secret: Optional[SecretSource] = None,
         shape: Shape = "shared",
         states: Optional[GivenStates] = None,
+        udp: Optional[Udp] = None,
     ) -> None:
         wire: Dict[str, Any] = {"local": self._encoded("local", local), "pairs": self._encoded("pairs", pairs), "remote": self._encoded("remote", remote)}
         if algorithm != "aes256_gcm":
             wire["algorithm"] = algorithm
-        if allow_shared_key is not False:
+        if allow_shared_key is not None:
             wire["allow_shared_key"] = allow_shared_key
+        if clamp_mss is not None:
+            wire["clamp_mss"] = clamp_mss
         if esn is not True:
             wire["esn"] = esn
         if generation is not None:
@@ -2393,8 +3445,14 @@ class TunnelSpec(Record):
             wire["icv"] = icv
         if id is not None:
             wire["id"] = id
+        if if_id is not None:
+            wire["if_id"] = if_id
         if lifetimes is not _TUNNELSPEC_LIFETIMES:
             self._put(wire, "lifetimes", lifetimes)
+        if marks is not _TUNNELSPEC_MARKS:
+            self._put(wire, "marks", marks)
+        if path_mtu is not None:
+            wire["path_mtu"] = path_mtu
         if pin_spi != "out":
             wire["pin_spi"] = pin_spi
         if priority is not None:
@@ -2409,6 +3467,8 @@ class TunnelSpec(Record):
             wire["shape"] = shape
         if states is not None:
             wire["states"] = self._encoded("states", states)
+        if udp is not None:
+            wire["udp"] = self._encoded("udp", udp)
         self._hold(wire)
 
     @property
@@ -2436,11 +3496,19 @@ class TunnelSpec(Record):
         return value
 
     @property
-    def allow_shared_key(self) -> bool:
+    def allow_shared_key(self) -> Optional[bool]:
         """Accept one key under several states, as other tools make them. It risks a nonce that is used twice, which
         breaks encryption and authentication of both (RFC 4106 section 2).
         """
-        value: bool = self._read("allow_shared_key")
+        value: Optional[bool] = self._read("allow_shared_key")
+        return value
+
+    @property
+    def clamp_mss(self) -> Optional[bool]:
+        """Lower the TCP MSS of connections that pass through the namespace to what their routes' MTUs leave, for guests
+        that do not hear of ICMP errors (RFC 4459 section 3.2).
+        """
+        value: Optional[bool] = self._read("clamp_mss")
         return value
 
     @property
@@ -2468,9 +3536,31 @@ class TunnelSpec(Record):
         return value
 
     @property
+    def if_id(self) -> Optional[int]:
+        """The id of the xfrm interface (`ip link add … type xfrm if_id …`) through which packets are routed into the
+        tunnel; left out: none, policies take them wherever they are routed.
+        """
+        value: Optional[int] = self._read("if_id")
+        return value
+
+    @property
     def lifetimes(self) -> Lifetimes:
         """When a state has served."""
         value: Lifetimes = self._read("lifetimes")
+        return value
+
+    @property
+    def marks(self) -> Marks:
+        """Marks of its packets."""
+        value: Marks = self._read("marks")
+        return value
+
+    @property
+    def path_mtu(self) -> Optional[int]:
+        """The MTU of the path between the outer addresses, in bytes: from 1280 on over IPv6, from 576 on over IPv4. Left
+        out: that of the link on which packets leave.
+        """
+        value: Optional[int] = self._read("path_mtu")
         return value
 
     @property
@@ -2500,9 +3590,9 @@ class TunnelSpec(Record):
         return value
 
     @property
-    def secret(self) -> Optional[Union[Secret, SecretSourceFile, SecretSourceKept]]:
+    def secret(self) -> Optional[Union[Secret, SecretSourceFile, SecretSourceNamed, SecretSourceKept]]:
         """What keys and SPIs are derived from; the same at both ends. Either this or `states`."""
-        value: Optional[Union[Secret, SecretSourceFile, SecretSourceKept]] = self._read("secret")
+        value: Optional[Union[Secret, SecretSourceFile, SecretSourceNamed, SecretSourceKept]] = self._read("secret")
         return value
 
     @property
@@ -2517,7 +3607,14 @@ class TunnelSpec(Record):
         value: Optional[GivenStates] = self._read("states")
         return value
 
+    @property
+    def udp(self) -> Optional[Udp]:
+        """ESP in UDP (RFC 3948), for hosts behind NAT; left out: plain ESP. Both ends have to agree."""
+        value: Optional[Udp] = self._read("udp")
+        return value
 
+
+_GUEST_ACCESS: Access = Access()
 _GUEST_TRANSIT: Transit = Transit()
 
 
@@ -2528,6 +3625,7 @@ class Guest(Record):
 
     _fields = {
         "name": Field("name", PLAIN, required=True),
+        "access": Field("access", One(Access), One(Access).encode(_GUEST_ACCESS)),
         "endpoint": Field("endpoint", IPV6),
         "interfaces": Field("interfaces", Many(One(Interface)), Many(One(Interface)).encode(())),
         "nat": Field("nat", One(Nat)),
@@ -2541,6 +3639,7 @@ class Guest(Record):
         self,
         *,
         name: str,
+        access: Access = _GUEST_ACCESS,
         endpoint: Optional[Union[str, IPv6Address]] = None,
         interfaces: Iterable[Interface] = (),
         nat: Optional[Nat] = None,
@@ -2550,6 +3649,8 @@ class Guest(Record):
         tunnels: Iterable[TunnelSpec] = (),
     ) -> None:
         wire: Dict[str, Any] = {"name": name}
+        if access is not _GUEST_ACCESS:
+            self._put(wire, "access", access)
         if endpoint is not None:
             wire["endpoint"] = self._encoded("endpoint", endpoint)
         if interfaces:
@@ -2570,6 +3671,12 @@ class Guest(Record):
     def name(self) -> str:
         """Its name: of its namespace, its files and, as far as they fit, its links."""
         value: str = self._read("name")
+        return value
+
+    @property
+    def access(self) -> Access:
+        """What may pass to and from all its interfaces, where the host has a `firewall`."""
+        value: Access = self._read("access")
         return value
 
     @property
@@ -2617,6 +3724,59 @@ class Guest(Record):
         return value
 
 
+InnerFamily = Literal["ipv4", "ipv6"]
+"""The family of inner packets.
+
+* `"ipv4"`: IPv4.
+* `"ipv6"`: IPv6.
+"""
+
+
+class HashThreshold(Record):
+    """`ip xfrm policy set hthresh6 LOCAL REMOTE`: policies whose prefixes are at least so long are found by a hash. Shorter
+    ones stand in lists, where a change costs the more the more there are.
+
+    It changes nothing but speed, and the kernel does not say who has set it. So in a namespace that guestnet shares it
+    stays when guestnet's policies go, and one that somebody else has set stays as it is.
+    """
+
+    __slots__ = ()
+
+    _fields = {
+        "family": Field("family", PLAIN, required=True),
+        "local": Field("local", PLAIN, required=True),
+        "remote": Field("remote", PLAIN, required=True),
+    }
+
+    def __init__(
+        self,
+        *,
+        family: InnerFamily,
+        local: int,
+        remote: int,
+    ) -> None:
+        wire: Dict[str, Any] = {"family": family, "local": local, "remote": remote}
+        self._hold(wire)
+
+    @property
+    def family(self) -> InnerFamily:
+        """Of which packets."""
+        value: InnerFamily = self._read("family")
+        return value
+
+    @property
+    def local(self) -> int:
+        """Bits of the prefix at this end: 0 to 32 or 128."""
+        value: int = self._read("local")
+        return value
+
+    @property
+    def remote(self) -> int:
+        """Bits of the prefix at the other end."""
+        value: int = self._read("remote")
+        return value
+
+
 class Peer(Record):
     """The other end of a veth pair."""
 
@@ -2651,6 +3811,30 @@ class Peer(Record):
         return value
 
 
+class XfrmOptions(Record):
+    """How an xfrm interface is made."""
+
+    __slots__ = ()
+
+    _fields = {
+        "if_id": Field("if_id", PLAIN, required=True),
+    }
+
+    def __init__(
+        self,
+        *,
+        if_id: int,
+    ) -> None:
+        wire: Dict[str, Any] = {"if_id": if_id}
+        self._hold(wire)
+
+    @property
+    def if_id(self) -> int:
+        """The id that its policies and states have (`if_id`); one interface of a namespace has it."""
+        value: int = self._read("if_id")
+        return value
+
+
 class LinkKindOther(Record):
     """A kind that guestnet does not make; only ever observed."""
 
@@ -2675,16 +3859,21 @@ class LinkKindOther(Record):
         return value
 
 
-LinkKind = Union[Peer, TapOptions, BridgeOptions, LinkKindOther, Literal["dummy"]]
+LinkKind = Union[Peer, TapOptions, BridgeOptions, XfrmOptions, LinkKindOther, Literal["dummy"]]
 """What a link is.
 
 * `Peer`: One end of a pair, `ip link add … type veth`. The other end may be in another namespace.
 * `TapOptions`: A tap that a virtual machine monitor opens, `ip tuntap add … mode tap`.
 * `BridgeOptions`: An Ethernet bridge.
 * `"dummy"`: An interface that drops what is sent to it.
+* `XfrmOptions`: An interface through which packets are routed into the tunnels that have its id, `ip link add … type xfrm if_id
+  …` (kernel 4.19, `CONFIG_XFRM_INTERFACE`). What no policy takes is dropped.
 * `LinkKindOther`: A kind that guestnet does not make; only ever observed.
 """
-_LinkKind = Either(tagged={"veth": Peer, "tap": TapOptions, "bridge": BridgeOptions}, plain=(LinkKindOther,))
+_LinkKind = Either(tagged={"veth": Peer, "tap": TapOptions, "bridge": BridgeOptions, "xfrm": XfrmOptions}, plain=(LinkKindOther,))
+
+
+_LINK_PORT: PortOptions = PortOptions()
 
 
 class Link(Record):
@@ -2701,6 +3890,7 @@ class Link(Record):
         "bridge": Field("bridge", PLAIN),
         "mac": Field("mac", PLAIN),
         "mtu": Field("mtu", PLAIN),
+        "port": Field("port", One(PortOptions), One(PortOptions).encode(_LINK_PORT)),
         "up": Field("up", PLAIN, True),
     }
 
@@ -2712,6 +3902,7 @@ class Link(Record):
         bridge: Optional[str] = None,
         mac: Optional[str] = None,
         mtu: Optional[int] = None,
+        port: PortOptions = _LINK_PORT,
         up: bool = True,
     ) -> None:
         wire: Dict[str, Any] = {"kind": self._encoded("kind", kind), "name": name}
@@ -2721,6 +3912,8 @@ class Link(Record):
             wire["mac"] = mac
         if mtu is not None:
             wire["mtu"] = mtu
+        if port is not _LINK_PORT:
+            self._put(wire, "port", port)
         if up is not True:
             wire["up"] = up
         self._hold(wire)
@@ -2739,7 +3932,7 @@ class Link(Record):
 
     @property
     def bridge(self) -> Optional[str]:
-        """The bridge whose port it is."""
+        """The bridge whose port it is, whoever made that (`ip link set … master`)."""
         value: Optional[str] = self._read("bridge")
         return value
 
@@ -2756,41 +3949,15 @@ class Link(Record):
         return value
 
     @property
+    def port(self) -> PortOptions:
+        """What the bridge does with the port. Means nothing without one."""
+        value: PortOptions = self._read("port")
+        return value
+
+    @property
     def up(self) -> bool:
         """Whether it is up (`ip link set … up`)."""
         value: bool = self._read("up")
-        return value
-
-
-class Mark(Record):
-    """Packets whose mark, under `mask`, is `value` (`mark VALUE mask MASK`)."""
-
-    __slots__ = ()
-
-    _fields = {
-        "mask": Field("mask", PLAIN, required=True),
-        "value": Field("value", PLAIN, required=True),
-    }
-
-    def __init__(
-        self,
-        *,
-        mask: int,
-        value: int,
-    ) -> None:
-        wire: Dict[str, Any] = {"mask": mask, "value": value}
-        self._hold(wire)
-
-    @property
-    def mask(self) -> int:
-        """The bits of it that count."""
-        value: int = self._read("mask")
-        return value
-
-    @property
-    def value(self) -> int:
-        """The mark."""
-        value: int = self._read("value")
         return value
 
 
@@ -3085,7 +4252,7 @@ class Route(Record):
         "kind": Field("kind", PLAIN),
         "metric": Field("metric", PLAIN),
         "mtu": Field("mtu", PLAIN),
-        "onlink": Field("onlink", PLAIN, False),
+        "onlink": Field("onlink", PLAIN),
         "source": Field("source", IP),
         "table": Field("table", PLAIN),
         "via": Field("via", IP),
@@ -3099,7 +4266,7 @@ class Route(Record):
         kind: Optional[RouteKind] = None,
         metric: Optional[int] = None,
         mtu: Optional[int] = None,
-        onlink: bool = False,
+        onlink: Optional[bool] = None,
         source: Optional[Union[str, IPv4Address, IPv6Address]] = None,
         table: Optional[int] = None,
         via: Optional[Union[str, IPv4Address, IPv6Address]] = None,
@@ -3113,7 +4280,7 @@ class Route(Record):
             wire["metric"] = metric
         if mtu is not None:
             wire["mtu"] = mtu
-        if onlink is not False:
+        if onlink is not None:
             wire["onlink"] = onlink
         if source is not None:
             wire["source"] = self._encoded("source", source)
@@ -3154,9 +4321,9 @@ class Route(Record):
         return value
 
     @property
-    def onlink(self) -> bool:
+    def onlink(self) -> Optional[bool]:
         """The gateway is on the link although no address of the interface says so (`onlink`)."""
-        value: bool = self._read("onlink")
+        value: Optional[bool] = self._read("onlink")
         return value
 
     @property
@@ -3201,7 +4368,9 @@ class State(Record):
         "src": Field("src", IP, required=True),
         "algorithm": Field("algorithm", PLAIN, "aes256_gcm"),
         "direction": Field("direction", PLAIN),
-        "esn": Field("esn", PLAIN, False),
+        "encap": Field("encap", One(Encap)),
+        "esn": Field("esn", PLAIN),
+        "generation": Field("generation", PLAIN),
         "icv": Field("icv", PLAIN, 128),
         "if_id": Field("if_id", PLAIN),
         "lifetimes": Field("lifetimes", One(Lifetimes), One(Lifetimes).encode(_STATE_LIFETIMES)),
@@ -3210,6 +4379,7 @@ class State(Record):
         "replay_window": Field("replay_window", PLAIN, 0),
         "reqid": Field("reqid", PLAIN, 0),
         "selector": Field("selector", One(Selector)),
+        "set_mark": Field("set_mark", One(Mark)),
     }
 
     def __init__(
@@ -3221,7 +4391,9 @@ class State(Record):
         src: Union[str, IPv4Address, IPv6Address],
         algorithm: Algorithm = "aes256_gcm",
         direction: Optional[StateDirection] = None,
-        esn: bool = False,
+        encap: Optional[Encap] = None,
+        esn: Optional[bool] = None,
+        generation: Optional[int] = None,
         icv: Icv = 128,
         if_id: Optional[int] = None,
         lifetimes: Lifetimes = _STATE_LIFETIMES,
@@ -3230,14 +4402,19 @@ class State(Record):
         replay_window: int = 0,
         reqid: int = 0,
         selector: Optional[Selector] = None,
+        set_mark: Optional[Mark] = None,
     ) -> None:
         wire: Dict[str, Any] = {"dst": self._encoded("dst", dst), "key": self._encoded("key", key), "spi": spi, "src": self._encoded("src", src)}
         if algorithm != "aes256_gcm":
             wire["algorithm"] = algorithm
         if direction is not None:
             wire["direction"] = direction
-        if esn is not False:
+        if encap is not None:
+            wire["encap"] = self._encoded("encap", encap)
+        if esn is not None:
             wire["esn"] = esn
+        if generation is not None:
+            wire["generation"] = generation
         if icv != 128:
             wire["icv"] = icv
         if if_id is not None:
@@ -3254,6 +4431,8 @@ class State(Record):
             wire["reqid"] = reqid
         if selector is not None:
             wire["selector"] = self._encoded("selector", selector)
+        if set_mark is not None:
+            wire["set_mark"] = self._encoded("set_mark", set_mark)
         self._hold(wire)
 
     @property
@@ -3263,9 +4442,9 @@ class State(Record):
         return value
 
     @property
-    def key(self) -> Union[Secret, KeySourceFile, KeySourceKept]:
+    def key(self) -> Union[Secret, KeySourceFile, KeySourceNamed, KeySourceKept]:
         """The key; never shown."""
-        value: Union[Secret, KeySourceFile, KeySourceKept] = self._read("key")
+        value: Union[Secret, KeySourceFile, KeySourceNamed, KeySourceKept] = self._read("key")
         return value
 
     @property
@@ -3293,9 +4472,23 @@ class State(Record):
         return value
 
     @property
-    def esn(self) -> bool:
+    def encap(self) -> Optional[Encap]:
+        """The UDP header before its ESP; left out: none."""
+        value: Optional[Encap] = self._read("encap")
+        return value
+
+    @property
+    def esn(self) -> Optional[bool]:
         """Count packets with 64 bits, not 32 (extended sequence numbers, RFC 4304). Both ends have to agree."""
-        value: bool = self._read("esn")
+        value: Optional[bool] = self._read("esn")
+        return value
+
+    @property
+    def generation(self) -> Optional[int]:
+        """Which generation of its tunnel's keys it has, counted up by `rekey`. The kernel keeps it as the number
+        of the key exchange that the state came from (`seq`), so that nobody else has to remember it.
+        """
+        value: Optional[int] = self._read("generation")
         return value
 
     @property
@@ -3344,6 +4537,12 @@ class State(Record):
     def selector(self) -> Optional[Selector]:
         """The inner packets that it takes; left out: all of both families (`XFRM_STATE_AF_UNSPEC`)."""
         value: Optional[Selector] = self._read("selector")
+        return value
+
+    @property
+    def set_mark(self) -> Optional[Mark]:
+        """The mark that it gives to packets (`output-mark`)."""
+        value: Optional[Mark] = self._read("set_mark")
         return value
 
 
@@ -3437,7 +4636,7 @@ class Set(Record):
         "name": Field("name", PLAIN, required=True),
         "data": Field("data", _MapTypeText),
         "elements": Field("elements", Many(_ElementText), Many(_ElementText).encode(())),
-        "interval": Field("interval", PLAIN, False),
+        "interval": Field("interval", PLAIN),
         "size": Field("size", PLAIN),
     }
 
@@ -3448,7 +4647,7 @@ class Set(Record):
         name: str,
         data: Optional[MapTypeText] = None,
         elements: Iterable[ElementText] = (),
-        interval: bool = False,
+        interval: Optional[bool] = None,
         size: Optional[int] = None,
     ) -> None:
         wire: Dict[str, Any] = {"key": self._encoded("key", key), "name": name}
@@ -3456,7 +4655,7 @@ class Set(Record):
             wire["data"] = self._encoded("data", data)
         if elements:
             self._put(wire, "elements", elements)
-        if interval is not False:
+        if interval is not None:
             wire["interval"] = interval
         if size is not None:
             wire["size"] = size
@@ -3487,9 +4686,9 @@ class Set(Record):
         return value
 
     @property
-    def interval(self) -> bool:
+    def interval(self) -> Optional[bool]:
         """Whether elements are prefixes and ranges."""
-        value: bool = self._read("interval")
+        value: Optional[bool] = self._read("interval")
         return value
 
     @property
@@ -3569,6 +4768,7 @@ class NamespaceObjects(Record):
         "states": Field("states", Many(One(State)), Many(One(State)).encode(())),
         "sysctls": Field("sysctls", Many(One(Sysctl)), Many(One(Sysctl)).encode(())),
         "tables": Field("tables", Many(One(Table)), Many(One(Table)).encode(())),
+        "thresholds": Field("thresholds", Many(One(HashThreshold)), Many(One(HashThreshold)).encode(())),
     }
 
     def __init__(
@@ -3582,6 +4782,7 @@ class NamespaceObjects(Record):
         states: Iterable[State] = (),
         sysctls: Iterable[Sysctl] = (),
         tables: Iterable[Table] = (),
+        thresholds: Iterable[HashThreshold] = (),
     ) -> None:
         wire: Dict[str, Any] = {}
         if addresses:
@@ -3600,6 +4801,8 @@ class NamespaceObjects(Record):
             self._put(wire, "sysctls", sysctls)
         if tables:
             self._put(wire, "tables", tables)
+        if thresholds:
+            self._put(wire, "thresholds", thresholds)
         self._hold(wire)
 
     @property
@@ -3648,6 +4851,12 @@ class NamespaceObjects(Record):
     def tables(self) -> Tuple[Table, ...]:
         """nf_tables tables."""
         value: Tuple[Table, ...] = self._read("tables")
+        return value
+
+    @property
+    def thresholds(self) -> Tuple[HashThreshold, ...]:
+        """How the kernel finds policies."""
+        value: Tuple[HashThreshold, ...] = self._read("thresholds")
         return value
 
 
@@ -3713,6 +4922,8 @@ class HostSpec(Document):
     __slots__ = ()
 
     _fields = {
+        "bridges": Field("bridges", Many(One(Bridge)), Many(One(Bridge)).encode(())),
+        "firewall": Field("firewall", One(Firewall)),
         "guests": Field("guests", Many(One(Guest)), Many(One(Guest)).encode(())),
         "nat": Field("nat", One(Nat), One(Nat).encode(_HOSTSPEC_NAT)),
         "objects": Field("objects", One(Objects), One(Objects).encode(_HOSTSPEC_OBJECTS)),
@@ -3723,6 +4934,8 @@ class HostSpec(Document):
     def __init__(
         self,
         *,
+        bridges: Iterable[Bridge] = (),
+        firewall: Optional[Firewall] = None,
         guests: Iterable[Guest] = (),
         nat: Nat = _HOSTSPEC_NAT,
         objects: Objects = _HOSTSPEC_OBJECTS,
@@ -3730,6 +4943,10 @@ class HostSpec(Document):
         version: int = VERSION,
     ) -> None:
         wire: Dict[str, Any] = {"version": version}
+        if bridges:
+            self._put(wire, "bridges", bridges)
+        if firewall is not None:
+            wire["firewall"] = self._encoded("firewall", firewall)
         if guests:
             self._put(wire, "guests", guests)
         if nat is not _HOSTSPEC_NAT:
@@ -3739,6 +4956,18 @@ class HostSpec(Document):
         if uplink is not None:
             wire["uplink"] = uplink
         self._hold(wire)
+
+    @property
+    def bridges(self) -> Tuple[Bridge, ...]:
+        """Networks that guests are in together, in the host's namespace."""
+        value: Tuple[Bridge, ...] = self._read("bridges")
+        return value
+
+    @property
+    def firewall(self) -> Optional[Firewall]:
+        """What may pass, and nothing else; left out, nothing is filtered."""
+        value: Optional[Firewall] = self._read("firewall")
+        return value
 
     @property
     def guests(self) -> Tuple[Guest, ...]:
@@ -3776,12 +5005,15 @@ class HostSpec(Document):
         return value
 
 __all__ = [
+    "Access",
     "Action",
     "Address",
     "Algorithm",
     "Base",
     "Bitwise",
+    "Bridge",
     "BridgeOptions",
+    "Byteorder",
     "Chain",
     "ChainPolicy",
     "ChainType",
@@ -3795,29 +5027,39 @@ __all__ = [
     "DataType",
     "Direction",
     "ElementText",
+    "Encap",
+    "Entry",
     "Expr",
     "ExprReject",
     "ExprVerdict",
     "Exthdr",
     "ExthdrKind",
+    "ExthdrWrite",
     "Family",
     "Fib",
     "FibFlag",
     "FibResult",
     "File",
+    "Firewall",
     "GivenDirection",
     "GivenState",
     "GivenStates",
+    "Group",
+    "Guard",
     "Guest",
+    "HashThreshold",
     "Hook",
+    "HostAccess",
     "HostSpec",
     "Icv",
     "Immediate",
+    "InnerFamily",
     "Interface",
     "InterfaceKind",
     "KeySource",
     "KeySourceFile",
     "KeySourceKept",
+    "KeySourceNamed",
     "Level",
     "Lifetimes",
     "Limit",
@@ -3827,10 +5069,12 @@ __all__ = [
     "LinkKind",
     "LinkKindOther",
     "Log",
+    "LogDrops",
     "Lookup",
     "Map",
     "MapTypeText",
     "Mark",
+    "Marks",
     "Meta",
     "MetaKey",
     "MetaSet",
@@ -3850,18 +5094,22 @@ __all__ = [
     "Placement",
     "PlacementNamespace",
     "Policy",
+    "PortOptions",
     "ProxyNeighbour",
     "Range",
     "Reject",
     "RejectIcmp",
     "Route",
     "RouteKind",
+    "Rt",
+    "RtKey",
     "Rule",
     "Scalar",
     "Secret",
     "SecretSource",
     "SecretSourceFile",
     "SecretSourceKept",
+    "SecretSourceNamed",
     "Selector",
     "Serve",
     "ServeOrNot",
@@ -3874,11 +5122,14 @@ __all__ = [
     "Table",
     "TapOptions",
     "Template",
+    "Tier",
     "Transit",
     "TunnelSpec",
+    "Udp",
     "Unknown",
     "VerdictMap",
     "VerdictWord",
     "WholeElement",
     "XfrmMode",
+    "XfrmOptions",
 ]

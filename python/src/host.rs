@@ -66,6 +66,16 @@ impl Host {
         json(self.with(py, |host| host.apply(&spec.0))?)
     }
 
+    /// What adding would change.
+    fn plan_add(&self, py: Python<'_>, spec: &Spec) -> PyResult<Plan> {
+        self.with(py, |host| host.plan_add(&spec.0).map(Plan))
+    }
+
+    /// Adds what the spec describes; returns the report as JSON.
+    fn add(&self, py: Python<'_>, spec: &Spec) -> PyResult<String> {
+        json(self.with(py, |host| host.add(&spec.0))?)
+    }
+
     /// Removes what the spec describes; returns the report as JSON.
     fn remove(&self, py: Python<'_>, spec: &Spec) -> PyResult<String> {
         json(self.with(py, |host| host.remove(&spec.0))?)

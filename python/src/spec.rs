@@ -1,6 +1,7 @@
 //! A spec that Rust has read.
 
 use guestnet::HostSpec;
+use guestnet::core::Error as CoreError;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -22,6 +23,27 @@ impl Spec {
     #[staticmethod]
     fn from_toml(py: Python<'_>, text: &str) -> PyResult<Self> {
         py.detach(|| HostSpec::from_toml(text)).map(Self).map_err(|e| error::raise(py, &e.into()))
+    }
+
+    /// Reads JSON that a record was written as. What is wrong beyond its form is said when it is used: every use
+    /// checks it, and once is enough.
+    #[staticmethod]
+    fn of_record(py: Python<'_>, text: &str) -> PyResult<Self> {
+        let read = || {
+            let mut spec: HostSpec = serde_json::from_str(text).ok()?;
+            spec.load_secrets().is_empty().then_some(spec)
+        };
+        match py.detach(read) {
+            Some(spec) => Ok(Self(spec)),
+            // This one knows how to say all that is wrong.
+            None => Self::from_json(py, text),
+        }
+    }
+
+    /// Raises `SpecError` with every problem, if there is one.
+    fn check(&self, py: Python<'_>) -> PyResult<()> {
+        let problems = py.detach(|| self.0.problems());
+        if problems.is_empty() { Ok(()) } else { Err(error::raise(py, &CoreError::from(problems).into())) }
     }
 
     /// The `ip`, `sysctl` and `nft` lines that it amounts to.

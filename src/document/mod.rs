@@ -5,13 +5,18 @@
 //! | [`HostSpec`] | what is wanted, and what was observed | none: a spec is a form of the user's |
 //! | [`PlanDocument`] | [`crate::Plan`] | `plan` |
 //! | [`ReportDocument`] | [`crate::Report`] | `report` |
+//! | [`crate::Tunnels`] | what the tunnels of a host are doing | `tunnels` |
 //! | [`ErrorDocument`] | [`crate::Error`] | `error` |
+//! | [`DoctorDocument`] | [`crate::doctor::Diagnosis`] | `doctor` |
 //!
 //! A version stays as long as no field changes its meaning or goes. Fields may be added: readers ignore what they do
 //! not know. Fields that have nothing to say are there, as `null` or empty, so that readers need not ask.
 
+mod doctor;
 mod error;
+mod firewall;
 mod plan;
+mod rendered;
 mod report;
 
 use guestnet_core::NetnsName;
@@ -20,8 +25,11 @@ use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use doctor::DoctorDocument;
 pub use error::{ErrorClass, ErrorDocument, HostState, RefusalDocument};
+pub use firewall::{DropsDocument, ExplanationDocument};
 pub use plan::{ChangeDocument, Operation, PlanDocument};
+pub use rendered::RenderedDocument;
 pub use report::ReportDocument;
 
 use crate::spec::{HostSpec, VERSION};
@@ -35,8 +43,18 @@ pub enum DocumentKind {
     Plan,
     /// A [`ReportDocument`].
     Report,
+    /// [`crate::Tunnels`].
+    Tunnels,
     /// An [`ErrorDocument`].
     Error,
+    /// A [`DoctorDocument`].
+    Doctor,
+    /// A [`DropsDocument`].
+    Drops,
+    /// An [`ExplanationDocument`].
+    Explanation,
+    /// A [`RenderedDocument`].
+    Rendered,
 }
 
 /// What guestnet has made on a host, in the form of a spec: what `guestnet show` prints and `guestnet apply` takes.
@@ -63,13 +81,40 @@ pub enum Described {
     Report,
     /// What was observed: a [`HostSpec`] that has nothing but objects.
     Host,
+    /// [`crate::Tunnels`].
+    Tunnels,
     /// An [`ErrorDocument`].
     Error,
+    /// A [`DoctorDocument`].
+    Doctor,
+    /// A [`DropsDocument`].
+    Drops,
+    /// An [`ExplanationDocument`].
+    Explanation,
+    /// A [`RenderedDocument`].
+    Rendered,
+    /// A [`crate::xfrm::rekey::Step`].
+    Step,
+    /// A [`crate::xfrm::rekey::Confirmation`].
+    Confirmation,
 }
 
 impl Described {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Spec, Self::Plan, Self::Report, Self::Host, Self::Error];
+    pub const ALL: [Self; 12] = [
+        Self::Spec,
+        Self::Plan,
+        Self::Report,
+        Self::Host,
+        Self::Tunnels,
+        Self::Error,
+        Self::Doctor,
+        Self::Drops,
+        Self::Explanation,
+        Self::Rendered,
+        Self::Step,
+        Self::Confirmation,
+    ];
 
     /// `spec`, `plan`, ….
     pub fn name(self) -> &'static str {
@@ -78,7 +123,14 @@ impl Described {
             Self::Plan => "plan",
             Self::Report => "report",
             Self::Host => "host",
+            Self::Tunnels => "tunnels",
             Self::Error => "error",
+            Self::Doctor => "doctor",
+            Self::Drops => "drops",
+            Self::Explanation => "explanation",
+            Self::Rendered => "rendered",
+            Self::Step => "step",
+            Self::Confirmation => "confirmation",
         }
     }
 
@@ -89,7 +141,14 @@ impl Described {
             Self::Plan => "what `guestnet plan` and `guestnet verify` print",
             Self::Report => "what `guestnet apply` and `guestnet remove` print",
             Self::Host => "what `guestnet show` prints",
+            Self::Tunnels => "what `guestnet show tunnels` prints",
             Self::Error => "what any command prints on standard error when it fails",
+            Self::Doctor => "what `guestnet doctor` prints",
+            Self::Drops => "what `guestnet show firewall` prints",
+            Self::Explanation => "what `guestnet explain` prints",
+            Self::Rendered => "what `guestnet render` prints with -o json",
+            Self::Step => "what `guestnet rekey` takes",
+            Self::Confirmation => "what `guestnet rekey` prints",
         }
     }
 
@@ -103,7 +162,14 @@ impl Described {
             Self::Plan => written().into_root_schema_for::<PlanDocument>(),
             Self::Report => written().into_root_schema_for::<ReportDocument>(),
             Self::Host => read().into_root_schema_for::<HostDocument>(),
+            Self::Tunnels => written().into_root_schema_for::<crate::Tunnels>(),
             Self::Error => written().into_root_schema_for::<ErrorDocument>(),
+            Self::Doctor => written().into_root_schema_for::<DoctorDocument>(),
+            Self::Drops => written().into_root_schema_for::<DropsDocument>(),
+            Self::Explanation => written().into_root_schema_for::<ExplanationDocument>(),
+            Self::Rendered => written().into_root_schema_for::<RenderedDocument>(),
+            Self::Step => read().into_root_schema_for::<guestnet_xfrm::rekey::Step>(),
+            Self::Confirmation => written().into_root_schema_for::<guestnet_xfrm::rekey::Confirmation>(),
         };
         // The pattern that ipnet gives for IPv6 fits IPv4, too: an IPv4 prefix would be valid under both.
         if let Some(Value::Object(net)) = schema.pointer_mut("/$defs/IpNet")

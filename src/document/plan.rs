@@ -26,6 +26,9 @@ pub struct PlanDocument {
     pub conflicts: Vec<String>,
     /// What is guestnet's, no longer wanted and nevertheless left, with the reason, a line each.
     pub left: Vec<String>,
+    /// What of the spec may be meant, and is worth a second look, a line each.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 /// One change of a plan.
@@ -96,6 +99,7 @@ impl TryFrom<&Plan> for PlanDocument {
             changes: plan.changes.iter().map(ChangeDocument::try_from).collect::<Result<_, _>>()?,
             conflicts: plan.conflicts(),
             left: plan.left.clone(),
+            warnings: plan.warnings.clone(),
         })
     }
 }

@@ -23,7 +23,7 @@ impl Interface {
     }
 
     /// The IPv6 prefixes on the link, public first.
-    fn prefixes(&self) -> impl Iterator<Item = Ipv6Net> {
+    pub(super) fn prefixes(&self) -> impl Iterator<Item = Ipv6Net> {
         self.public_ipv6.iter().chain(&self.private_ipv6).map(Ipv6Net::trunc)
     }
 }

@@ -1,8 +1,11 @@
 //! From a spec to objects. Pure: no I/O, no clock, no randomness; the same spec gives the same objects on any machine.
 
 mod bridge;
+mod closed;
+mod firewall;
 mod guest;
 mod namespace;
+mod settled;
 mod threshold;
 mod tunnel;
 
@@ -13,6 +16,7 @@ use std::collections::BTreeMap;
 
 use guestnet_core::{Error, File, Kind, Link, Netns, Object, Path, Problems, Set};
 use guestnet_nat::NatSpec;
+use guestnet_xfrm::TunnelSpec;
 
 use crate::objects::{NamespaceObjects, Objects};
 use crate::spec::HostSpec;
@@ -25,6 +29,8 @@ pub(crate) struct Lowered {
     paths: BTreeMap<String, Path>,
     /// What is translated in each namespace: one table for all the guests in it.
     nat: BTreeMap<Netns, NatSpec>,
+    /// The tunnels, which may have been rekeyed since the spec was written.
+    specs: BTreeMap<Netns, Vec<TunnelSpec>>,
     /// Where two parts of the spec ask for different objects under one key.
     problems: Problems,
 }
@@ -107,8 +113,10 @@ impl HostSpec {
                 lowered.add(&netns, table, &Path::root().field("nat"), |o| &mut o.tables);
             }
         }
+        lowered.firewall(self)?;
         lowered.complete_pairs();
         lowered.thresholds();
+        lowered.closed(self)?;
         if !lowered.problems.is_empty() {
             return Err(lowered.problems.into());
         }

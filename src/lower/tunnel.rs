@@ -23,6 +23,7 @@ impl Lowered {
         let netns = guest.netns();
         for (n, tunnel) in guest.tunnels.iter().enumerate() {
             let path = path.field("tunnels").index(n);
+            self.specs.entry(netns.clone()).or_default().push(tunnel.clone());
             let (states, policies) = tunnel.lower()?;
             for state in states {
                 self.add(&netns, state, &path, |o| &mut o.states);
@@ -99,8 +100,8 @@ fn clamp() -> Result<Table, Error> {
 }
 
 /// The MTU that a guest is told for `interface`: what the spec says; or, where it has no public address and so speaks with
-/// none but private ones, what fits its narrowest tunnel. `None` where there is nothing to
-/// tell: what goes to the internet shall keep the whole MTU, and hears from the router what is too large for a tunnel.
+/// none but private ones, what fits its narrowest tunnel. `None` where there is nothing to tell: what goes to the internet
+/// shall keep the whole MTU, and hears from the router what is too large for a tunnel.
 pub(super) fn announced_mtu(guest: &Guest, interface: &Interface) -> Result<Option<u16>, Error> {
     let mut mtu = interface.mtu;
     let public = interface.public_ipv4.is_some() || interface.public_ipv6.is_some();

@@ -26,7 +26,7 @@ pub struct Bridge {
     /// The host's addresses in it, as the router of the guests: `192.168.5.1/24`, `2001:db8:5::1/64`. Left out: the
     /// host has none, and carries the guests' frames without taking part.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(with = "Vec<String>")]
+    #[schemars(with = "Vec<guestnet_core::schema::IpInterface>")]
     pub addresses: Vec<IpNet>,
     /// Its MTU, and that of guests' interfaces which do not say otherwise; left out: 1500.
     #[serde(default, skip_serializing_if = "Option::is_none")]

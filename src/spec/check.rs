@@ -31,6 +31,7 @@ impl HostSpec {
             self.guest(guest, &root.field("guests").index(n), &mut taken, problems);
         }
         self.check_bridges(&mut taken, problems);
+        self.check_firewall(problems);
         self.translation(&root, problems);
         self.tunnels_together(&root, problems);
         self.objects.check(&root.field("objects"), problems);

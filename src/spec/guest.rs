@@ -6,8 +6,9 @@ use std::str::FromStr;
 
 use guestnet_core::link::{PortOptions, TapOptions};
 use guestnet_core::{LinkName, Mac, Netns, NetnsName};
+use guestnet_firewall::Access;
 use guestnet_xfrm::TunnelSpec;
-use ipnet::{Ipv4Net, Ipv6Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
 use super::Nat;
@@ -31,6 +32,9 @@ pub struct Guest {
     /// there takes them to be on the link.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub proxied: Vec<Ipv6Addr>,
+    /// What may pass to and from all its interfaces, where the host has a `firewall`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub access: Access,
     /// Its interfaces.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub interfaces: Vec<Interface>,
@@ -122,21 +126,39 @@ pub struct Interface {
     /// is the network that the guest takes itself to be in (`192.168.0.1/24`), in which the host answers ARP for all
     /// others. Left out: 169.254.1.1/32, and the guest is told that nothing but its router is on the link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("format" = "ip-interface"))]
+    #[schemars(with = "Option<guestnet_core::schema::Ipv4Interface>")]
     pub gateway_ipv4: Option<Ipv4Net>,
     /// Its public IPv6 prefix, routed to it as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<guestnet_core::schema::Ipv6Prefix>")]
     pub public_ipv6: Option<Ipv6Net>,
     /// Its private IPv6 prefix, reached by guests on other hosts through tunnels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<guestnet_core::schema::Ipv6Prefix>")]
     pub private_ipv6: Option<Ipv6Net>,
     /// More IPv6 prefixes, routed to the guest's own address as a router of its own; needs `mac`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<guestnet_core::schema::Ipv6Prefix>")]
     pub routed_ipv6: Vec<Ipv6Net>,
+    /// What may pass to and from it, beside what the guest's `access` says.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub access: Access,
+    /// Further addresses and prefixes that it may send from: link-local ones that do not follow from its MAC address.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<guestnet_core::schema::IpPrefix>")]
+    pub sources: Vec<IpNet>,
+    /// Other EtherTypes than ARP, IPv4 and IPv6 that it may send and get as a port of a bridge: 0x88cc is 35020. With that
+    /// of a VLAN tag, 33024, what is inside is not looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ethertypes: Vec<u16>,
     /// What dnsmasq serves on the link; left out: addresses, by DHCP and router advertisement. `false`: nothing.
     #[serde(default = "serve", with = "serve_or_not")]
     #[schemars(with = "serve_or_not::Form")]
     pub serve: Option<Serve>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 fn serve() -> Option<Serve> {

@@ -2,9 +2,11 @@
 
 mod bridge;
 mod check;
+mod firewall;
 mod guest;
 mod json;
-mod parse;
+pub(crate) mod parse;
+mod words;
 
 use guestnet_core::{Error, LinkName, Path, Problem, Problems};
 use guestnet_nat::Mode;
@@ -14,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use bridge::Bridge;
 pub(crate) use check::reqids;
+pub use firewall::Firewall;
 pub use guest::{Guest, GuestName, Interface, InterfaceKind, Placement, Serve, Transit};
 
 use crate::objects::Objects;
@@ -40,6 +43,9 @@ pub struct HostSpec {
     /// Networks that guests are in together, in the host's namespace.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bridges: Vec<Bridge>,
+    /// What may pass, and nothing else; left out, nothing is filtered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub firewall: Option<Firewall>,
     /// The guests.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub guests: Vec<Guest>,
@@ -57,6 +63,7 @@ pub struct Nat {
     pub mode: Mode,
     /// Destinations to which a guest speaks from its private address. Left out: the private ranges of RFC 1918.
     #[serde(default = "private_ranges")]
+    #[schemars(with = "Vec<guestnet_core::schema::IpPrefix>")]
     pub untranslated: Vec<IpNet>,
 }
 
@@ -85,6 +92,7 @@ impl Default for HostSpec {
             uplink: None,
             nat: Nat::default(),
             bridges: Vec::new(),
+            firewall: None,
             guests: Vec::new(),
             objects: Objects::default(),
         }
@@ -175,5 +183,19 @@ impl HostSpec {
     /// The JSON Schema of a spec (draft 2020-12).
     pub fn schema() -> schemars::Schema {
         crate::document::Described::Spec.schema()
+    }
+}
+
+impl parse::Document for HostSpec {
+    fn load_secrets_with(&mut self, secrets: &Secrets) -> Problems {
+        self.load_secrets_with(secrets)
+    }
+
+    fn checked(&self) -> Problems {
+        self.checked()
+    }
+
+    fn problems(&self) -> Problems {
+        self.problems()
     }
 }

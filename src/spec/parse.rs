@@ -12,8 +12,21 @@ use serde_json::Value;
 use serde_path_to_error::{Path as SerdePath, Segment};
 use zeroize::Zeroize;
 
-use super::HostSpec;
 use super::json::Strict;
+
+/// Something that is read so.
+pub(crate) trait Document: serde::de::DeserializeOwned {
+    /// Reads the secrets that it names as files, and finds those that it names in `secrets`; what could not be read.
+    fn load_secrets_with(&mut self, secrets: &Secrets) -> Problems;
+
+    /// What is wrong with its parts, before they are put together.
+    fn checked(&self) -> Problems;
+
+    /// What is wrong with it.
+    fn problems(&self) -> Problems {
+        self.checked()
+    }
+}
 
 /// After so many problems a spec is not a spec, and the rest is not worth the wait.
 const ENOUGH: usize = 100;
@@ -21,14 +34,14 @@ const ENOUGH: usize = 100;
 /// As many hex digits on end, and what they are part of may be a key.
 const SECRET: usize = 16;
 
-/// Reads a spec from JSON.
-pub(super) fn from_json(text: &str, secrets: &Secrets) -> Result<HostSpec, Error> {
+/// Reads a document from JSON.
+pub(crate) fn from_json<T: Document>(text: &str, secrets: &Secrets) -> Result<T, Error> {
     let Strict(value) = serde_json::from_str(text).map_err(|e| syntax("JSON", e.to_string()))?;
     read(value, secrets)
 }
 
-/// Reads a spec from TOML.
-pub(super) fn from_toml(text: &str, secrets: &Secrets) -> Result<HostSpec, Error> {
+/// Reads a document from TOML.
+pub(crate) fn from_toml<T: Document>(text: &str, secrets: &Secrets) -> Result<T, Error> {
     let value: Value = toml::from_str(text).map_err(|e| syntax("TOML", toml_error(&e, text)))?;
     read(value, secrets)
 }
@@ -46,10 +59,10 @@ fn syntax(language: &str, message: String) -> Error {
     problems.into()
 }
 
-fn read(value: Value, secrets: &Secrets) -> Result<HostSpec, Error> {
+fn read<T: Document>(value: Value, secrets: &Secrets) -> Result<T, Error> {
     let mut reader =
         Reader { value, problems: Vec::new(), removed: BTreeMap::new(), poisoned: BTreeSet::new() };
-    let mut spec = reader.spec();
+    let mut spec = reader.spec::<T>();
     wipe(&mut reader.value);
     if let Some(spec) = &mut spec {
         let unread = spec.load_secrets_with(secrets);
@@ -89,9 +102,9 @@ struct Reader {
 
 impl Reader {
     /// The spec, with what could not be read taken out; `None` where too little is left.
-    fn spec(&mut self) -> Option<HostSpec> {
+    fn spec<T: Document>(&mut self) -> Option<T> {
         while self.problems.len() < ENOUGH {
-            let error = match serde_path_to_error::deserialize::<_, HostSpec>(&self.value) {
+            let error = match serde_path_to_error::deserialize::<_, T>(&self.value) {
                 Ok(spec) => return Some(spec),
                 Err(error) => error,
             };
@@ -99,7 +112,7 @@ impl Reader {
             let message = error.inner().to_string();
             if let Some(field) = quoted(&message, "missing field `") {
                 self.note(&steps, Some(&field), "is missing".into());
-                if !self.fill_in(&steps, &field) {
+                if !self.fill_in::<T>(&steps, &field) {
                     self.take_out(&steps)?;
                 }
                 continue;
@@ -109,7 +122,7 @@ impl Reader {
             {
                 steps.push(Step::Key(field));
             }
-            let said = self.with_value(&steps, &message);
+            let said = super::words::plain(&self.with_value(&steps, &message));
             self.note(&steps, None, said);
             self.take_out(&steps)?;
         }
@@ -160,7 +173,7 @@ impl Reader {
     }
 
     /// Puts something that can be read where a value is missing, so that reading can go on.
-    fn fill_in(&mut self, steps: &[Step], field: &str) -> bool {
+    fn fill_in<T: Document>(&mut self, steps: &[Step], field: &str) -> bool {
         let stand_ins = [
             Value::Array(Vec::new()),
             Value::Object(serde_json::Map::new()),
@@ -178,7 +191,7 @@ impl Reader {
         for stand_in in stand_ins {
             let Some(Value::Object(map)) = get_mut(&mut self.value, steps) else { return false };
             map.insert(field.to_owned(), stand_in);
-            match serde_path_to_error::deserialize::<_, HostSpec>(&self.value) {
+            match serde_path_to_error::deserialize::<_, T>(&self.value) {
                 Ok(_) => return true,
                 Err(e) if !self::steps(e.path()).starts_with(&place) => return true,
                 Err(_) => {}

@@ -15,7 +15,7 @@ pub struct Counters {
     /// When it was added, in seconds since 1970.
     pub added: u64,
     /// When it was used: the last time, in seconds since 1970. Kernels before 6.2 tell the first.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub used: Option<u64>,
     /// Packets refused because they came too far behind the newest (`replay-window` in `ip -s xfrm state`).
     pub outside_window: u32,

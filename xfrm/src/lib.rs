@@ -24,6 +24,7 @@ pub mod selector;
 pub mod source;
 pub mod spd;
 pub mod spi;
+pub mod stat;
 pub mod state;
 mod sys;
 pub mod threshold;

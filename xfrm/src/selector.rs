@@ -11,8 +11,10 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 pub struct Selector {
     /// Where the packets come from.
+    #[schemars(with = "guestnet_core::schema::IpPrefix")]
     pub src: IpNet,
     /// Where they go. Of the same family.
+    #[schemars(with = "guestnet_core::schema::IpPrefix")]
     pub dst: IpNet,
     /// Their protocol by number (IANA protocol numbers; 6 is TCP); left out: any.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -35,6 +35,7 @@ pub struct HashThreshold {
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "InnerFamily")]
 pub enum Family {
     /// IPv4.
     Ipv4,

@@ -119,8 +119,10 @@ pub struct TunnelSpec {
 #[serde(deny_unknown_fields)]
 pub struct Pair {
     /// The addresses at this end.
+    #[schemars(with = "guestnet_core::schema::IpPrefix")]
     pub local: IpNet,
     /// The addresses at the other end, of the same family.
+    #[schemars(with = "guestnet_core::schema::IpPrefix")]
     pub remote: IpNet,
     /// Among them are addresses of the hosts themselves, not of guests behind them: `in` policies too, beside `fwd`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -41,7 +41,9 @@ const ALWAYS: &[Need] = &[
     Need { package: "iputils-ping", sign: Sign::Program("ping"), why: "goes through the tunnels in tests" },
     Need { package: "udhcpc", sign: Sign::Program("udhcpc"), why: "is the guests' DHCP client in the lab" },
     Need { package: "man-db", sign: Sign::Program("man"), why: "tests render the man pages" },
+    Need { package: "python3-scapy", sign: Sign::Program("scapy3"), why: "decrypts what tests capture" },
     Need { package: "ruby", sign: Sign::Program("ruby"), why: "tests run the example in Ruby" },
+    Need { package: "jq", sign: Sign::Program("jq"), why: "the example in shell reads records with it" },
 ];
 
 const SECOND_KERNEL: &[Need] = &[Need {

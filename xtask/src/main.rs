@@ -4,6 +4,7 @@ mod architecture;
 mod bench;
 mod demo;
 mod deps;
+mod firewall;
 mod man;
 mod place;
 mod python;
@@ -24,7 +25,10 @@ cargo xtask demo                two hosts, their guests and an internet, shown a
 cargo xtask test [--quick]      everything that must hold; --quick leaves out what needs the second kernel
 cargo xtask bench [--quick] [JOB...]
                                 what it costs, beside the kernel's floor and other tools; `list` names the jobs
+cargo xtask bench --second-kernel [JOB...]
+                                the jobs that this kernel may lack something for (IPsec states): ratios only
 cargo xtask bench --count       the instructions of the pure middle; --accept: and they are the new baseline
+cargo xtask firewall            the firewall judged by packets, in namespaces on this kernel: docs/testing-the-firewall.md
 cargo xtask deps                install what building and testing need on a Debian machine
 cargo xtask schema              write the JSON Schemas of the documents into schemas/
 cargo xtask man                 write man pages and completions into target/share, laid out for /usr
@@ -68,6 +72,7 @@ fn dispatch(arguments: &[String]) -> Result<u8> {
         ["python-test"] => python::test().map(|()| 0),
         ["python-types"] => python_types::run(false).map(|()| 0),
         ["python-types", "--check"] => python_types::run(true).map(|()| 0),
+        ["firewall"] => firewall::judge().map(|()| 0),
         ["deps"] => deps::install().map(|()| 0),
         ["schema"] => schema::write().map(|()| 0),
         ["man"] => man::write().map(|()| 0),

@@ -15,8 +15,8 @@ pub fn job() -> Job {
     Job {
         name: "one-guest",
         what: "one guest provisioned on an empty host, as in the first seed",
-        sizes: Sizes { whole: &[1], quick: &[1] },
-        rounds: 30,
+        sizes: Sizes { whole: &[(1, 20)], quick: &[(1, 3)] },
+        growth: None,
         contestants: vec![
             Contestant::new("floor", |_| whole::floor(guests::seed()?, false)),
             Contestant::new("floor and questions", |_| whole::floor(guests::seed()?, true)),
@@ -37,7 +37,7 @@ fn with_pyroute2(spec: HostSpec) -> Result<Round> {
     Ok(Box::new(move |meter| {
         stage::fresh()?;
         let warm = pyroute2::Warm::start(&python, &lines)?;
-        meter.once(|| warm.work())?;
+        meter.of_processes().once(|| warm.work())?;
         stage::leave()
     }))
 }

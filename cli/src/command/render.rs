@@ -1,8 +1,6 @@
 //! `guestnet render`.
 
-use std::fmt;
-
-use serde::Serialize;
+use guestnet::document::RenderedDocument;
 
 use crate::answer::Answer;
 use crate::exit::Failure;
@@ -15,22 +13,9 @@ pub struct Render {
     input: Input,
 }
 
-/// The lines, as a document.
-#[derive(Serialize)]
-struct Rendered {
-    version: u32,
-    text: String,
-}
-
-impl fmt::Display for Rendered {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.text.trim_end_matches('\n'))
-    }
-}
-
 impl super::Run for Render {
     fn run(self) -> Result<Answer, Failure> {
         let objects = self.input.read()?.objects()?;
-        Ok(Answer::new(Rendered { version: guestnet::spec::VERSION, text: guestnet::render(&objects) }))
+        Ok(Answer::new(RenderedDocument::new(&objects)))
     }
 }

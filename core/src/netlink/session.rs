@@ -333,7 +333,8 @@ impl Session {
         }
         whole.bytes.extend_from_slice(&self.buffer);
         if whole.secret {
-            self.buffer.zeroize();
+            // What was read, not all that there is room for: most answers are short.
+            self.buffer.as_mut_slice().zeroize();
         }
     }
 

@@ -68,6 +68,7 @@ pub enum OptionValue {
 #[serde(deny_unknown_fields)]
 pub struct ClasslessRoute {
     /// The destinations; `0.0.0.0/0` for the default route.
+    #[schemars(with = "guestnet_core::schema::Ipv4Prefix")]
     pub to: Ipv4Net,
     /// The gateway. Left out: the destinations are on the link (RFC 3442, `0.0.0.0`).
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -23,7 +23,7 @@ pub fn chains(guests: &Guests<'_>) -> Vec<Chain> {
     let probe = [arp::operation().eq(REQUEST), arp::saddr_ip().eq(Ipv4Addr::UNSPECIFIED)];
     let probe = |target: Statement| pass(P::ARP_ADDRESS, probe.iter().cloned().chain([target]));
     let probes = guests.is_its_address(Ip::V4, &arp::daddr_ip()).into_iter().map(probe);
-    let router = deny(P::ROUTER, [arp::saddr_ip().is_in(Ip::V4.routers())]);
+    let router = deny(P::ROUTER, [Ip::V4.is_routers(arp::saddr_ip())]);
     let senders = guests.is_its_address(Ip::V4, &arp::saddr_ip()).into_iter();
     let senders = senders.map(|sender| pass(P::ARP_ADDRESS, [sender]));
     vec![

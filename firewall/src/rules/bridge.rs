@@ -1,6 +1,9 @@
 //! Frames of guests that are ports of bridges.
 
-use guestnet_nft::{Chain, DataType, Element, Family, Hook, Rule, Set, Statement, ether, icmpv6, meta, th};
+use guestnet_nft::expr::PayloadBase;
+use guestnet_nft::{
+    Chain, DataType, Element, Family, Hook, Rule, Set, Statement, ether, icmpv6, meta, raw, th,
+};
 
 use super::discovery::{
     ADVERTISEMENT, MLD, MLD_QUERY, ROUTER_ADVERTISEMENT, ROUTER_SOLICITATION, SOLICITATION,
@@ -18,7 +21,7 @@ use crate::{FirewallSpec, Paragraph as P};
 const EARLY: i32 = -300;
 
 /// What neighbours on a bridge say to each other.
-const LINK: [u8; 6] = [ROUTER_SOLICITATION, SOLICITATION, ADVERTISEMENT, MLD[0], MLD[1], MLD[2]];
+pub const LINK: [u8; 6] = [ROUTER_SOLICITATION, SOLICITATION, ADVERTISEMENT, MLD[0], MLD[1], MLD[2]];
 
 /// Its sets.
 pub fn sets(spec: &FirewallSpec, guests: &Guests<'_>) -> Vec<Set> {
@@ -48,7 +51,7 @@ pub fn chains(
     let connections = guests.has_stateful();
     let mut chains = vec![prerouting(), frame(), forward(), input(served, words), output(), neighbours()];
     chains.extend(arp::chains(guests));
-    chains.extend(source::chains(guests, words));
+    chains.extend(source::chains(guests));
     chains.push(chain("icmp_in_transit", icmp::transit()));
     chains.extend(out.chains(inet::icmp_on(), connections, words));
     chains.extend(into.chains(inet::icmp_on(), connections, words));
@@ -90,6 +93,14 @@ fn is_other() -> [Statement; 2] {
     [ethertype().ne(IPV4), ethertype().ne(IPV6)]
 }
 
+/// Drops what the bridge floods to a guest and is for somebody else.
+fn flooded() -> Rule {
+    // The lowest bit of the first byte tells groups.
+    let to_one = raw(PayloadBase::Link, 0, 1).masked(1_u8).eq(0_u8);
+    let to_another = meta::oifname().then(ether::daddr()).not_in(name("macs"));
+    deny(P::FLOODED, [to_guest(), to_one, to_another])
+}
+
 /// What needs no entry between neighbours.
 fn neighbours() -> Chain {
     chain(
@@ -116,6 +127,7 @@ fn forward() -> Chain {
         .policy_drop()
         .rule(pass(P::DENY, [inet::is_trusted()]).comment("1.1 between trusted links"))
         .rule(deny(P::DENY, [not_from_guest(), to_others()]))
+        .rule(flooded())
         .rule(rule(P::BRIDGE, [jump("neighbours")]));
     for rule in of_routers(|| vec![not_from_guest()]) {
         forward = forward.rule(rule);
@@ -152,6 +164,7 @@ fn input(served: &List, words: Words) -> Chain {
 fn output() -> Chain {
     let mut output = Chain::base(name("output"), Hook::Output, 0)
         .rule(pass(P::LIST, [meta::oifname().not_in(name("guests"))]).comment("not to a guest"))
+        .rule(flooded())
         .rule(rule(P::BRIDGE, [jump("neighbours")]));
     for rule in of_routers(Vec::new) {
         output = output.rule(rule);

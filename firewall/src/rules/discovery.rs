@@ -23,7 +23,8 @@ pub const MLD_QUERY: u8 = 130;
 pub const MLD: [u8; 3] = [131, 132, 143];
 
 /// What a guest says on its link, beside neighbour discovery and MLD reports: nothing of these.
-const NEVER: [u8; 11] = [MLD_QUERY, ROUTER_ADVERTISEMENT, REDIRECT, 138, 141, 142, 148, 149, 151, 152, 153];
+pub const NEVER: [u8; 11] =
+    [MLD_QUERY, ROUTER_ADVERTISEMENT, REDIRECT, 138, 141, 142, 148, 149, 151, 152, 153];
 
 /// A source or target link-layer address, 8 bytes long, and a nonce.
 const SOURCE_LINK: u16 = 0x0101;
@@ -131,7 +132,7 @@ fn duplicates() -> Chain {
 
 /// Goes on by `own` where the target is the guest's, and not the host's.
 fn targets(guests: &Guests<'_>, text: &str, paragraph: P, own: impl Fn(Statement) -> Rule) -> Chain {
-    let router = deny(P::ROUTER, [target().is_in(Ip::V6.routers())]);
+    let router = deny(P::ROUTER, [Ip::V6.is_routers(target())]);
     let rules = guests.is_its_address(Ip::V6, &target()).into_iter().map(own);
     chain(text, std::iter::once(router).chain(rules).chain([deny(paragraph, [])]))
 }

@@ -57,7 +57,7 @@ pub fn chains(guests: &Guests<'_>, out: &list::Lists<'_>, into: &list::Lists<'_>
         chains.push(prerouting.rule(deny(P::MAC, [])));
         let fragments = rule(P::DISCOVERY_LAYOUT, [from_guest(), words.is_ipv6(), goto(source::FRAGMENTS)]);
         chains.push(Chain::base(name("before_defrag"), Hook::Prerouting, BEFORE_DEFRAG).rule(fragments));
-        chains.extend(source::chains(guests, words));
+        chains.extend(source::chains(guests));
         let dhcp = [67_u16, 547].map(|port| deny(P::DHCP_CLIENT, [protocol(UDP), th::dport().eq(port)]));
         chains.extend(out.chains(dhcp.into_iter().chain(icmp_on()).collect(), true, words));
         chains.extend(into.chains(icmp_on(), true, words));

@@ -7,7 +7,6 @@ use guestnet_nft::{
 };
 
 use super::discovery::{ADVERTISEMENT, MLD, ROUTER_SOLICITATION, SOLICITATION};
-use super::icmp;
 use super::source::{LINK_LOCAL, LINK_LOCAL_MASK};
 use crate::shape::List;
 use crate::words::{
@@ -16,11 +15,12 @@ use crate::words::{
 use crate::{FirewallSpec, Paragraph as P};
 
 /// RFC 4890 sections 4.4.1 and 4.4.2, by how the sender proves that it is on the link.
-const FROM_ANYWHERE: [u8; 6] = [1, 2, 3, 4, 128, 129];
+pub const FROM_ANYWHERE: [u8; 6] = [1, 2, 3, 4, 128, 129];
 const FROM_THE_LINK: [u8; 8] = [133, 134, 135, 136, 141, 142, 148, 149];
-const LISTENERS: [u8; 7] = [130, 131, 132, 143, 151, 152, 153];
+pub const LISTENERS: [u8; 7] = [130, 131, 132, 143, 151, 152, 153];
 /// What is left of them for a guest, which was looked at before.
-const FROM_GUESTS: [u8; 6] = [ROUTER_SOLICITATION, SOLICITATION, ADVERTISEMENT, MLD[0], MLD[1], MLD[2]];
+const FROM_GUESTS: [u8; 12] =
+    [1, 2, 3, 4, 128, 129, ROUTER_SOLICITATION, SOLICITATION, ADVERTISEMENT, MLD[0], MLD[1], MLD[2]];
 
 /// Its sets.
 pub fn sets(spec: &FirewallSpec) -> Vec<Set> {
@@ -74,7 +74,7 @@ fn from_guests(served: &List, words: Words) -> Chain {
         pass(P::HOST_FROM_GUEST, [connections()]),
         pass(P::HOST_FROM_GUEST, [protocol(ICMPV6), icmpv6::kind().is_in(name("icmpv6_from_guests"))]),
     ];
-    rules.extend(icmp::transit());
+    rules.push(pass(P::ICMPV4, [protocol(ICMP), guestnet_nft::icmp::kind().is_in(name("icmp_in_transit"))]));
     rules.push(pass(P::MULTICAST, [protocol(IGMP)]));
     rules.extend([67, 547].map(|port| pass(P::DHCP_CLIENT, udp(port))));
     rules.extend(served.matches(words).map(|fits| pass(P::HOST_FROM_GUEST, [fits])));

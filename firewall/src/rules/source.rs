@@ -34,9 +34,8 @@ fn udp(more: Statement) -> [Statement; 2] {
 }
 
 /// From the entries on.
-pub fn chains(guests: &Guests<'_>, words: Words) -> Vec<Chain> {
-    let mut chains =
-        vec![fragments(), ipv4(guests), dhcp(guests), ipv6(words), dhcpv6(), ipv6_address(guests)];
+pub fn chains(guests: &Guests<'_>) -> Vec<Chain> {
+    let mut chains = vec![fragments(), ipv4(guests), dhcp(guests), ipv6(), dhcpv6(), ipv6_address(guests)];
     chains.extend(discovery::chains(guests));
     chains
 }
@@ -51,19 +50,23 @@ fn ipv4(guests: &Guests<'_>) -> Chain {
     let mut rules = vec![
         deny(P::DHCP_SERVER, udp(th::sport().eq(DHCP_SERVER))),
         deny(P::DHCP_SERVER, udp(th::dport().eq(DHCP_CLIENT))),
+        deny(P::ROUTER, [Ip::V4.is_routers(ip::saddr())]),
         on(P::DHCP_CLIENT, udp(th::dport().eq(DHCP_SERVER)), "dhcp"),
         deny(P::MULTICAST, [protocol(IGMP), transport(0, 1).eq(IGMP_QUERY)]),
-        deny(P::ROUTER, [ip::saddr().is_in(Ip::V4.routers())]),
     ];
     rules.extend(own(guests, Ip::V4, P::SOURCE_IPV4));
     rules.push(deny(P::SOURCE_IPV4, []));
     chain(ENTRY_IPV4, rules)
 }
 
-/// BOOTP: the operation is the first byte behind the UDP header, the hardware address the 29th.
+/// BOOTP: behind the UDP header come the operation, 1 for a request; the kind of hardware and the length of its
+/// addresses, 1 and 6 for Ethernet; and as the 29th byte the address.
 fn dhcp(guests: &Guests<'_>) -> Chain {
-    let request =
-        || [th::sport().eq(DHCP_CLIENT), transport(8, 1).eq(1_u8), is_its_mac(transport_mac(8 + 28))];
+    let request = || {
+        let ethernet = transport(9, 2).eq(0x0106_u16);
+        let client = is_its_mac(transport_mac(8 + 28));
+        [th::sport().eq(DHCP_CLIENT), transport(8, 1).eq(1_u8), ethernet, client]
+    };
     let discover = [ip::saddr().eq(Ipv4Addr::UNSPECIFIED), ip::daddr().eq(Ipv4Addr::BROADCAST)];
     let renewals = guests.is_its_address(Ip::V4, &ip::saddr()).into_iter();
     let renewals = renewals.map(|source| pass(P::DHCP_CLIENT, request().into_iter().chain([source])));
@@ -71,8 +74,7 @@ fn dhcp(guests: &Guests<'_>) -> Chain {
     chain("dhcp", std::iter::once(discover).chain(renewals).chain([deny(P::DHCP_CLIENT, [])]))
 }
 
-fn ipv6(words: Words) -> Chain {
-    let _ = words;
+fn ipv6() -> Chain {
     chain(
         ENTRY_IPV6,
         [
@@ -109,7 +111,7 @@ pub const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0);
 pub const LINK_LOCAL_MASK: Ipv6Addr = Ipv6Addr::new(0xffc0, 0, 0, 0, 0, 0, 0, 0);
 
 fn ipv6_address(guests: &Guests<'_>) -> Chain {
-    let mut rules = vec![deny(P::ROUTER, [ip6::saddr().is_in(Ip::V6.routers())])];
+    let mut rules = vec![deny(P::ROUTER, [Ip::V6.is_routers(ip6::saddr())])];
     rules.extend(own(guests, Ip::V6, P::SOURCE_IPV6));
     rules.push(deny(P::SOURCE_IPV6, []));
     chain(SOURCE_IPV6, rules)

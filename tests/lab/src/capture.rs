@@ -90,6 +90,38 @@ pub fn send_frame(netns: &Netns, link: &str, frame: &Frame) -> Result<()> {
     Ok(())
 }
 
+/// An interface's packet socket, to send frames and to look what has passed since, without a thread.
+pub struct Port(OwnedFd);
+
+impl Port {
+    /// Opens it; every frame after this is seen.
+    ///
+    /// # Errors
+    /// When there is no such interface.
+    pub fn open(netns: &Netns, link: &str) -> Result<Self> {
+        let socket = open(netns, link)?;
+        let _ = setsockopt(&socket, sockopt::RcvBuf, &BUFFER);
+        let _ = setsockopt(&socket, sockopt::RcvBufForce, &BUFFER);
+        Ok(Self(socket))
+    }
+
+    /// Sends `frame`, just as it is.
+    ///
+    /// # Errors
+    /// When the interface is down.
+    pub fn send(&self, frame: &[u8]) -> Result<()> {
+        write(&self.0, frame).map(drop).context("send a frame")
+    }
+
+    /// A frame that has passed, in either direction.
+    pub fn receive(&self) -> Option<Vec<u8>> {
+        let mut buffer = vec![0; 65_536 + 64];
+        let length = read(&self.0, &mut buffer).ok()?;
+        buffer.truncate(length);
+        Some(buffer)
+    }
+}
+
 fn open(netns: &Netns, link: &str) -> Result<OwnedFd> {
     let make = || -> std::io::Result<OwnedFd> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;

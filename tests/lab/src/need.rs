@@ -29,6 +29,8 @@ pub enum Capability {
     Esp,
     /// nf_tables with connection tracking.
     Conntrack,
+    /// The same for frames in a bridge.
+    BridgeConntrack,
 }
 
 impl Capability {
@@ -50,6 +52,10 @@ impl Capability {
             Self::Conntrack => {
                 "nft 'add table inet t; add chain inet t c { type filter hook input priority 0; }; \
                  add rule inet t c ct state established accept'"
+            }
+            Self::BridgeConntrack => {
+                "nft 'add table bridge t; add chain bridge t c { type filter hook forward priority 0; }; \
+                 add rule bridge t c ct state established accept'"
             }
         }
     }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, SockaddrStorage, bind, socket};
 
+use crate::craft::checksum;
 use crate::{Netns, sys};
 
 /// How long to wait for one reply.
@@ -170,18 +171,6 @@ fn path_mtu_of(socket: &UdpSocket, to: IpAddr) -> Result<u16> {
     };
     let mtu = sys::option(socket.as_raw_fd(), level, name).context("ask for the path's MTU")?;
     u16::try_from(mtu).with_context(|| format!("{mtu} is no MTU"))
-}
-
-/// The Internet checksum: RFC 1071.
-fn checksum(bytes: &[u8]) -> u16 {
-    let mut sum: u32 = 0;
-    for pair in bytes.chunks(2) {
-        sum += u32::from(pair[0]) << 8 | u32::from(pair.get(1).copied().unwrap_or(0));
-    }
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    !(sum as u16)
 }
 
 /// An address that stands for any source.

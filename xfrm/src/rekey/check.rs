@@ -7,6 +7,7 @@ use guestnet_core::problem::{Path, Problems};
 use guestnet_core::{Netns, Result};
 
 use super::document::{Act, Step, VERSION};
+use crate::named::Secrets;
 use crate::tunnel::{PinSpi, TunnelSpec, check_together};
 
 impl Step {
@@ -49,16 +50,16 @@ impl Step {
         }
     }
 
-    /// Reads the secrets that the tunnels name as files; of `observe` none are needed.
+    /// Reads the secrets that the tunnels name as files, and finds those that they name in `secrets`; of `observe` none are needed.
     ///
     /// # Errors
     /// The tunnel that could not be read, and why.
-    pub fn load(&mut self) -> std::result::Result<(), (Path, guestnet_core::Error)> {
+    pub fn load(&mut self, secrets: &Secrets) -> std::result::Result<(), (Path, guestnet_core::Error)> {
         if self.act == Act::Observe {
             return Ok(());
         }
         for (n, order) in self.tunnels.iter_mut().enumerate() {
-            let loaded: Result<()> = order.tunnel.load(&crate::Secrets::new());
+            let loaded: Result<()> = order.tunnel.load(secrets);
             loaded.map_err(|error| (Path::root().field("tunnels").index(n).field("tunnel"), error))?;
         }
         Ok(())

@@ -58,6 +58,9 @@ impl fmt::Display for Due {
     }
 }
 
+/// In seconds. Longer nobody waits.
+const A_CENTURY: u64 = 100 * 365 * 86_400;
+
 /// How many per cent of the sequence numbers are used where a limit does not say it.
 const SEQUENCE_PERCENT: u8 = 75;
 
@@ -102,10 +105,9 @@ pub fn due(state: &State, limits: &RekeyLimits, now: u64) -> Due {
             soonest = Some(soonest.map_or(left, |soonest: u128| soonest.min(left)));
         }
     }
-    // Longer than that nobody waits, and no clock counts.
     soonest
         .and_then(|left| u64::try_from(left).ok())
-        .filter(|left| *left < 1 << 40)
+        .filter(|left| *left < A_CENTURY)
         .map_or(Due::Never, Due::In)
 }
 

@@ -18,6 +18,12 @@ pub struct Settled {
 }
 
 impl TunnelSpec {
+    /// Whether there is anything of it in another generation than the spec's.
+    pub fn is_rekeyed(&self, found: &Found) -> bool {
+        let end = found.end(self);
+        self.pin_spi != PinSpi::All && end.states.iter().any(|state| state.generation != self.generation)
+    }
+
     /// What is wanted of this tunnel beside what was `found`.
     ///
     /// The generation in a spec is the least. Where the host has taken the tunnel further, the tunnel is wanted as it
@@ -28,12 +34,11 @@ impl TunnelSpec {
     /// # Errors
     /// As [`TunnelSpec::lower`].
     pub fn settled(&self, found: &Found) -> Result<Settled> {
-        let end = found.end(self);
-        let only = |generation| end.states.iter().all(|state| state.generation == generation);
-        if self.pin_spi == PinSpi::All || only(self.generation) {
+        if !self.is_rekeyed(found) {
             let (states, policies) = self.lower()?;
             return Ok(Settled { states, policies });
         }
+        let end = found.end(self);
         let mut newer: Vec<u32> = end.side(self, true).map(|state| state.generation).collect();
         newer.retain(|generation| *generation > self.generation);
         newer.sort_unstable_by(|a, b| b.cmp(a));

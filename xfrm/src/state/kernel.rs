@@ -1,6 +1,7 @@
 //! States in the kernel's words.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 
 use guestnet_core::netlink::{Attributes, Dump};
@@ -41,15 +42,25 @@ impl Kind for State {
         Ok(observed)
     }
 
-    /// Asks for each by its key.
+    /// Asks for what leads to the same outer addresses, and keeps the states of the same tunnels: one that was rekeyed has
+    /// states under other keys than those of its spec.
     fn observe_keys(namespace: &mut Namespace, wanted: &Set<Self>) -> Result<Observed<Self>> {
         let mut observed = Observed::default();
-        if wanted.is_empty() {
-            return Ok(observed);
+        let addresses: BTreeSet<IpAddr> = wanted.iter().map(|state| state.dst).collect();
+        for dst in addresses {
+            let filter = XfrmAttrs::AddressFilter(xfrm::AddressFilter {
+                daddr: xfrm::Address::from_ip(&dst),
+                family: if dst.is_ipv4() { AF_INET } else { AF_INET6 },
+                dplen: if dst.is_ipv4() { 32 } else { 128 },
+                ..xfrm::AddressFilter::default()
+            });
+            let request = GetDumpMessage { nlas: vec![XfrmAttrs::Proto(ESP), filter] };
+            let dump = namespace.dump(Protocol::Xfrm, &wire::message(XFRM_MSG_GETSA, 0, &request))?;
+            sort(&dump, namespace.is_ours(), wanted, &mut observed);
         }
-        let requests: Vec<Message> = wanted.iter().map(|state| id_message(XFRM_MSG_GETSA, state)).collect();
-        let answers = namespace.get_each(Protocol::Xfrm, &requests)?;
-        sort(&answers, namespace.is_ours(), wanted, &mut observed);
+        let tunnel = |state: &Self| (state.src, state.dst, state.reqid);
+        let tunnels: BTreeSet<_> = wanted.iter().map(tunnel).collect();
+        observed.ours.retain(|state| wanted.contains(&state.key()) || tunnels.contains(&tunnel(state)));
         Ok(observed)
     }
 

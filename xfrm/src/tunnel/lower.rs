@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use guestnet_core::{Error, Result};
 use ipnet::IpNet;
 
-use super::{PinSpi, TunnelSpec};
+use super::{GivenState, PinSpi, TunnelSpec};
 use crate::derive::{Inner, Purpose};
 use crate::policy::{Direction, Policy, Template};
+use crate::secret::PairSecret;
 use crate::selector::{Mark, Selector};
 use crate::source::{KeySource, Source};
 use crate::spi::Spi;
@@ -106,22 +107,35 @@ impl TunnelSpec {
     }
 
     pub(super) fn spi_and_key(&self, way: Way, inner: Inner) -> Result<(Spi, KeySource)> {
-        let missing =
-            |what: &str| Error::malformed(format!("the tunnel from {} to {}", self.local, self.remote), what);
-        if let Some(states) = &self.states {
-            let direction = if way == Way::Out { &states.outbound } else { &states.inbound };
-            let given = direction.get(inner).ok_or_else(|| missing("a state is not given"))?;
+        if let Some(given) = self.given(way, inner)? {
             return Ok((given.spi, given.key.clone()));
         }
+        let (purpose, secret) = (self.purpose(way, inner), self.pair_secret()?);
+        let spi = purpose.spi(secret);
+        Ok((spi, purpose.key(secret, spi, self.algorithm).into()))
+    }
+
+    fn given(&self, way: Way, inner: Inner) -> Result<Option<&GivenState>> {
+        let Some(states) = &self.states else { return Ok(None) };
+        let direction = if way == Way::Out { &states.outbound } else { &states.inbound };
+        direction.get(inner).map(Some).ok_or_else(|| self.missing("a state is not given"))
+    }
+
+    fn pair_secret(&self) -> Result<&PairSecret> {
         let secret = self.secret.as_ref().and_then(Source::given);
-        let secret = secret.ok_or_else(|| missing("its secret is missing or was not read"))?;
+        secret.ok_or_else(|| self.missing("its secret is missing or was not read"))
+    }
+
+    fn purpose(&self, way: Way, inner: Inner) -> Purpose {
         // Not the outer addresses: behind NAT the ends see different ones.
         let (src, dst) = match way {
             Way::Out => (self.known_as(), self.remote),
             Way::In => (self.remote, self.known_as()),
         };
-        let purpose = Purpose { src, dst, inner, tunnel: self.id, generation: self.generation };
-        let spi = purpose.spi(secret);
-        Ok((spi, purpose.key(secret, spi, self.algorithm).into()))
+        Purpose { src, dst, inner, tunnel: self.id, generation: self.generation }
+    }
+
+    fn missing(&self, what: &str) -> Error {
+        Error::malformed(format!("the tunnel from {} to {}", self.local, self.remote), what)
     }
 }

@@ -4,10 +4,7 @@ use anyhow::{Context, Result};
 use serde_json::{Map, Value};
 
 use super::emit::{docstring, literal, name as python_name};
-use super::schema::{Definition, Schema, Type, reference};
-
-/// The spec itself, whose class can do more.
-const WHOLE: &str = "HostSpec";
+use super::schema::{Definition, Schema, Type, WHOLE, reference};
 
 struct Field {
     json: String,
@@ -23,7 +20,7 @@ enum Default {
     Required,
     /// The version of the spec's form, which is written in any case.
     Version,
-    /// Nothing.
+    /// Nothing, or something that the schema does not say.
     None,
     /// Text, a number, or a list of such.
     Literal(Value),
@@ -101,9 +98,6 @@ fn default(schema: &Schema, property: &Value, kind: &Type) -> Result<Default> {
     }
     if codec.starts_with("Named(") {
         return Ok(Default::Literal(Value::Object(Map::new())));
-    }
-    if kind.given == "bool" {
-        return Ok(Default::Literal(Value::Bool(false)));
     }
     if let Some(name) = reference(property)
         && matches!(schema.definition(&name)?, Definition::Record(_))

@@ -7,6 +7,9 @@ use serde_json::Value;
 
 use super::union;
 
+/// The name of the spec itself, which is the root of the schema and whose class can do more.
+pub const WHOLE: &str = "HostSpec";
+
 /// The schema of a spec.
 pub struct Schema {
     /// Its types by name, the spec itself included.
@@ -52,8 +55,7 @@ impl Schema {
     pub fn new(root: &Value) -> Result<Self> {
         let definitions = root["$defs"].as_object().context("the schema has no definitions")?;
         let mut definitions: BTreeMap<_, _> = definitions.clone().into_iter().collect();
-        let title = root["title"].as_str().context("the schema has no title")?;
-        definitions.insert(title.to_owned(), root.clone());
+        definitions.insert(WHOLE.to_owned(), root.clone());
         Ok(Self { definitions })
     }
 
@@ -66,8 +68,7 @@ impl Schema {
         let value = self.get(name)?;
         Ok(if is_record(value) {
             Definition::Record(value)
-        } else if address(name, "").is_none() && (union::choices(value).is_some() || value["enum"].is_array())
-        {
+        } else if union::choices(value).is_some() || value["enum"].is_array() {
             Definition::Union(value)
         } else {
             Definition::Inline
@@ -101,10 +102,11 @@ impl Schema {
 
     /// The type of a value in Python.
     pub fn type_of(&self, value: &Value) -> Result<Type> {
-        let format = value["format"].as_str().unwrap_or_default();
         if let Some(name) = reference(value) {
-            if let Some(found) = address(&name, format) {
-                return Ok(found);
+            if name.ends_with("Net") {
+                bail!(
+                    "{name} says too little: `#[schemars(with = …)]` with a type of `guestnet_core::schema`"
+                );
             }
             return match self.definition(&name)? {
                 Definition::Record(_) => Ok(Type::of(&name, &name, &format!("One({name})"))),
@@ -116,11 +118,7 @@ impl Schema {
             // A value or null.
             let (null, others): (Vec<_>, Vec<_>) = choices.iter().partition(|c| c["type"] == "null");
             let [only] = others.as_slice() else { bail!("a choice needs a name: {value}") };
-            let mut with_format = (*only).clone();
-            if !format.is_empty() {
-                with_format["format"] = format.into();
-            }
-            return Ok(Type { optional: !null.is_empty(), ..self.type_of(&with_format)? });
+            return Ok(Type { optional: !null.is_empty(), ..self.type_of(only)? });
         }
         let names: Vec<&str> = match &value["type"] {
             Value::String(name) => vec![name],
@@ -132,7 +130,9 @@ impl Schema {
             Some(&"string") if value["writeOnly"] == true => {
                 Type::of("Union[str, Secret]", "Secret", "SECRET")
             }
-            Some(&"string") => address("", format).unwrap_or_else(|| Type::plain("str")),
+            Some(&"string") => {
+                value["format"].as_str().and_then(address).unwrap_or_else(|| Type::plain("str"))
+            }
             Some(&"integer") => Type::plain("int"),
             Some(&"boolean") => Type::plain("bool"),
             Some(&"array") => {
@@ -167,19 +167,17 @@ pub fn is_record(value: &Value) -> bool {
     value["type"] == "object" && (value["properties"].is_object() || value["additionalProperties"] == false)
 }
 
-/// Types that Python's `ipaddress` has, by the name in the schema or by the format.
-fn address(name: &str, format: &str) -> Option<Type> {
-    let interface = format == "ip-interface";
-    let (read, codec) = match (name, format) {
-        ("Ipv4Net", _) if interface => ("IPv4Interface", "INTERFACE4"),
-        ("Ipv6Net", _) if interface => ("IPv6Interface", "INTERFACE6"),
-        ("IpNet", _) if interface => ("Union[IPv4Interface, IPv6Interface]", "INTERFACE"),
-        ("Ipv4Net", _) => ("IPv4Network", "NET4"),
-        ("Ipv6Net", _) => ("IPv6Network", "NET6"),
-        ("IpNet", _) => ("Union[IPv4Network, IPv6Network]", "NET"),
-        ("", "ipv4") => ("IPv4Address", "IPV4"),
-        ("", "ipv6") => ("IPv6Address", "IPV6"),
-        ("", "ip") => ("Union[IPv4Address, IPv6Address]", "IP"),
+/// Types that Python's `ipaddress` has, by the format.
+fn address(format: &str) -> Option<Type> {
+    let (read, codec) = match format {
+        "ipv4" => ("IPv4Address", "IPV4"),
+        "ipv6" => ("IPv6Address", "IPV6"),
+        "ip" => ("Union[IPv4Address, IPv6Address]", "IP"),
+        "ipv4-prefix" => ("IPv4Network", "NET4"),
+        "ipv6-prefix" => ("IPv6Network", "NET6"),
+        "ip-prefix" => ("Union[IPv4Network, IPv6Network]", "NET"),
+        "ipv4-interface" => ("IPv4Interface", "INTERFACE4"),
+        "ip-interface" => ("Union[IPv4Interface, IPv6Interface]", "INTERFACE"),
         _ => return None,
     };
     let inner = read.strip_prefix("Union[").and_then(|read| read.strip_suffix(']')).unwrap_or(read);

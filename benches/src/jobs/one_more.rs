@@ -1,0 +1,187 @@
+//! One guest more on a host with many; and one lost element of theirs found and put back.
+
+use anyhow::{Context, Result, ensure};
+use guestnet::{Host, HostSpec};
+use guestnet_lab::sh;
+
+use crate::floor::Floor;
+use crate::goal::{Goal, Most};
+use crate::guests::{self, Place};
+use crate::ip;
+use crate::job::{Contestant, Job, Round, Sizes};
+use crate::recording::Recorder;
+
+use super::again::furnished;
+use super::whole;
+
+/// How often in one round: the host stays.
+const TIMES: usize = 3;
+
+pub fn job() -> Job {
+    Job {
+        name: "one-more",
+        what: "one guest more in the host's namespace",
+        sizes: Sizes { whole: &[(10, 4), (10_000, 4)], quick: &[(10, 2), (1000, 2)] },
+        contestants: vec![
+            Contestant::new("floor", floor),
+            Contestant::new("guestnet", add),
+            Contestant::new("guestnet, all applied", apply),
+            Contestant::new("guestnet, the command", command),
+            Contestant::new("ip -batch, nft -f", batches),
+        ],
+        growth: Some(("guestnet, the command", 1.2)),
+        goals: vec![Goal { who: "guestnet", with: "floor", most: Most::Times(2.0) }],
+    }
+}
+
+pub fn lost() -> Job {
+    Job {
+        name: "lost-element",
+        what: "one element of the translation that got lost, found and put back",
+        sizes: Sizes { whole: &[(10_000, 4)], quick: &[(1000, 2)] },
+        contestants: vec![
+            Contestant::new("floor and questions", floor_of_lost),
+            Contestant::new("guestnet", repair),
+            Contestant::new("guestnet, the command", repair_by_command),
+        ],
+        growth: None,
+        goals: Vec::new(),
+    }
+}
+
+/// A host with guests, its spec, and that with one more.
+fn host_and_specs(count: usize) -> Result<(Host, HostSpec, HostSpec)> {
+    let (host, before) = furnished(count)?;
+    Ok((host, before, guests::spec(count + 1, Place::Host)?))
+}
+
+fn floor(count: usize) -> Result<Round> {
+    let (mut host, before, after) = host_and_specs(count)?;
+    let tap = format!("tap{count:05}");
+    let recorder = Recorder::of(&mut host);
+    host.add(&guests::only(count, Place::Host)?)?;
+    let recording = recorder.take()?.only(false);
+    let old = nix::net::if_::if_nametoindex(tap.as_str())?;
+    host.apply(&before)?;
+    host.watch(|_| ());
+    Ok(Box::new(move |meter| {
+        for _ in 0..TIMES {
+            // The index that the next interface will have: one more than that of one made and deleted now.
+            let next = sh("ip link add try type bridge; ip -o link show try; ip link del try")?;
+            let next: u32 = next.split(':').next().context("an index")?.trim().parse()?;
+            let mut floor = Floor::ready(recording.clone().with_index(old, next + 1))?;
+            meter.once(|| floor.run())?;
+            let plan = host.verify(&after)?;
+            ensure!(plan.is_empty(), "the floor has not made the same guest:\n{plan}");
+            host.apply(&before)?;
+        }
+        Ok(())
+    }))
+}
+
+fn add(count: usize) -> Result<Round> {
+    let (mut host, before, after) = host_and_specs(count)?;
+    let one = guests::only(count, Place::Host)?;
+    Ok(Box::new(move |meter| {
+        for _ in 0..TIMES {
+            meter.once(|| Ok(host.add(&one)?))?;
+            ensure!(host.verify(&after)?.is_empty(), "the guest was not added");
+            host.apply(&before)?;
+        }
+        Ok(())
+    }))
+}
+
+fn apply(count: usize) -> Result<Round> {
+    let (mut host, before, after) = host_and_specs(count)?;
+    Ok(Box::new(move |meter| {
+        for _ in 0..TIMES {
+            let report = meter.once(|| Ok(host.apply(&after)?))?;
+            ensure!(report.changes > 0, "nothing was added");
+            host.apply(&before)?;
+        }
+        Ok(())
+    }))
+}
+
+fn command(count: usize) -> Result<Round> {
+    let (mut host, before, after) = host_and_specs(count)?;
+    std::fs::write("/run/spec.json", serde_json::to_string(&after)?)?;
+    Ok(Box::new(move |meter| {
+        for _ in 0..TIMES {
+            meter.of_processes().once(|| ip::run(&mut whole::guestnet_apply("/run/spec.json")?, ""))?;
+            host.apply(&before)?;
+        }
+        Ok(())
+    }))
+}
+
+/// The lines of the new guest alone, its element by `nft`.
+fn batches(count: usize) -> Result<Round> {
+    let (mut host, before, after) = host_and_specs(count)?;
+    let known = guestnet::render(&before.objects()?);
+    let known: std::collections::BTreeSet<&str> = known.lines().collect();
+    let rendering = guestnet::render(&after.objects()?);
+    let new = rendering.lines().filter(|line| !known.contains(line));
+    let new: Vec<&str> = new.filter(|line| line.starts_with("ip ") || line.starts_with("sysctl ")).collect();
+    let mut lines = ip::lines(&new.join("\n"))?;
+    let (public, private) = (guests::public(count), guests::private(count));
+    let element = |map, key: std::net::Ipv4Addr, data| {
+        format!("add element ip guestnet_nat {map} {{ {key} : {data} }}")
+    };
+    let nft = [element("inbound32", public, private), element("outbound32", private, public)].join("\n");
+    lines.push(ip::Line::Nft(String::new(), nft));
+    let batches = ip::batches(&lines);
+    let tap = format!("tap{count:05}");
+    Ok(Box::new(move |meter| {
+        for _ in 0..TIMES {
+            meter.of_processes().once(|| ip::in_batches(&batches))?;
+            sh(&format!("ip link del {tap}"))?;
+            host.apply(&before)?;
+        }
+        Ok(())
+    }))
+}
+
+/// Takes the element of the first guest away, behind guestnet's back.
+fn lose() -> Result<()> {
+    sh(&format!("nft delete element ip guestnet_nat inbound32 '{{ {} }}'", guests::public(0))).map(drop)
+}
+
+fn floor_of_lost(count: usize) -> Result<Round> {
+    let (mut host, spec) = furnished(count)?;
+    lose()?;
+    let recorder = Recorder::of(&mut host);
+    host.apply(&spec)?;
+    let mut floor = Floor::ready(recorder.take()?)?;
+    host.watch(|_| ());
+    Ok(Box::new(move |meter| {
+        meter.times_between(TIMES, |_| lose(), |_| floor.run())?;
+        ensure!(host.verify(&spec)?.is_empty(), "the floor has not put the element back");
+        Ok(())
+    }))
+}
+
+fn repair(count: usize) -> Result<Round> {
+    let (mut host, spec) = furnished(count)?;
+    Ok(Box::new(move |meter| {
+        for _ in 0..TIMES {
+            lose()?;
+            let report = meter.once(|| Ok(host.apply(&spec)?))?;
+            ensure!(report.changes == 1, "{} changes where one was due", report.changes);
+        }
+        Ok(())
+    }))
+}
+
+fn repair_by_command(count: usize) -> Result<Round> {
+    let (_, spec) = furnished(count)?;
+    std::fs::write("/run/spec.json", serde_json::to_string(&spec)?)?;
+    Ok(Box::new(move |meter| {
+        for _ in 0..TIMES {
+            lose()?;
+            meter.of_processes().once(|| ip::run(&mut whole::guestnet_apply("/run/spec.json")?, ""))?;
+        }
+        Ok(())
+    }))
+}

@@ -1,0 +1,58 @@
+//! What the counters of rules have counted. It is no part of what a table is: a table that has counted equals one that
+//! has not.
+
+use guestnet_core::netlink::Attributes;
+use guestnet_core::{Error, Namespace, Protocol, Result};
+
+use crate::observe::request;
+use crate::read::{NFGENMSG, View};
+use crate::{TableKey, userdata};
+
+/// A rule with a counter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Count {
+    /// The chain of the rule.
+    pub chain: String,
+    /// The words of the rule.
+    pub comment: Option<String>,
+    /// How many packets came to the counter since the rule was made.
+    pub packets: u64,
+    /// How many bytes they had, from the network header on; of frames on a bridge from the Ethernet header on.
+    pub bytes: u64,
+}
+
+/// Attributes in the kernel's numbers.
+const NFTA_RULE_CHAIN: u16 = 2;
+const NFTA_RULE_EXPRESSIONS: u16 = 4;
+const NFTA_RULE_USERDATA: u16 = 7;
+const NFTA_EXPR_NAME: u16 = 1;
+const NFTA_EXPR_DATA: u16 = 2;
+const NFTA_COUNTER_BYTES: u16 = 1;
+const NFTA_COUNTER_PACKETS: u16 = 2;
+
+/// The counters of a table's rules, in their order: `nft list table FAMILY NAME`. None where there is no such table.
+///
+/// # Errors
+/// When the kernel cannot be read.
+pub fn counters(namespace: &mut Namespace, TableKey(family, name): &TableKey) -> Result<Vec<Count>> {
+    // NFTA_RULE_TABLE is 1.
+    let request = request(libc::NFT_MSG_GETRULE, family.number(), &[(1, name.as_str())]);
+    let dump = match namespace.dump(Protocol::Netfilter, &request) {
+        Err(Error::Kernel(e)) if e.errno == libc::ENOENT => return Ok(Vec::new()),
+        other => other?,
+    };
+    let rules = dump.replies().map(|reply| View::new(Attributes::after(reply.payload, NFGENMSG)));
+    // Old kernels send the rules of other tables too.
+    Ok(rules.filter(|rule| rule.text(1) == Some(name.as_str())).filter_map(|rule| count(&rule)).collect())
+}
+
+fn count(rule: &View<'_>) -> Option<Count> {
+    let counter = rule.list(NFTA_RULE_EXPRESSIONS).find(|e| e.text(NFTA_EXPR_NAME) == Some("counter"))?;
+    let counter = counter.nested(NFTA_EXPR_DATA)?;
+    Some(Count {
+        chain: rule.text(NFTA_RULE_CHAIN)?.to_owned(),
+        comment: rule.get(NFTA_RULE_USERDATA).and_then(userdata::read_comment),
+        packets: counter.number(NFTA_COUNTER_PACKETS)?,
+        bytes: counter.number(NFTA_COUNTER_BYTES)?,
+    })
+}

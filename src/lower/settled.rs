@@ -1,0 +1,30 @@
+//! What has become of tunnels since the spec was written.
+
+use std::borrow::Cow;
+
+use guestnet_core::{Object, Result};
+
+use super::Lowered;
+use crate::objects::Objects;
+use crate::observe::Observation;
+
+impl Lowered {
+    /// The objects, with the tunnels at the generation that the host has taken them to. A spec says the least one, so
+    /// that rekeying is no drift and an apply undoes none; see [`TunnelSpec::settled`].
+    pub(crate) fn settled(&self, found: &Observation) -> Result<Cow<'_, Objects>> {
+        let mut settled = Cow::Borrowed(&self.objects);
+        for (netns, tunnels) in &self.specs {
+            let Some(found) = found.ipsec(netns) else { continue };
+            for tunnel in tunnels.iter().filter(|tunnel| tunnel.is_rekeyed(&found)) {
+                let objects = settled.to_mut().in_namespace(netns);
+                for state in tunnel.lower()?.0 {
+                    objects.states.remove(&state.key());
+                }
+                let now = tunnel.settled(&found)?;
+                now.states.into_iter().for_each(|state| drop(objects.states.insert(state)));
+                now.policies.into_iter().for_each(|policy| drop(objects.policies.insert(policy)));
+            }
+        }
+        Ok(settled)
+    }
+}
