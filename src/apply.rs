@@ -29,6 +29,14 @@ pub(crate) struct Outcome {
     pub(crate) times: Vec<(Phase, Duration)>,
 }
 
+impl Outcome {
+    /// Nothing was done, since this failed.
+    pub(crate) fn of_failure(object: &str, error: Error) -> Self {
+        let failures = vec![(object.to_owned(), error)];
+        Self { done: 0, failures, files: Vec::new(), times: Vec::new() }
+    }
+}
+
 /// The two passes over the phases.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Pass {

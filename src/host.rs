@@ -9,6 +9,7 @@ use guestnet_core::owner::Owner;
 use guestnet_core::{Act, Error as CoreError, Namespace, Netns, NetnsName, Sysctl, Watch, netns, sysctl};
 use nix::fcntl::{Flock, FlockArg};
 
+use crate::again;
 use crate::apply::{self, Outcome};
 use crate::lower::Lowered;
 use crate::objects::{Objects, Scope};
@@ -142,6 +143,7 @@ impl Host {
         let found = netns::roaming(|| self.read(&wanted.objects, &wanted.objects, Scope::All))?;
         let mut plan = Plan::between(wanted.settled(&found)?.as_ref(), &found);
         plan.warnings = spec.warnings_with(&wanted.objects);
+        plan.warnings.extend(again::warnings(&plan, &found));
         Ok(plan)
     }
 
@@ -210,14 +212,26 @@ impl Host {
 
     /// Plans and applies until nothing is left to do. For those who hold the lock.
     /// `found` is what was read of the host just now.
-    pub(crate) fn converge(
+    pub(crate) fn converge(&mut self, goal: &Goal<'_>, found: Option<Observation>) -> Result<Report, Error> {
+        let mut before = None;
+        match (self.rounds(goal, found, &mut before), before) {
+            // Something has been done before, so that this leaves nothing half done either.
+            (Err(Error::Core(error)), Some(before)) => {
+                Err(self.undo(&before, Outcome::of_failure("host", error), goal))
+            }
+            (result, _) => result,
+        }
+    }
+
+    /// `before` becomes what was there before the first change.
+    fn rounds(
         &mut self,
         goal: &Goal<'_>,
         mut found: Option<Observation>,
+        before: &mut Option<Objects>,
     ) -> Result<Report, Error> {
         let began = Instant::now();
         let mut report = Report::default();
-        let mut before = None;
         let mut scope = goal.scope;
         for _ in 0..ROUNDS {
             let found = match found.take() {

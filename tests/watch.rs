@@ -64,9 +64,10 @@ lab_test! {
 
     fn keys_are_in_the_bytes_and_in_no_words() {
         need(Capability::Esp);
-        let key = "6b".repeat(20);
+        let key: Vec<u8> = (0x6b..0x7f).collect();
+        let digits: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
         let wanted: HostSpec = spec(&json!({"version": 1, "objects": {"namespaces": {"a": {"states": [{
-            "src": "2001:db8::1", "dst": "2001:db8::2", "spi": 4096, "reqid": 1, "key": key,
+            "src": "2001:db8::1", "dst": "2001:db8::2", "spi": 4096, "reqid": 1, "key": digits,
         }]}}}}));
         let mut host = host();
         let (words, bytes) = (Arc::new(Mutex::new(String::new())), Arc::new(Mutex::new(Vec::new())));
@@ -78,9 +79,9 @@ lab_test! {
             }
         });
         host.apply(&wanted).unwrap();
-        assert!(bytes.lock().unwrap().windows(20).any(|window| window == [0x6b; 20]));
+        assert!(bytes.lock().unwrap().windows(20).any(|window| window == key));
         let words = words.lock().unwrap();
         assert!(words.contains("XFRM_MSG_NEWSA"), "{words}");
-        assert!(!words.contains("6b6b") && !words.contains("107, 107"), "{words}");
+        assert!(!words.contains("6b6c") && !words.contains("107, 108"), "{words}");
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! A new one is a file in this folder, its `mod` line, and its line in `commands!`.
 
+mod add;
 mod apply;
 mod doctor;
 mod encap;
@@ -43,6 +44,7 @@ macro_rules! commands {
 commands! {
     plan::Plan,
     apply::Apply,
+    add::Add,
     show::Show,
     verify::Verify,
     remove::Remove,

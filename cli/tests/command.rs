@@ -37,13 +37,15 @@ fn a_wrong_call_is_usage() {
 fn help_says_all_there_is() {
     let (code, out, _) = said(&["--help"], "");
     assert_eq!(code, 0);
-    for word in ["plan", "apply", "show", "verify", "remove", "schema", "render", "--output", "Exit codes:"] {
+    for word in
+        ["plan", "apply", "add", "show", "verify", "remove", "schema", "render", "--output", "Exit codes:"]
+    {
         assert!(out.contains(word), "{word}");
     }
     for code in ["0  in sync", "1  failed", "2  plan", "64  called", "65  the spec", "75  busy", "77  not"] {
         assert!(out.contains(code), "{code}");
     }
-    for command in ["plan", "apply", "show", "verify", "remove", "schema", "render"] {
+    for command in ["plan", "apply", "add", "show", "verify", "remove", "schema", "render"] {
         let (code, out, _) = said(&[command, "--help"], "");
         assert_eq!(code, 0);
         assert!(out.contains("Usage: guestnet"), "{out}");
@@ -55,7 +57,7 @@ fn help_says_all_there_is() {
 #[test]
 fn a_bad_spec_is_65_with_all_its_problems() {
     let bad = r#"{"version": 2, "guest": [], "guests": [{"name": "-"}]}"#;
-    for command in ["plan", "apply", "verify", "remove", "render"] {
+    for command in ["plan", "apply", "add", "verify", "remove", "render"] {
         let (code, out, err) = said(&[command, "-f", "-"], bad);
         assert_eq!((code, out.as_str()), (65, ""), "{command}: {err}");
         assert!(err.starts_with("error: the spec has 3 problems:\n"), "{err}");
@@ -111,6 +113,15 @@ lab_test! {
 
         assert_eq!(said(&["remove", "-f", "-"], GOOD).0, 0);
         assert_eq!(parsed(&said(&["show"], "").1)["objects"], json!({"namespaces": {"b": {}}}));
+
+        // What is added leaves the rest; what is applied does not.
+        let (code, out, _) = stdin(&["plan", "--add"]);
+        assert_eq!((code, out.as_str()), (2, "+ a  namespace a\n1 to make, 0 to change, 0 to remove\n"));
+        assert!(stdin(&["add"]).1.starts_with("1 change made ("));
+        assert!(stdin(&["add"]).1.starts_with("nothing to do ("));
+        assert_eq!(stdin(&["plan", "--add"]), (0, "nothing to do\n".into(), String::new()));
+        assert_eq!(parsed(&said(&["show"], "").1)["objects"], json!({"namespaces": {"a": {}, "b": {}}}));
+        assert_eq!(said(&["remove", "-f", "-"], GOOD).0, 0);
         assert_eq!(said(&["remove"], "").0, 0);
         assert_eq!(parsed(&said(&["show"], "").1), json!({"version": 1}));
     }

@@ -158,7 +158,12 @@ pub fn same(before: &str, after: &str) {
     let gone: Vec<&str> = before.lines().filter(|line| !after.lines().any(|l| l == *line)).collect();
     let new: Vec<&str> = after.lines().filter(|line| !before.lines().any(|l| l == *line)).collect();
     let place = before.lines().zip(after.lines()).enumerate().find(|(_, (a, b))| a != b);
-    assert!(before == after, "first difference: {place:?}\ngone:\n{}\nnew:\n{}", gone.join("\n"), new.join("\n"));
+    assert!(
+        before == after,
+        "first difference: {place:?}\ngone:\n{}\nnew:\n{}",
+        gone.join("\n"),
+        new.join("\n")
+    );
 }
 
 /// A guest in a namespace of its own with both families and no tunnels. `n` makes it differ from others.

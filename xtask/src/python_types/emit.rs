@@ -74,7 +74,7 @@ pub fn docstring(text: &str, indent: usize) -> String {
     format!("{space}\"\"\"{}{end}\"\"\"\n", body.trim_start())
 }
 
-/// "[`crate::Host`]" as "`Host`".
+/// A link of rustdoc, which has brackets and a path, as its last name in backticks.
 fn without_links(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;
