@@ -18,6 +18,10 @@ impl Error {
                     "this kernel lacks ESP or AES-GCM: try `modprobe -a esp4 esp6 gcm aes`, or another kernel",
                 )
             }
+            CoreError::Kernel(error) if error.errno == libc::EPROTO => Some(
+                "this kernel keeps no account of connections in bridges: try `modprobe nf_conntrack_bridge`, or say \
+                 `\"stateless\": true` in the `access` of guests on bridges",
+            ),
             CoreError::Foreign(_) => Some(
                 "remove what is in the way, or take it out of the spec; what is others' is never touched",
             ),

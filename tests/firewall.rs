@@ -4,7 +4,7 @@ mod support;
 
 use guestnet::core::Error;
 use guestnet::{Host, HostSpec, Problems};
-use guestnet_lab::{Capability, Netns, lab_test, need, output};
+use guestnet_lab::{Capability, Netns, has, lab_test, need, output};
 use serde_json::{Value, json};
 use support::{apply, guest_in_host, host, lines, spec, with_uplink};
 
@@ -200,6 +200,28 @@ lab_test! {
         assert!(left.is_empty(), "{left}");
         host.remove(&two).unwrap();
         assert_eq!(tables(&mut host), Vec::<String>::new());
+    }
+
+    fn a_bridge_without_connections_is_told_what_to_do() {
+        need(Capability::Tap);
+        need(Capability::Bridge);
+        let mut wanted = json!({
+            "version": 1, "bridges": [{"name": "br0"}], "firewall": {},
+            "guests": [{"name": "web1", "placement": "host", "access": {}, "interfaces": [{
+                "name": "tapweb1", "bridge": "br0", "mac": "02:00:5e:00:53:01", "private_ipv4": "192.168.5.2",
+            }]}],
+        });
+        let stateful = host().apply(&spec(&wanted));
+        match has(Capability::BridgeConntrack) {
+            Ok(()) => assert!(stateful.is_ok(), "{stateful:?}"),
+            Err(_) => {
+                let error = stateful.unwrap_err();
+                assert!(error.hint().is_some_and(|hint| hint.contains("nf_conntrack_bridge")), "{error}");
+                assert!(host().observe().unwrap().is_empty());
+            }
+        }
+        wanted["guests"][0]["access"]["stateless"] = true.into();
+        apply(&mut host(), &spec(&wanted));
     }
 
     fn drops_are_counted_by_paragraph() {
