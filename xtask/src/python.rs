@@ -115,7 +115,7 @@ pub fn wheel() -> Result<()> {
     Ok(())
 }
 
-/// A Python that has the package, once [`test`] has put it there.
+/// A Python that has the package, once `test` has put it there.
 pub fn interpreter() -> PathBuf {
     place::target().join("python/tests/bin/python")
 }
