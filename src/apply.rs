@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::os::fd::RawFd;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use guestnet_core::owner::Owner;
 use guestnet_core::{
-    Context, Deed, Error, FilePath, KernelError, Namespace, Netns, Outbox, Phase, Protocol, Result, Step,
-    file, netns, sysctl, tap,
+    Context, Deed, Error, FilePath, KernelError, LinkName, Namespace, Netns, Outbox, Phase, Protocol, Result,
+    Step, file, netns, sysctl, tap,
 };
 
+use crate::objects::ObjectChange;
 use crate::observe::Namespaces;
 use crate::plan::{Plan, PlannedChange, What};
 
@@ -27,6 +29,14 @@ pub(crate) struct Outcome {
     pub(crate) times: Vec<(Phase, Duration)>,
 }
 
+impl Outcome {
+    /// Nothing was done, since this failed.
+    pub(crate) fn of_failure(object: &str, error: Error) -> Self {
+        let failures = vec![(object.to_owned(), error)];
+        Self { done: 0, failures, files: Vec::new(), times: Vec::new() }
+    }
+}
+
 /// The two passes over the phases.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Pass {
@@ -34,14 +44,15 @@ enum Pass {
     Make,
 }
 
-/// Carries `plan` out. Stops after the first phase in which something was refused.
+/// Carries `plan` out. Stops after the first phase in which something was refused. From the moment that links go up all
+/// that protects them is in force, so what is left is sent together, namespace by namespace.
 pub(crate) fn carry_out(plan: &Plan, namespaces: &mut Namespaces, owner: Owner, directory: &Path) -> Outcome {
     let mut run = Run {
         plan,
         namespaces,
         owner,
         directory,
-        contexts: BTreeMap::new(),
+        descriptors: None,
         acted: false,
         outcome: Outcome::default(),
     };
@@ -50,12 +61,12 @@ pub(crate) fn carry_out(plan: &Plan, namespaces: &mut Namespaces, owner: Owner, 
         if pass == Pass::Remove {
             phases.reverse();
         }
-        for phase in phases {
+        for phases in phases.chunk_by(|a, b| *a.min(b) >= Phase::Up && *a.max(b) <= Phase::Neighbours) {
             let began = Instant::now();
             run.acted = false;
-            run.phase(pass, phase);
+            run.phases(pass, phases);
             if run.acted {
-                run.outcome.times.push((phase, began.elapsed()));
+                run.outcome.times.extend(phases.first().map(|phase| (*phase, began.elapsed())));
             }
             if !run.outcome.failures.is_empty() {
                 return run.outcome;
@@ -70,29 +81,33 @@ struct Run<'a> {
     namespaces: &'a mut Namespaces,
     owner: Owner,
     directory: &'a Path,
-    contexts: BTreeMap<Netns, Context>,
+    /// Of the namespaces that the plan speaks of, once all are there.
+    descriptors: Option<Arc<BTreeMap<Netns, RawFd>>>,
     /// Whether the phase had anything to do.
     acted: bool,
     outcome: Outcome,
 }
 
 impl Run<'_> {
-    fn phase(&mut self, pass: Pass, phase: Phase) {
+    fn phases(&mut self, pass: Pass, phases: &[Phase]) {
         let plan = self.plan;
         let due = |change: &&PlannedChange| change.is_deletion() == (pass == Pass::Remove);
-        match phase {
-            Phase::Namespaces => plan.changes.iter().filter(due).for_each(|change| self.namespace(change)),
-            Phase::Files => plan.changes.iter().filter(due).for_each(|change| self.file(change)),
+        match phases {
+            [Phase::Namespaces] => plan.changes.iter().filter(due).for_each(|change| self.namespace(change)),
+            [Phase::Files] => plan.changes.iter().filter(due).for_each(|change| self.file(change)),
             _ => {
                 let mut by_namespace: BTreeMap<&Netns, Vec<usize>> = BTreeMap::new();
                 for (n, change) in plan.changes.iter().enumerate().filter(|(_, change)| due(change)) {
-                    if matches!(&change.what, What::Object(object) if object.phases().contains(&phase)) {
+                    let here =
+                        |object: &ObjectChange| object.phases().iter().any(|phase| phases.contains(phase));
+                    if matches!(&change.what, What::Object(object) if here(object)) {
                         by_namespace.entry(&change.netns).or_default().push(n);
                     }
                 }
                 for (netns, changes) in by_namespace {
-                    if let Err(error) = self.objects(netns, &changes, pass, phase) {
-                        self.outcome.failures.push((format!("phase {phase:?} in namespace {netns}"), error));
+                    if let Err(error) = self.objects(netns, &changes, pass, phases) {
+                        let place = format!("phase {:?} in namespace {netns}", phases.first());
+                        self.outcome.failures.push((place, error));
                     }
                 }
             }
@@ -112,7 +127,7 @@ impl Run<'_> {
             netns::create_watched(&name, self.owner, &self.namespaces.watch).and_then(|()| {
                 let made = self.namespaces.named(&name)?;
                 self.namespaces.open.insert(change.netns.clone(), made);
-                self.contexts.clear();
+                self.descriptors = None;
                 Ok(())
             })
         };
@@ -139,56 +154,65 @@ impl Run<'_> {
         }
     }
 
-    /// Encodes and sends what `changes` have to do in `phase`.
-    fn objects(&mut self, netns: &Netns, changes: &[usize], pass: Pass, phase: Phase) -> Result<()> {
+    /// Encodes and sends what `changes` have to do in `phases`.
+    fn objects(&mut self, netns: &Netns, changes: &[usize], pass: Pass, phases: &[Phase]) -> Result<()> {
         let context = self.context(netns)?;
-        let mut outbox = Outbox::new();
-        for &n in changes {
-            if let What::Object(object) = &self.plan.changes[n].what {
+        let plan = self.plan;
+        let objects = || {
+            changes.iter().filter_map(|n| match &plan.changes[*n].what {
+                What::Object(object) => Some((*n, object)),
+                _ => None,
+            })
+        };
+        let mut steps = Vec::new();
+        for phase in phases {
+            let mut outbox = Outbox::new();
+            for (n, object) in objects().filter(|(_, object)| object.phases().contains(phase)) {
                 outbox.begin(n);
-                match object.encode(phase, &context, &mut outbox) {
+                match object.encode(*phase, &context, &mut outbox) {
                     // What it lived on is gone, and it with that.
                     Err(_) if pass == Pass::Remove => {}
-                    Err(error) => self.outcome.failures.push((place(&self.plan.changes[n]), error)),
+                    Err(error) => self.outcome.failures.push((place(&plan.changes[n]), error)),
                     Ok(()) => {}
                 }
             }
+            steps.extend(outbox.into_steps().into_iter().map(|(n, step)| (*phase, n, step)));
         }
-        self.contexts.insert(netns.clone(), context);
+        drop(context);
         if !self.outcome.failures.is_empty() {
             return Ok(());
         }
-        let steps = outbox.into_steps();
         self.acted |= !steps.is_empty();
         // A change counts once, also where it takes no step of its own: one end makes both of a pair.
-        let begins = |n: &&usize| matches!(&self.plan.changes[**n].what, What::Object(object) if object.phases().first() == Some(&phase));
-        self.outcome.done += changes.iter().filter(begins).count();
+        let begins =
+            |object: &ObjectChange| object.phases().first().is_some_and(|phase| phases.contains(phase));
+        self.outcome.done += objects().filter(|(_, object)| begins(object)).count();
         self.send(netns, steps, pass)?;
-        if phase == Phase::Links {
-            if let Some(namespace) = self.namespaces.open.get_mut(netns) {
-                namespace.refresh_links()?;
+        if phases == [Phase::Links] {
+            let links: Vec<&LinkName> = objects().filter_map(|(_, object)| object.link()).collect();
+            let namespace = self.open(netns)?;
+            match pass {
+                Pass::Remove => namespace.forget_links(links),
+                Pass::Make if links.len() > SINGLE => namespace.refresh_links()?,
+                Pass::Make => drop(namespace.refresh_links_of(links)?),
             }
-            // A veth pair shows up in two namespaces at once.
-            self.contexts.clear();
         }
         Ok(())
     }
 
     fn context(&mut self, netns: &Netns) -> Result<Context> {
-        if let Some(context) = self.contexts.remove(netns) {
-            return Ok(context);
-        }
-        let namespaces: BTreeMap<Netns, RawFd> = self
-            .namespaces
-            .open
-            .iter()
-            .map(|(name, namespace)| (name.clone(), namespace.as_raw_fd()))
-            .collect();
-        Ok(Context {
-            netns: netns.clone(),
-            links: self.open(netns)?.link_indexes(),
-            namespaces: namespaces.into(),
-        })
+        let namespaces = match &self.descriptors {
+            Some(known) => Arc::clone(known),
+            None => {
+                let of = |change: &PlannedChange| {
+                    Some((change.netns.clone(), self.namespaces.open.get(&change.netns)?.as_raw_fd()))
+                };
+                let known: Arc<BTreeMap<Netns, RawFd>> =
+                    Arc::new(self.plan.changes.iter().filter_map(of).collect());
+                Arc::clone(self.descriptors.insert(known))
+            }
+        };
+        Ok(Context { netns: netns.clone(), links: self.open(netns)?.link_indexes(), namespaces })
     }
 
     fn open(&mut self, netns: &Netns) -> Result<&mut Namespace> {
@@ -197,16 +221,16 @@ impl Run<'_> {
     }
 
     /// Sends steps, as many together as belong to one protocol. Taps come first: their messages may follow at once.
-    fn send(&mut self, netns: &Netns, steps: Vec<(usize, Step)>, pass: Pass) -> Result<()> {
+    fn send(&mut self, netns: &Netns, steps: Vec<(Phase, usize, Step)>, pass: Pass) -> Result<()> {
         let (mut taps, mut settings, mut messages) =
             (Vec::new(), Vec::new(), BTreeMap::<Protocol, Vec<_>>::new());
-        for (n, step) in steps {
+        for (phase, n, step) in steps {
             match step {
                 Step::Send(protocol, message) => {
                     let messages = messages.entry(protocol).or_default();
                     // What was just asked for, of a group of objects, need not be asked for again.
                     if messages.last().is_none_or(|(_, last)| *last != message) {
-                        messages.push((n, message));
+                        messages.push(((phase, n), message));
                     }
                 }
                 Step::MakeTap(..) => taps.push((n, step)),
@@ -229,12 +253,13 @@ impl Run<'_> {
             }
         }
         for (protocol, messages) in messages {
-            let (of, mut messages): (Vec<usize>, Vec<_>) = messages.into_iter().unzip();
-            for (i, refusal) in self.open(netns)?.exchange(protocol, &mut messages)? {
-                if pass == Pass::Remove && is_gone(refusal.errno) {
-                    continue;
-                }
-                let change = &plan.changes[of[i]];
+            let (of, mut messages): (Vec<(Phase, usize)>, Vec<_>) = messages.into_iter().unzip();
+            let mut refused = self.open(netns)?.exchange(protocol, &mut messages)?;
+            refused.retain(|(_, refusal)| pass == Pass::Make || !is_gone(refusal.errno));
+            // What was refused in later phases may only follow from the first.
+            let first = refused.iter().map(|(i, _)| of[*i].0).next();
+            for (i, refusal) in refused.into_iter().filter(|(i, _)| Some(of[*i].0) == first) {
+                let change = &plan.changes[of[i].1];
                 let error = KernelError {
                     what: change.request(),
                     errno: refusal.errno,
@@ -247,6 +272,9 @@ impl Run<'_> {
         Ok(())
     }
 }
+
+/// How many links are read one by one when they were made; more than that, and a dump of all is less.
+const SINGLE: usize = 256;
 
 /// Whether the kernel says that what should be removed is not there: then it went with something else.
 fn is_gone(errno: i32) -> bool {

@@ -9,6 +9,7 @@ use guestnet_core::owner::Owner;
 use guestnet_core::{Act, Error as CoreError, Namespace, Netns, NetnsName, Sysctl, Watch, netns, sysctl};
 use nix::fcntl::{Flock, FlockArg};
 
+use crate::again;
 use crate::apply::{self, Outcome};
 use crate::lower::Lowered;
 use crate::objects::{Objects, Scope};
@@ -27,8 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// link that goes down loses its addresses, `conf/all/forwarding` sets every interface's.
 const ROUNDS: usize = 4;
 
-/// A host whose guests' network guestnet keeps. Blocking, `Send`; it spawns short-lived threads to enter namespaces
-/// and never moves the caller's. It keeps four descriptors open for each namespace of a guest: a program that has
+/// A host whose guests' network guestnet keeps. Blocking, `Send`; each call runs on a short-lived thread that enters
+/// namespaces, and never moves the caller's. It keeps four descriptors open for each namespace of a guest: a program that has
 /// hundreds of those raises its soft limit (`RLIMIT_NOFILE`), as the command does.
 pub struct Host {
     pub(crate) namespaces: Namespaces,
@@ -125,7 +126,7 @@ impl Host {
     /// When the kernel cannot be read.
     pub fn observe(&mut self) -> Result<Objects, Error> {
         let nothing = Objects::default();
-        Ok(self.read(&nothing, &nothing, Scope::All)?.into_ours())
+        Ok(netns::roaming(|| self.read(&nothing, &nothing, Scope::All))?.into_ours())
     }
 
     /// The namespaces that are open: after an observation, all that are ours.
@@ -139,9 +140,10 @@ impl Host {
     /// When the spec is wrong (with all its problems) or the host cannot be read.
     pub fn plan(&mut self, spec: &HostSpec) -> Result<Plan, Error> {
         let wanted = spec.lower()?;
-        let found = self.read(&wanted.objects, &wanted.objects, Scope::All)?;
+        let found = netns::roaming(|| self.read(&wanted.objects, &wanted.objects, Scope::All))?;
         let mut plan = Plan::between(wanted.settled(&found)?.as_ref(), &found);
         plan.warnings = spec.warnings_with(&wanted.objects);
+        plan.warnings.extend(again::warnings(&plan, &found));
         Ok(plan)
     }
 
@@ -162,12 +164,14 @@ impl Host {
     /// what had been done was undone.
     pub fn apply(&mut self, spec: &HostSpec) -> Result<Report, Error> {
         let wanted = spec.lower()?;
-        let _alone = self.lock()?;
-        let report = self.converge(&Goal::all(&wanted), None)?;
-        if report.changes > 0 {
-            self.find_policies_fast(&wanted.objects);
-        }
-        Ok(report)
+        netns::roaming(|| {
+            let _alone = self.lock()?;
+            let report = self.converge(&Goal::all(&wanted), None)?;
+            if report.changes > 0 {
+                self.find_policies_fast(&wanted.objects);
+            }
+            Ok(report)
+        })
     }
 
     /// Removes everything that is ours.
@@ -175,8 +179,10 @@ impl Host {
     /// # Errors
     /// As [`Self::apply`].
     pub fn remove_all(&mut self) -> Result<Report, Error> {
-        let _alone = self.lock()?;
-        self.converge(&Goal::all(&Lowered::default()), None)
+        netns::roaming(|| {
+            let _alone = self.lock()?;
+            self.converge(&Goal::all(&Lowered::default()), None)
+        })
     }
 
     /// Makes the kernel's hash of policies as large as a burst of them wants it. That it stays small costs some
@@ -206,24 +212,40 @@ impl Host {
 
     /// Plans and applies until nothing is left to do. For those who hold the lock.
     /// `found` is what was read of the host just now.
-    pub(crate) fn converge(
+    pub(crate) fn converge(&mut self, goal: &Goal<'_>, found: Option<Observation>) -> Result<Report, Error> {
+        let mut before = None;
+        match (self.rounds(goal, found, &mut before), before) {
+            // Something has been done before, so that this leaves nothing half done either.
+            (Err(Error::Core(error)), Some(before)) => {
+                Err(self.undo(&before, Outcome::of_failure("host", error), goal))
+            }
+            (result, _) => result,
+        }
+    }
+
+    /// `before` becomes what was there before the first change.
+    fn rounds(
         &mut self,
         goal: &Goal<'_>,
         mut found: Option<Observation>,
+        before: &mut Option<Objects>,
     ) -> Result<Report, Error> {
         let began = Instant::now();
         let mut report = Report::default();
-        let mut before = None;
+        let mut scope = goal.scope;
         for _ in 0..ROUNDS {
             let found = match found.take() {
                 Some(found) => found,
-                None => self.read(goal.named, &goal.wanted.objects, goal.scope)?,
+                None => self.read(goal.named, &goal.wanted.objects, scope)?,
             };
+            scope = scope.again();
             let plan = Plan::between(goal.wanted.settled(&found)?.as_ref(), &found);
             if !plan.conflicts.is_empty() {
                 return Err(CoreError::Foreign(plan.conflicts()).into());
             }
-            report.left.clone_from(&plan.left);
+            if !found.again {
+                report.left.clone_from(&plan.left);
+            }
             if plan.is_empty() {
                 return self.done(goal, report, began);
             }
@@ -252,7 +274,7 @@ impl Host {
 
     /// Forgets the sysctls of links that are gone.
     fn tidy(&self, goal: &Goal<'_>, wanted: &Objects) -> Result<(), CoreError> {
-        if goal.scope == Scope::All {
+        if goal.scope.is_whole() {
             return self.namespaces.open.values().try_for_each(sysctl::tidy);
         }
         // Only of links that were removed; an addition has none.
@@ -277,7 +299,7 @@ impl Host {
         let mut left = vec!["the host could not be read".to_owned()];
         for _ in 0..ROUNDS {
             // What was made is found under the keys that were wanted.
-            let named = if goal.scope == Scope::All { before } else { goal.named };
+            let named = if goal.scope.is_whole() { before } else { goal.named };
             let Ok(found) = self.read(named, before, goal.scope) else { break };
             let plan = Plan::between(before, &found);
             left = lines(&plan);

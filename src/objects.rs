@@ -168,6 +168,16 @@ macro_rules! kinds {
             /// Reads the namespace. Links come first: the others name them.
             pub(crate) fn read(namespace: &mut Namespace, wanted: &NamespaceObjects, scope: Scope) -> Result<Self> {
                 Ok(match scope {
+                    Scope::Again => Self { $($field: if $type::AS_SENT {
+                        Observed::default()
+                    } else {
+                        $type::observe(namespace, &wanted.$field)?
+                    },)* },
+                    Scope::KeysAgain => Self { $($field: if $type::AS_SENT {
+                        Observed::default()
+                    } else {
+                        $type::observe_keys(namespace, &wanted.$field)?
+                    },)* },
                     Scope::All => Self { $($field: $type::observe(namespace, &wanted.$field)?,)* },
                     Scope::Keys => {
                         namespace.refresh_links_of(&wanted.others_links())?;
@@ -244,11 +254,13 @@ macro_rules! kinds {
         }
 
         /// The changes that make `found` into `wanted`, and what stands in their way.
-        pub(crate) fn changes(wanted: &NamespaceObjects, found: &Found) -> (Vec<ObjectChange>, Vec<Conflict>) {
+        ///
+        /// When they were read `again`, what is as it was sent was not read and is left out.
+        pub(crate) fn changes(wanted: &NamespaceObjects, found: &Found, again: bool) -> (Vec<ObjectChange>, Vec<Conflict>) {
             let mut all = Vec::new();
             let mut conflicts = Vec::new();
             let doomed = doomed(&wanted.links, &found.links);
-            $({
+            $(if !(again && $type::AS_SENT) {
                 let (changes, in_the_way) = diff(&wanted.$field, without(&found.$field, &doomed).as_ref());
                 all.extend(changes.into_iter().flat_map(split).map(ObjectChange::$type));
                 conflicts.extend(in_the_way);
@@ -279,6 +291,18 @@ kinds! {
     neighbours: ProxyNeighbour,
 }
 
+impl ObjectChange {
+    /// The name of the link, if it is one that is changed.
+    pub(crate) fn link(&self) -> Option<&LinkName> {
+        match self {
+            Self::Link(Change::Create(link) | Change::Delete(link) | Change::Replace { new: link, .. }) => {
+                Some(&link.name)
+            }
+            _ => None,
+        }
+    }
+}
+
 /// How much of a host is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
@@ -286,6 +310,30 @@ pub(crate) enum Scope {
     All,
     /// Only what holds a wanted key: what that costs does not grow with what else is there.
     Keys,
+    /// As [`Self::All`] once more after changes that were acknowledged: only what others of them may have changed.
+    Again,
+    /// As [`Self::Keys`] once more.
+    KeysAgain,
+}
+
+impl Scope {
+    /// The scope with which to see whether acknowledged changes hold.
+    pub(crate) fn again(self) -> Self {
+        match self {
+            Self::All | Self::Again => Self::Again,
+            Self::Keys | Self::KeysAgain => Self::KeysAgain,
+        }
+    }
+
+    /// Whether it is about everything that is ours.
+    pub(crate) fn is_whole(self) -> bool {
+        matches!(self, Self::All | Self::Again)
+    }
+
+    /// Whether it is a second look.
+    pub(crate) fn is_again(self) -> bool {
+        self == self.again()
+    }
 }
 
 impl Found {
@@ -295,7 +343,10 @@ impl Found {
         let anew = |link: &Link| wanted.links.get(&link.name).is_some_and(|new| !Link::can_become(link, new));
         let remade =
             |table: &Table| wanted.tables.get(&table.key()).is_some_and(|new| !new.same_structure(table));
-        self.links.ours.iter().any(anew) || self.tables.ours.iter().any(remade)
+        // Policies without their states: the tunnel was rekeyed, and has its states under other keys by now.
+        let rekeyed = wanted.states.iter().any(|state| !self.states.ours.contains(&state.key()))
+            && wanted.policies.iter().any(|policy| self.policies.ours.contains(&policy.key()));
+        self.links.ours.iter().any(anew) || self.tables.ours.iter().any(remade) || rekeyed
     }
 }
 

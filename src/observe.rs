@@ -57,6 +57,8 @@ impl Namespaces {
         scope: Scope,
     ) -> Result<BTreeSet<NetnsName>> {
         let present = match scope {
+            // Those that were made are open.
+            Scope::Again | Scope::KeysAgain => return Ok(BTreeSet::new()),
             Scope::All => {
                 // A name may be gone, or stand for a new namespace by now.
                 self.open.retain(|netns, namespace| match netns {
@@ -103,6 +105,8 @@ pub(crate) struct Observation {
     others: BTreeMap<NetnsName, Vec<String>>,
     pub(crate) files: FoundFiles,
     nothing: Found,
+    /// Whether only that was read which others of the acknowledged changes may have changed.
+    pub(crate) again: bool,
 }
 
 impl Observation {
@@ -124,7 +128,7 @@ impl Observation {
                 Netns::Host => Some(&named.host),
                 Netns::Named(name) => named.namespaces.get(name),
             };
-            if let Some(named) = named.or((scope == Scope::All).then_some(&empty)) {
+            if let Some(named) = named.or(scope.is_whole().then_some(&empty)) {
                 found.insert(netns.clone(), Found::read(namespace, named, scope)?);
             }
         }
@@ -135,7 +139,7 @@ impl Observation {
             if let (Netns::Named(name), Some(found)) = (netns.clone(), found.get_mut(netns))
                 && !desired.namespaces.contains_key(&name)
             {
-                if scope == Scope::Keys {
+                if !scope.is_whole() {
                     // With a namespace goes all that is in it: it is read whole.
                     *found = Found::read(namespace, &empty, Scope::All)?;
                 }
@@ -145,8 +149,16 @@ impl Observation {
         let files = match scope {
             Scope::All => file::observe(directory, owner, &named.files)?,
             Scope::Keys => file::observe_keys(directory, owner, &named.files)?,
+            Scope::Again | Scope::KeysAgain => FoundFiles::default(),
         };
-        Ok(Self { found, foreign_namespaces, others, files, nothing: Found::default() })
+        Ok(Self {
+            found,
+            foreign_namespaces,
+            others,
+            files,
+            nothing: Found::default(),
+            again: scope.is_again(),
+        })
     }
 
     /// What is ours.

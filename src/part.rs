@@ -1,6 +1,6 @@
 //! A part of a host: added to what is there, or taken away from it.
 
-use guestnet_core::{Error as CoreError, Kind, Set};
+use guestnet_core::{Error as CoreError, Kind, Set, netns};
 
 use crate::host::{Goal, Host};
 use crate::lower::{Lowered, keep_shared_bridges};
@@ -22,10 +22,12 @@ impl Host {
     /// this spec alone has no place for.
     pub fn add(&mut self, spec: &HostSpec) -> Result<Report, Error> {
         let mut added = spec.lower()?;
-        let _alone = self.lock()?;
-        let (wanted, scope, found) = self.together(&added.objects)?;
-        let named = std::mem::replace(&mut added.objects, wanted);
-        self.converge(&Goal { wanted: &added, named: &named, scope }, Some(found))
+        netns::roaming(|| {
+            let _alone = self.lock()?;
+            let (wanted, scope, found) = self.together(&added.objects)?;
+            let named = std::mem::replace(&mut added.objects, wanted);
+            self.converge(&Goal { wanted: &added, named: &named, scope }, Some(found))
+        })
     }
 
     /// The changes that [`Self::add`] would make. Changes nothing.
@@ -34,7 +36,7 @@ impl Host {
     /// As [`Self::plan`] and [`Self::add`].
     pub fn plan_add(&mut self, spec: &HostSpec) -> Result<Plan, Error> {
         let mut added = spec.lower()?;
-        let (wanted, _, found) = self.together(&added.objects)?;
+        let (wanted, _, found) = netns::roaming(|| self.together(&added.objects))?;
         added.objects = wanted;
         Ok(Plan::between(added.settled(&found)?.as_ref(), &found))
     }
@@ -67,22 +69,24 @@ impl Host {
     /// As [`Self::apply`].
     pub fn remove(&mut self, spec: &HostSpec) -> Result<Report, Error> {
         let gone = spec.lower()?;
-        let _alone = self.lock()?;
-        let nothing = Objects::default();
-        let found = self.read(&nothing, &nothing, Scope::All)?;
-        let mut gone = gone.settled(&found)?.into_owned();
-        let mut rest = found.into_ours();
-        // Those of links that stay, others may need as well.
-        let links = std::mem::take(&mut gone.host.links);
-        gone.host.sysctls.retain(|sysctl| sysctl.lives_on().is_none_or(|link| links.contains(link)));
-        gone.host.links = links;
-        keep_shared_bridges(&mut gone.host, &rest.host);
-        rest.host.subtract(&gone.host);
-        rest.namespaces.retain(|name, _| !gone.namespaces.contains_key(name));
-        rest.files.subtract(&gone.files);
-        if rest.namespaces.is_empty() && rest.host.len() == rest.host.sysctls.len() {
-            rest.host.sysctls = Set::new();
-        }
-        self.converge(&Goal::all(&Lowered::from(rest)), None)
+        netns::roaming(|| {
+            let _alone = self.lock()?;
+            let nothing = Objects::default();
+            let found = self.read(&nothing, &nothing, Scope::All)?;
+            let mut gone = gone.settled(&found)?.into_owned();
+            let mut rest = found.into_ours();
+            // Those of links that stay, others may need as well.
+            let links = std::mem::take(&mut gone.host.links);
+            gone.host.sysctls.retain(|sysctl| sysctl.lives_on().is_none_or(|link| links.contains(link)));
+            gone.host.links = links;
+            keep_shared_bridges(&mut gone.host, &rest.host);
+            rest.host.subtract(&gone.host);
+            rest.namespaces.retain(|name, _| !gone.namespaces.contains_key(name));
+            rest.files.subtract(&gone.files);
+            if rest.namespaces.is_empty() && rest.host.len() == rest.host.sysctls.len() {
+                rest.host.sysctls = Set::new();
+            }
+            self.converge(&Goal::all(&Lowered::from(rest)), None)
+        })
     }
 }

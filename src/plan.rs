@@ -169,11 +169,14 @@ impl Plan {
                 continue;
             }
             let (changes, conflicts) =
-                changes(wanted.of(&netns).unwrap_or(&empty), found.in_namespace(&netns));
+                changes(wanted.of(&netns).unwrap_or(&empty), found.in_namespace(&netns), found.again);
             plan.changes.extend(
                 changes.into_iter().map(|c| PlannedChange { netns: netns.clone(), what: What::Object(c) }),
             );
             plan.conflicts.extend(conflicts.into_iter().map(|c| (netns.clone(), c)));
+        }
+        if found.again {
+            return plan;
         }
         let (changes, conflicts) = diff(&wanted.files, &found.files);
         plan.changes

@@ -18,7 +18,7 @@ pub struct Report {
     pub left: Vec<String>,
     /// How long the whole took, observing and verifying included, in microseconds.
     pub microseconds: u64,
-    /// How long each phase took, in microseconds.
+    /// How long each phase took, in microseconds. What is sent together counts for the first of its phases.
     pub phases: Vec<PhaseTime>,
 }
 

@@ -197,9 +197,13 @@ lab_test! {
             ip link set eth0 master lan0 up
             ip link set switch up
             ip address add 192.168.5.1/24 dev lan0
-            ip link set lan0 address 02:00:00:00:00:aa up
-            sleep 0.2");
-        support::settle();
+            ip link set lan0 address 02:00:00:00:00:aa up");
+        // The kernel gives links their own addresses some time after they came up.
+        let settled = |dev: &str| sh(&format!("ip -6 address show dev {dev} scope link -tentative")).contains("inet6");
+        guestnet_lab::wait_until("addresses", std::time::Duration::from_secs(10), || {
+            ["lan0", "eth0", "switch"].into_iter().all(settled) && sh("bridge link show dev eth0").contains("forwarding")
+        })
+        .unwrap();
         let before = dump();
         let mut host = host();
         let existing = json!([{ "name": "lan0", "existing": true }]);

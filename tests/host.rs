@@ -390,9 +390,11 @@ fn without_indexes(dump: &str) -> String {
 /// Every link-local gateway of the guest's namespace is an address of the host's.
 fn has_gateways() {
     let gateways = sh("ip -n vm -6 route | grep -o 'via fe80::[^ ]*' | cut -d' ' -f2 | sort -u");
-    let addresses = sh("ip -6 address");
     assert!(gateways.lines().count() > 0);
-    gateways
-        .lines()
-        .for_each(|gateway| assert!(addresses.contains(&format!("{gateway}/")), "{gateway} of\n{addresses}"));
+    // The kernel gives a link its address a moment after it came up.
+    guestnet_lab::wait_until("the gateways are there", std::time::Duration::from_secs(5), || {
+        let addresses = sh("ip -6 address");
+        gateways.lines().all(|gateway| addresses.contains(&format!("{gateway}/")))
+    })
+    .unwrap();
 }

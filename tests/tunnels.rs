@@ -208,6 +208,24 @@ fn mss(clamp: bool, wanted: [u16; 2]) -> Result<()> {
     Ok(())
 }
 
+/// That the first packet that is too large is not answered as it should be, once the route says nothing of the path.
+fn without_the_mtu_of_the_route(family: &str) -> Result<()> {
+    need(Capability::Esp);
+    let tunnel = json!({ "path_mtu": 1400 });
+    let lab = Way { link: 9000, narrow: 1400, tunnel, ..Way::default() }.set_up()?;
+    let (inside, guest) = (Netns::open("g1")?, lab.guests[0].netns());
+    let [source, address] = [1, 2].map(|n| Lab::addresses(n)[usize::from(family == "-6")]);
+    ping(guest, Some(source), address)?;
+    let routes = inside.ip(&format!("{family} route show"))?;
+    let narrow = routes.lines().find(|line| line.contains(" mtu 1326"));
+    let route = narrow.context("a route with an MTU")?.replace(" mtu 1326", "");
+    inside.ip(&format!("{family} route del {route}"))?;
+    inside.ip(&format!("{family} route add {route}"))?;
+    let echoed = ping_of_size(guest, Some(source), address, 1327)?;
+    ensure!(echoed != Echoed::TooBig(1326), "it is told without the route's MTU too");
+    Ok(())
+}
+
 lab_test! {
     fn esp_1426_of_1500_bytes_between_namespaces_of_guests() -> Result<()> {
         need(Capability::Esp);
@@ -244,6 +262,38 @@ lab_test! {
         let tunnel = json!({ "path_mtu": 1400 });
         let way = Way { placement: "host", link: 9000, narrow: 1400, tunnel, ..Way::default() };
         way.set_up()?.carries_exactly(1326, 9000)
+    }
+
+    fn esp_it_is_the_mtu_of_the_route_that_tells_of_a_narrow_path_in_ipv4() -> Result<()> {
+        without_the_mtu_of_the_route("-4")
+    }
+
+    fn esp_it_is_the_mtu_of_the_route_that_tells_of_a_narrow_path_in_ipv6() -> Result<()> {
+        without_the_mtu_of_the_route("-6")
+    }
+
+    fn esp_what_has_the_mark_is_encrypted_and_what_is_encrypted_gets_the_other() -> Result<()> {
+        need(Capability::Esp);
+        let marks = json!({ "out": { "value": 1, "mask": 15 }, "set_out": { "value": 4, "mask": 15 } });
+        let lab = Way { tunnel: json!({ "marks": marks }), ..Way::default() }.set_up()?;
+        let [source, address] = [1, 2].map(|n| Lab::addresses(n)[0]);
+        let unmarked = ping_of_size(lab.guests[0].netns(), Some(source), address, 100)?;
+        ensure!(unmarked != Echoed::Reply, "what has no mark has no policy");
+        for n in [1, 2] {
+            Netns::open(&format!("g{n}"))?.nft(&format!(
+                "table inet marks {{
+                    chain inner {{ type filter hook prerouting priority mangle;
+                        ip daddr 192.168.7.{0} meta mark set 1; ip6 daddr fd00:{0}::/64 meta mark set 1; }}
+                    chain outer {{ type filter hook postrouting priority mangle;
+                        meta l4proto esp meta mark != 4 drop; meta l4proto esp counter; }}
+                }}",
+                3 - n
+            ))?;
+        }
+        lab.carries_exactly(1426, 1500)?;
+        let counted = Netns::open("g1")?.nft("list table inet marks")?;
+        ensure!(!counted.contains("packets 0 "), "{counted}");
+        Ok(())
     }
 
     fn esp_the_mss_is_what_the_link_leaves_where_nobody_asks_for_less() -> Result<()> {

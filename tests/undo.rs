@@ -2,10 +2,11 @@
 
 mod support;
 
+use guestnet::core::Deed;
 use guestnet::{Error, Failure, HostSpec, State};
 use guestnet_lab::{Capability, has, lab_test, need};
 use serde_json::{Value, json};
-use support::{apply, dump, guest, host, same, spec, spec_of, with_uplink};
+use support::{apply, dump, guest, host, same, sh, spec, spec_of, with_uplink};
 
 fn refused(host: &mut guestnet::Host, spec: &HostSpec) -> Box<Failure> {
     match host.apply(spec) {
@@ -21,6 +22,28 @@ fn with_objects(objects: &Value) -> HostSpec {
 }
 
 lab_test! {
+    fn what_comes_in_the_way_in_a_later_round_undoes_the_first() {
+        let before = dump();
+        let mut host = host();
+        let wanted = spec(&json!({ "version": 1, "objects": { "host": {
+            "addresses": [{"dev": "lo", "address": "10.78.0.1/24"}],
+            "routes": [{"to": "10.77.0.0/16", "kind": "blackhole"}],
+        }}}));
+        // Once all is made, another takes the place of one thing before the host is read again.
+        let mut taken = false;
+        host.watch(move |act| {
+            if matches!(act.deed, Deed::Ask(..)) && !taken && !sh("ip route show 10.77.0.0/16").is_empty() {
+                taken = true;
+                sh("ip route del blackhole 10.77.0.0/16; ip route add unreachable 10.77.0.0/16 proto static");
+            }
+        });
+        let failure = refused(&mut host, &wanted);
+        assert!(failure.refusals[0].error.to_string().contains("10.77.0.0/16"), "{failure}");
+        assert!(matches!(failure.state, State::Undone(n) if n > 0), "{failure}");
+        sh("ip route del unreachable 10.77.0.0/16");
+        same(&before, &dump());
+    }
+
     fn a_refused_object_undoes_the_rest() {
         need(Capability::Tap);
         let _outside = with_uplink();

@@ -38,9 +38,15 @@ impl Warm {
                 Line::Nft(netns, ruleset) => ["nft", netns, ruleset],
             })
             .collect();
-        std::fs::write("/run/steps.json", serde_json::to_string(&steps)?)?;
+        Self::running(python, PROGRAM, &serde_json::to_string(&steps)?)
+    }
+
+    /// Starts any program that says `ready` once it is, begins at a line and ends with `done`; it finds `given` in the
+    /// file that it is called with.
+    pub fn running(python: &str, program: &str, given: &str) -> Result<Self> {
+        std::fs::write("/run/given.json", given)?;
         let mut command = Command::new(python);
-        command.args(["-c", PROGRAM, "/run/steps.json"]);
+        command.args(["-I", "-c", program, "/run/given.json"]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         hear(&mut child, "ready")?;
         Ok(Self(child))
@@ -60,7 +66,7 @@ fn hear(child: &mut Child, word: &str) -> Result<()> {
     let mut line = String::new();
     BufReader::new(child.stdout.as_mut().context("its output")?).read_line(&mut line)?;
     if line.trim() != word {
-        bail!("pyroute2 said {line:?} where {word:?} was due");
+        bail!("Python said {line:?} where {word:?} was due");
     }
     Ok(())
 }

@@ -32,9 +32,11 @@ pub struct Address {
     pub address: IpNet,
     /// Make no route to the prefix (`noprefixroute`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(extend("default" = false))]
     pub noprefixroute: bool,
     /// Use the IPv6 address at once, without duplicate address detection (`nodad`, RFC 4862 section 5.4).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(extend("default" = false))]
     pub nodad: bool,
 }
 

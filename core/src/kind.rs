@@ -219,6 +219,11 @@ pub trait Kind: Object {
     /// The phases in which its changes have something to do.
     const PHASES: &'static [Phase];
 
+    /// Whether what the kernel has acknowledged is there just as it was sent, whatever else the plan changed: then it need
+    /// not be read again to know. It is so of what nothing else brings along or takes away, and whose values the kernel
+    /// keeps as they are.
+    const AS_SENT: bool = false;
+
     /// Reads the objects that are ours, and those of others that hold a key of `wanted`.
     ///
     /// # Errors

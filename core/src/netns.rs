@@ -1,5 +1,6 @@
 //! Network namespaces: entering one without moving the caller's thread, making and deleting them.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -101,13 +102,6 @@ impl Namespace {
         self.watch.tell(&self.netns, deed);
     }
 
-    /// A netlink socket of its own in the calling thread's namespace, which has to be this one.
-    pub(crate) fn another_session(&self, protocol: Protocol) -> Result<Session> {
-        let mut session = Session::open(protocol)?;
-        session.watched(&self.netns, &self.watch);
-        Ok(session)
-    }
-
     /// What plans call it.
     pub fn netns(&self) -> &Netns {
         &self.netns
@@ -182,6 +176,11 @@ impl Namespace {
         self.names = link::Names::default();
         self.names.learn(dump);
         self.owner = self.names.alias.as_deref().and_then(Owner::read);
+    }
+
+    /// Forgets links that were deleted.
+    pub fn forget_links<'a>(&mut self, names: impl IntoIterator<Item = &'a LinkName>) {
+        self.names.forget(&names.into_iter().collect::<Vec<_>>());
     }
 
     /// Adds the names of links that were asked for.
@@ -311,7 +310,27 @@ impl Namespace {
     }
 }
 
-/// Runs `work` on a new thread that has moved to the namespace behind `file`.
+thread_local! {
+    /// Whether this thread was made to move between namespaces.
+    static ROAMS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `work` on a thread of its own, on which entering a namespace costs a system call and no further thread. For work
+/// that enters many; the caller's thread stays where it is.
+pub fn roaming<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    if ROAMS.get() {
+        return work();
+    }
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            ROAMS.set(true);
+            work()
+        });
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// Runs `work` on a thread that has moved to the namespace behind `file`.
 fn enter<T: Send>(file: &OwnedFd, what: &str, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     on_a_thread(what, || {
         setns(file, CloneFlags::CLONE_NEWNET).map_err(|e| Error::io(what, e))?;
@@ -319,7 +338,11 @@ fn enter<T: Send>(file: &OwnedFd, what: &str, work: impl FnOnce() -> Result<T> +
     })
 }
 
+/// Runs `work` on a thread that may move.
 fn on_a_thread<T: Send>(what: &str, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    if ROAMS.get() {
+        return work();
+    }
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().spawn_scoped(scope, work);
         match thread.map_err(|e| Error::io(what, e))?.join() {

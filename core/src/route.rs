@@ -33,6 +33,7 @@ pub struct Route {
     pub to: IpNet,
     /// What happens to packets for them.
     #[serde(default, skip_serializing_if = "RouteKind::is_unicast")]
+    #[schemars(extend("default" = RouteKind::default()))]
     pub kind: RouteKind,
     /// The gateway. An IPv6 gateway for IPv4 destinations is RFC 8950 (kernel 5.2).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -42,6 +43,7 @@ pub struct Route {
     pub dev: Option<LinkName>,
     /// The gateway is on the link although no address of the interface says so (`onlink`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(extend("default" = false))]
     pub onlink: bool,
     /// The address that the host itself prefers as source (`src`).
     #[serde(default, skip_serializing_if = "Option::is_none")]

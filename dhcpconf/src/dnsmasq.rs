@@ -121,6 +121,7 @@ pub struct Dns {
     pub upstream: Vec<IpAddr>,
     /// Ask those in the machine's `/etc/resolv.conf` too; otherwise `no-resolv`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(extend("default" = false))]
     pub resolv_conf: bool,
 }
 

@@ -1,145 +1,78 @@
 #!/usr/bin/env python3
-"""Gives a virtual machine its network, as an orchestrator does when it places one on this host, and takes it away again.
+"""Gives the virtual machines of a host their network, from the records that a control plane keeps of them.
 
-    provision.py [--netns NAME] [--files DIRECTORY] [plan | add | remove]
+    python provision.py records.json
 
-The machine is that of `examples/seed.json`. Other machines on the host stay as they are. Where an orchestrator would spawn
-`ip netns`, `ip link`, `ip xfrm`, `nft` and `sysctl` dozens of times and read their text, one call is made here; done twice,
-the second does nothing.
+The host becomes as the records say, whatever it was: what they no longer have is removed, and a second call does nothing.
+Where an orchestrator would spawn `ip`, `nft` and `sysctl` dozens of times and read their text, one call is made here.
 """
 
 from __future__ import annotations
 
-import argparse
+import json
 import sys
-from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Network
+from pathlib import Path
+from typing import Any, Dict
 
-from guestnet import (
-    Error,
-    GivenDirection,
-    GivenState,
-    GivenStates,
-    Guest,
-    Host,
-    HostSpec,
-    Interface,
-    Nat,
-    Pair,
-    Secret,
-    TunnelSpec,
-)
+from guestnet import Error, Guest, Host, HostSpec, Interface, Pair, SpecError, TunnelSpec
 
 
-@dataclass(frozen=True)
-class Machine:
-    """A virtual machine, as the orchestrator's database has it."""
-
-    name: str
-    outer: IPv6Address
-    private_ipv4: IPv4Address
-    private_ipv6: IPv6Network
-
-
-@dataclass(frozen=True)
-class Tunnel:
-    """One direction between two machines: a key, and an SPI for each family."""
-
-    key: Secret
-    spi_ipv4: str
-    spi_ipv6: str
-
-    def states(self) -> GivenDirection:
-        return GivenDirection(
-            ipv4=GivenState(spi=self.spi_ipv4, key=self.key), ipv6=GivenState(spi=self.spi_ipv6, key=self.key)
-        )
-
-
-HERE = Machine(
-    name="vm7m86kv",
-    outer=IPv6Address("2a01:4f8:242:4f68:3f93::"),
-    private_ipv4=IPv4Address("192.168.0.85"),
-    private_ipv6=IPv6Network("fdfe:62d4:efc4:ef3b::/64"),
-)
-THERE = Machine(
-    name="vm-on-the-other-host",
-    outer=IPv6Address("2a01:4f8:10a:128b:fc0f::"),
-    private_ipv4=IPv4Address("192.168.0.127"),
-    private_ipv6=IPv6Network("fdc9:3955:7bf:873c::/64"),
-)
-
-# These were printed for all the world to read. Real ones come from the orchestrator's store, or stand in files of the host
-# (`KeySourceFile(file=...)`); never in arguments or the environment.
-TO_THERE = Tunnel(
-    key=Secret("c15cd35dbb66ecc5460c9d668c42226ab34ddc1400f4593a539079947f1da9f5b81ed171"),
-    spi_ipv4="0x562a887b",
-    spi_ipv6="0x2ec0170c",
-)
-FROM_THERE = Tunnel(
-    key=Secret("f330d5810712412b64fd3f2c7800c15e689010abceea3b85270aa65a9132f9d736f69d32"),
-    spi_ipv4="0x49f55272",
-    spi_ipv6="0xf567061f",
-)
-
-
-def tunnel(here: Machine, there: Machine, out: Tunnel, into: Tunnel) -> TunnelSpec:
-    """The tunnel between two machines, with the states that the orchestrator has agreed on with the other host."""
+def tunnel(vm: Dict[str, Any], peer: Dict[str, Any]) -> TunnelSpec:
+    """Our end of the tunnel to a machine on another host. No repr, error or log has the secret."""
     return TunnelSpec(
-        local=here.outer,
-        remote=there.outer,
+        local=vm["endpoint"],
+        remote=peer["endpoint"],
         pairs=[
-            Pair(local=f"{here.private_ipv4}/32", remote=f"{there.private_ipv4}/32"),
-            Pair(local=here.private_ipv6, remote=there.private_ipv6),
+            Pair(local=f"{vm['private_ipv4']}/32", remote=f"{peer['private_ipv4']}/32"),
+            Pair(local=vm["private_ipv6"], remote=peer["private_ipv6"]),
         ],
-        states=GivenStates(out=out.states(), in_=into.states()),
-        # As the orchestrator's own tunnels are made, which the other host may still have.
-        shape="per_family",
-        reqid=1,
-        pin_spi="all",
-        esn=False,
-        replay_window=0,
-        allow_shared_key=True,
+        secret=peer["secret"],
     )
 
 
-def spec(machine: Machine, public_ipv4: IPv4Address, gateway: IPv4Interface, tunnels: list[TunnelSpec]) -> HostSpec:
-    """The network of one machine."""
-    interface = Interface(
-        name=f"tap{machine.name}",
-        public_ipv4=public_ipv4,
-        private_ipv4=machine.private_ipv4,
-        gateway_ipv4=gateway,
-        private_ipv6=machine.private_ipv6,
+def guest(vm: Dict[str, Any]) -> Guest:
+    """One virtual machine."""
+    return Guest(
+        name=vm["name"],
+        endpoint=vm["endpoint"],
+        proxied=[vm["endpoint"]],
+        interfaces=[
+            Interface(
+                name=f"tap{vm['name']}",
+                mac=vm["mac"],
+                public_ipv4=vm["public_ipv4"],
+                private_ipv4=vm["private_ipv4"],
+                public_ipv6=vm["public_ipv6"],
+                private_ipv6=vm["private_ipv6"],
+            )
+        ],
+        tunnels=[tunnel(vm, peer) for peer in vm["peers"]],
     )
-    guest = Guest(name=machine.name, endpoint=machine.outer, interfaces=[interface], tunnels=tunnels)
-    return HostSpec(nat=Nat(mode="notrack", untranslated=["192.168.0.0/16"]), guests=[guest])
 
 
-def seed() -> HostSpec:
-    """The machine of `examples/seed.json`."""
-    tunnels = [tunnel(HERE, THERE, TO_THERE, FROM_THERE)]
-    return spec(HERE, IPv4Address("203.0.113.7"), IPv4Interface("192.168.0.1/24"), tunnels)
+def spec(records: Dict[str, Any]) -> HostSpec:
+    """The whole host."""
+    return HostSpec(uplink=records["uplink"], guests=[guest(vm) for vm in records["vms"]])
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Give a virtual machine its network.")
-    parser.add_argument("--netns", metavar="NAME", help="the namespace that is the host; else this one")
-    parser.add_argument("--files", metavar="DIRECTORY", help="where files for daemons go")
-    parser.add_argument("action", nargs="?", choices=["plan", "add", "remove"], default="add")
-    arguments = parser.parse_args()
+def main(file: str) -> int:
+    records = json.loads(Path(file).read_text())
     try:
-        with Host(arguments.netns, files=arguments.files) as host:
-            if arguments.action == "plan":
-                print(host.plan_add(seed()))
-                return 0
-            report = host.add(seed()) if arguments.action == "add" else host.remove(seed())
-            print(report)
-            # A real one would start or reload dnsmasq for each of `report.files`, below `host.directory`.
+        with Host() as host:
+            report = host.apply(spec(records))
+    except SpecError as error:
+        for problem in error.problems:
+            print(problem, file=sys.stderr)
+        return 65
     except Error as error:
         print(f"error: {error}", file=sys.stderr)
+        # 75: somebody else was at work on the host for too long; a later call may succeed.
         return 75 if error.can_retry else 1
+    print(f"{report.changes} changes")
+    for changed in report.files:
+        print(f"{changed} has changed: restart the daemon that reads it")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1]) if len(sys.argv) == 2 else "provision.py RECORDS")

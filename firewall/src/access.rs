@@ -21,6 +21,7 @@ pub struct Access {
     pub egress: Vec<Entry>,
     /// Looks up every packet in the list of its direction, and does not ask for connections: answers need an entry too.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(extend("default" = false))]
     pub stateless: bool,
 }
 

@@ -30,6 +30,7 @@ pub struct Chain {
 pub struct Base {
     /// What the chain is for.
     #[serde(rename = "type", default, skip_serializing_if = "ChainType::is_filter")]
+    #[schemars(extend("default" = ChainType::default()))]
     pub kind: ChainType,
     /// Where on the packet's way.
     pub hook: Hook,
@@ -37,6 +38,7 @@ pub struct Base {
     pub priority: i32,
     /// What becomes of a packet that no rule decided on.
     #[serde(default, skip_serializing_if = "Policy::is_accept")]
+    #[schemars(extend("default" = Policy::default()))]
     pub policy: Policy,
     /// The devices of an ingress or egress hook.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]

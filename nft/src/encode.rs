@@ -31,6 +31,7 @@ const CHUNK: usize = 1024;
 
 impl Kind for Table {
     const PHASES: &'static [Phase] = &[Phase::Filters];
+    const AS_SENT: bool = true;
 
     fn observe(namespace: &mut Namespace, wanted: &Keyed<Self>) -> Result<Observed<Self>> {
         crate::observe::tables(namespace, wanted)

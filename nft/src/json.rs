@@ -21,6 +21,7 @@ pub(crate) struct SetText {
     data: Option<MapTypeText>,
     /// Whether elements are prefixes and ranges.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(extend("default" = false))]
     interval: bool,
     /// For how many elements the kernel makes room.
     #[serde(default, skip_serializing_if = "Option::is_none")]

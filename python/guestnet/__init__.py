@@ -9,7 +9,7 @@ DHCP and router advertisements, from one description of the host.
 
 A `HostSpec` says what the host shall have. `Host.plan` says what would change, `Host.apply` changes it, `Host.verify` says
 whether it is so. What follows from a spec can be given directly too: see `guestnet.spec` for links, routes, tables and so
-on, which are the `objects` of a spec, and what `Host.observe` returns.
+on, which are the `objects` of a spec, and what `Host.observe` returns. `guestnet.rekey` is about new keys for tunnels.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ import json
 from typing import Any, Dict, Tuple
 
 from . import _native
+from . import documents as documents
+from . import rekey as rekey
 from . import spec as spec
 from .errors import (
     BusyError,
@@ -32,7 +34,7 @@ from .errors import (
     UnstableError,
     UnsupportedError,
 )
-from .host import Change, Host, PhaseTime, Plan, Report
+from .host import Change, Host, PhaseTime, Plan, Report, doctor
 from .secret import Secret
 from .spec import (
     Access,
@@ -124,6 +126,9 @@ __all__ = [
     "UnstableError",
     "UnsupportedError",
     "check",
+    "doctor",
+    "documents",
+    "rekey",
     "render",
     "schema",
     "spec",

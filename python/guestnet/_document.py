@@ -5,13 +5,19 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any, ClassVar, Dict, Mapping, Optional, Tuple, Type, TypeVar, Union
+from typing import TYPE_CHECKING, Any, ClassVar, Dict, Mapping, Optional, Tuple, Type, TypeVar, Union
 
 from . import _native
 from ._record import Record
 from .errors import Problem, SpecError
+from .secret import Secret
+
+if TYPE_CHECKING:
+    from .documents import Explanation
 
 D = TypeVar("D", bound="Document")
+Secrets = Mapping[str, Union[str, Secret]]
+"""Secrets by name, in hex digits."""
 
 VERSION = 1
 """The version of the form of a spec."""
@@ -29,25 +35,45 @@ class Document(Record):
         raise TypeError("a document is a whole spec: see HostSpec")
 
     @classmethod
-    def from_json(cls: Type[D], text: str) -> D:
-        """Reads a spec from JSON. Raises `SpecError` with every problem of it, each with its path."""
-        return cls._of(_native.Spec.from_json(text), json.loads(text))
+    def from_json(cls: Type[D], text: str, *, secrets: Optional[Secrets] = None) -> D:
+        """Reads a spec from JSON. Raises `SpecError` with every problem of it, each with its path.
+
+        What it only names, `{"named": "peer1"}`, is taken from `secrets`, by name.
+        """
+        return cls._of(_native.Spec.from_json(text, by_name(secrets)), json.loads(text))
 
     @classmethod
-    def from_toml(cls: Type[D], text: str) -> D:
-        """Reads a spec from TOML. Raises `SpecError` with every problem of it, each with its path."""
-        return cls._of(_native.Spec.from_toml(text), json.loads(_native.toml_to_json(text)))
+    def from_toml(cls: Type[D], text: str, *, secrets: Optional[Secrets] = None) -> D:
+        """Reads a spec from TOML, as `from_json` does from JSON."""
+        return cls._of(_native.Spec.from_toml(text, by_name(secrets)), json.loads(_native.toml_to_json(text)))
 
     @classmethod
-    def from_dict(cls: Type[D], document: Mapping[str, Any]) -> D:
-        """Reads a spec from what JSON would hold. Raises `SpecError` with every problem of it, each with its path."""
-        return cls.from_json(json.dumps(document, default=_text))
+    def from_dict(cls: Type[D], document: Mapping[str, Any], *, secrets: Optional[Secrets] = None) -> D:
+        """Reads a spec from what JSON would hold, as `from_json` does from JSON."""
+        return cls.from_json(json.dumps(document, default=text_of), secrets=secrets)
 
     @classmethod
-    def load(cls: Type[D], path: Union[str, "os.PathLike[str]"]) -> D:
-        """Reads a spec from a file: TOML if its name ends in `.toml`, JSON otherwise. Raises as `from_json` does."""
+    def load(cls: Type[D], path: Union[str, "os.PathLike[str]"], *, secrets: Optional[Secrets] = None) -> D:
+        """Reads a spec from a file: TOML if its name ends in `.toml`, JSON otherwise. As `from_json` does from JSON."""
         text = Path(path).read_text(encoding="utf-8")
-        return cls.from_toml(text) if Path(path).suffix == ".toml" else cls.from_json(text)
+        read = cls.from_toml if Path(path).suffix == ".toml" else cls.from_json
+        return read(text, secrets=secrets)
+
+    def with_secrets(self: D, secrets: Secrets) -> D:
+        """The same, with the secrets that it only names. They are no part of it: `to_json`, a pickle and what
+        `replace` makes have them not. Raises `SpecError` for one that is not there.
+        """
+        spec = self._restore(self._wire)
+        object.__setattr__(spec, "_read_by_rust", _native.Spec.from_json(self.to_json(), by_name(secrets)))
+        return spec
+
+    def explain(self, packet: str) -> Explanation:
+        """What the firewall does with a packet, from the spec alone: `"from guest web1 to 2001:db8::1 tcp 443"`. It is
+        taken to be the first of its connection. Raises `ValueError` for words that cannot be understood.
+        """
+        from .documents import Explanation
+
+        return Explanation.from_dict(json.loads(self._for_rust().explain(packet)))
 
     def check(self) -> Tuple[Problem, ...]:
         """What is wrong with the spec, all of it; nothing if it can be applied."""
@@ -85,7 +111,15 @@ class Document(Record):
         return spec
 
 
-def _text(value: Any) -> Any:
+def by_name(secrets: Optional[Secrets]) -> Optional[str]:
+    """Secrets for Rust."""
+    if secrets is None:
+        return None
+    digits = {name: given if isinstance(given, Secret) else Secret(given) for name, given in secrets.items()}
+    return json.dumps(digits, default=text_of)
+
+
+def text_of(value: Any) -> Any:
     """What a programmer may put into a dict beside what JSON knows."""
     if isinstance(value, Record):
         return value._wire

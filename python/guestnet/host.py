@@ -6,9 +6,13 @@ import json
 import logging
 import os
 from types import TracebackType
-from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional, Tuple, Type, Union
+from typing import Any, Callable, Dict, Iterator, Mapping, NamedTuple, Optional, Tuple, Type, Union
 
 from . import _native
+from ._document import Secrets, by_name, text_of
+from ._record import Record
+from .documents import Diagnosis, Drops, Tunnels
+from .rekey import Confirmation, Step
 from .spec import HostSpec, Objects
 
 _log = logging.getLogger("guestnet")
@@ -217,6 +221,30 @@ class Host:
         """What guestnet has made on the host. `HostSpec(objects=host.observe())` is a spec for the host as it is."""
         return Objects.from_dict(json.loads(self._host.observe()))
 
+    def rekey(self, step: Union[Step, Mapping[str, Any], str], *, secrets: Optional[Secrets] = None) -> Confirmation:
+        """Does one act of rekeying for any number of tunnels, and says how each of them stands now.
+
+        A step is a `guestnet.rekey.Step`, or a dict or JSON of it; what its tunnels only name is taken from `secrets`. What was
+        refused of a tunnel raises nothing: `standing.refused` has its `reason` and a `message`. Any act may be repeated.
+        """
+        if isinstance(step, Record):
+            step = step.to_json()
+        elif not isinstance(step, str):
+            step = json.dumps(step, default=text_of)
+        return Confirmation.from_dict(json.loads(self._host.rekey(step, by_name(secrets))))
+
+    def tunnels(
+        self, *, seconds: Optional[int] = None, bytes: Optional[int] = None, packets: Optional[int] = None
+    ) -> Tunnels:
+        """What the tunnels are doing, and when each of their states is due for rekeying: after so many seconds, bytes or
+        packets, or when its sequence numbers come to their end.
+        """
+        return Tunnels.from_dict(json.loads(self._host.tunnels(seconds, bytes, packets)))
+
+    def drops(self) -> Drops:
+        """What the firewall has dropped since its rules were made, by namespace and paragraph of `docs/security.md`."""
+        return Drops.from_dict(json.loads(self._host.drops()))
+
     def close(self) -> None:
         """Closes the descriptors. What was made stays. A second time does nothing."""
         self._host.close()
@@ -235,6 +263,13 @@ class Host:
     def __repr__(self) -> str:
         place = "" if self._netns is None else repr(self._netns)
         return f"Host({place})" + (" (closed)" if self.closed else "")
+
+
+def doctor(spec: Optional[HostSpec] = None, *, netns: Optional[str] = None) -> Diagnosis:
+    """What this kernel, its modules, sysctls and limits mean for `spec`, or for guests in general: findings, the worst
+    first, each with its remedy. Changes nothing. `netns` is as in `Host`.
+    """
+    return Diagnosis.from_dict(json.loads(_native.examine(netns, None if spec is None else _for_rust(spec))))
 
 
 def _for_rust(spec: HostSpec) -> _native.Spec:

@@ -95,7 +95,7 @@ class Access(Record):
         "egress": Field("egress", Many(One(Entry)), Many(One(Entry)).encode(())),
         "groups": Field("groups", Many(PLAIN), Many(PLAIN).encode(())),
         "ingress": Field("ingress", Many(One(Entry)), Many(One(Entry)).encode(())),
-        "stateless": Field("stateless", PLAIN),
+        "stateless": Field("stateless", PLAIN, False),
     }
 
     def __init__(
@@ -104,7 +104,7 @@ class Access(Record):
         egress: Iterable[Entry] = (),
         groups: Iterable[str] = (),
         ingress: Iterable[Entry] = (),
-        stateless: Optional[bool] = None,
+        stateless: bool = False,
     ) -> None:
         wire: Dict[str, Any] = {}
         if egress:
@@ -113,7 +113,7 @@ class Access(Record):
             self._put(wire, "groups", groups)
         if ingress:
             self._put(wire, "ingress", ingress)
-        if stateless is not None:
+        if stateless is not False:
             wire["stateless"] = stateless
         self._hold(wire)
 
@@ -136,9 +136,9 @@ class Access(Record):
         return value
 
     @property
-    def stateless(self) -> Optional[bool]:
+    def stateless(self) -> bool:
         """Looks up every packet in the list of its direction, and does not ask for connections: answers need an entry too."""
-        value: Optional[bool] = self._read("stateless")
+        value: bool = self._read("stateless")
         return value
 
 
@@ -158,8 +158,8 @@ class Address(Record):
     _fields = {
         "address": Field("address", INTERFACE, required=True),
         "dev": Field("dev", PLAIN, required=True),
-        "nodad": Field("nodad", PLAIN),
-        "noprefixroute": Field("noprefixroute", PLAIN),
+        "nodad": Field("nodad", PLAIN, False),
+        "noprefixroute": Field("noprefixroute", PLAIN, False),
     }
 
     def __init__(
@@ -167,13 +167,13 @@ class Address(Record):
         *,
         address: Union[str, IPv4Interface, IPv6Interface],
         dev: str,
-        nodad: Optional[bool] = None,
-        noprefixroute: Optional[bool] = None,
+        nodad: bool = False,
+        noprefixroute: bool = False,
     ) -> None:
         wire: Dict[str, Any] = {"address": self._encoded("address", address), "dev": dev}
-        if nodad is not None:
+        if nodad is not False:
             wire["nodad"] = nodad
-        if noprefixroute is not None:
+        if noprefixroute is not False:
             wire["noprefixroute"] = noprefixroute
         self._hold(wire)
 
@@ -190,15 +190,15 @@ class Address(Record):
         return value
 
     @property
-    def nodad(self) -> Optional[bool]:
+    def nodad(self) -> bool:
         """Use the IPv6 address at once, without duplicate address detection (`nodad`, RFC 4862 section 5.4)."""
-        value: Optional[bool] = self._read("nodad")
+        value: bool = self._read("nodad")
         return value
 
     @property
-    def noprefixroute(self) -> Optional[bool]:
+    def noprefixroute(self) -> bool:
         """Make no route to the prefix (`noprefixroute`)."""
-        value: Optional[bool] = self._read("noprefixroute")
+        value: bool = self._read("noprefixroute")
         return value
 
 
@@ -249,8 +249,8 @@ class Base(Record):
         "hook": Field("hook", PLAIN, required=True),
         "priority": Field("priority", PLAIN, required=True),
         "devices": Field("devices", Many(PLAIN), Many(PLAIN).encode(())),
-        "policy": Field("policy", PLAIN),
-        "type": Field("type", PLAIN),
+        "policy": Field("policy", PLAIN, "accept"),
+        "type": Field("type", PLAIN, "filter"),
     }
 
     def __init__(
@@ -259,15 +259,15 @@ class Base(Record):
         hook: Hook,
         priority: int,
         devices: Iterable[str] = (),
-        policy: Optional[ChainPolicy] = None,
-        type: Optional[ChainType] = None,
+        policy: ChainPolicy = "accept",
+        type: ChainType = "filter",
     ) -> None:
         wire: Dict[str, Any] = {"hook": hook, "priority": priority}
         if devices:
             self._put(wire, "devices", devices)
-        if policy is not None:
+        if policy != "accept":
             wire["policy"] = policy
-        if type is not None:
+        if type != "filter":
             wire["type"] = type
         self._hold(wire)
 
@@ -290,15 +290,15 @@ class Base(Record):
         return value
 
     @property
-    def policy(self) -> Optional[ChainPolicy]:
+    def policy(self) -> ChainPolicy:
         """What becomes of a packet that no rule decided on."""
-        value: Optional[ChainPolicy] = self._read("policy")
+        value: ChainPolicy = self._read("policy")
         return value
 
     @property
-    def type(self) -> Optional[ChainType]:
+    def type(self) -> ChainType:
         """What the chain is for."""
-        value: Optional[ChainType] = self._read("type")
+        value: ChainType = self._read("type")
         return value
 
 
@@ -310,8 +310,8 @@ class Bitwise(Record):
     _fields = {
         "mask": Field("mask", PLAIN, required=True),
         "xor": Field("xor", PLAIN, required=True),
-        "register": Field("register", PLAIN),
-        "to": Field("to", PLAIN),
+        "register": Field("register", PLAIN, 0),
+        "to": Field("to", PLAIN, 0),
     }
 
     def __init__(
@@ -319,13 +319,13 @@ class Bitwise(Record):
         *,
         mask: str,
         xor: str,
-        register: Optional[int] = None,
-        to: Optional[int] = None,
+        register: int = 0,
+        to: int = 0,
     ) -> None:
         wire: Dict[str, Any] = {"mask": mask, "xor": xor}
-        if register is not None:
+        if register != 0:
             wire["register"] = register
-        if to is not None:
+        if to != 0:
             wire["to"] = to
         self._hold(wire)
 
@@ -342,15 +342,15 @@ class Bitwise(Record):
         return value
 
     @property
-    def register(self) -> Optional[int]:
+    def register(self) -> int:
         """Where from."""
-        value: Optional[int] = self._read("register")
+        value: int = self._read("register")
         return value
 
     @property
-    def to(self) -> Optional[int]:
+    def to(self) -> int:
         """Where to."""
-        value: Optional[int] = self._read("to")
+        value: int = self._read("to")
         return value
 
 
@@ -360,8 +360,8 @@ class BridgeOptions(Record):
     __slots__ = ()
 
     _fields = {
-        "ageing": Field("ageing", PLAIN),
-        "mcast_snooping": Field("mcast_snooping", PLAIN),
+        "ageing": Field("ageing", PLAIN, 300),
+        "mcast_snooping": Field("mcast_snooping", PLAIN, True),
         "stp": Field("stp", PLAIN, False),
         "vlan_filtering": Field("vlan_filtering", PLAIN, False),
     }
@@ -369,15 +369,15 @@ class BridgeOptions(Record):
     def __init__(
         self,
         *,
-        ageing: Optional[int] = None,
-        mcast_snooping: Optional[bool] = None,
+        ageing: int = 300,
+        mcast_snooping: bool = True,
         stp: bool = False,
         vlan_filtering: bool = False,
     ) -> None:
         wire: Dict[str, Any] = {}
-        if ageing is not None:
+        if ageing != 300:
             wire["ageing"] = ageing
-        if mcast_snooping is not None:
+        if mcast_snooping is not True:
             wire["mcast_snooping"] = mcast_snooping
         if stp is not False:
             wire["stp"] = stp
@@ -386,19 +386,19 @@ class BridgeOptions(Record):
         self._hold(wire)
 
     @property
-    def ageing(self) -> Optional[int]:
+    def ageing(self) -> int:
         """After how many seconds of silence a MAC address is forgotten (`ageing_time`, which counts hundredths);
         0: never, and 10 to 1000000 (IEEE 802.1D); left out: 300.
         """
-        value: Optional[int] = self._read("ageing")
+        value: int = self._read("ageing")
         return value
 
     @property
-    def mcast_snooping(self) -> Optional[bool]:
+    def mcast_snooping(self) -> bool:
         """Send multicast only to ports that asked for it (`mcast_snooping 1`, RFC 4541). Neighbour discovery of guests
         that do not report their groups needs it off; left out: on.
         """
-        value: Optional[bool] = self._read("mcast_snooping")
+        value: bool = self._read("mcast_snooping")
         return value
 
     @property
@@ -432,7 +432,7 @@ class Bridge(Record):
     _fields = {
         "name": Field("name", PLAIN, required=True),
         "addresses": Field("addresses", Many(INTERFACE), Many(INTERFACE).encode(())),
-        "existing": Field("existing", PLAIN),
+        "existing": Field("existing", PLAIN, False),
         "mac": Field("mac", PLAIN),
         "mtu": Field("mtu", PLAIN),
         "options": Field("options", One(BridgeOptions), One(BridgeOptions).encode(_BRIDGE_OPTIONS)),
@@ -443,7 +443,7 @@ class Bridge(Record):
         *,
         name: str,
         addresses: Iterable[Union[str, IPv4Interface, IPv6Interface]] = (),
-        existing: Optional[bool] = None,
+        existing: bool = False,
         mac: Optional[str] = None,
         mtu: Optional[int] = None,
         options: BridgeOptions = _BRIDGE_OPTIONS,
@@ -451,7 +451,7 @@ class Bridge(Record):
         wire: Dict[str, Any] = {"name": name}
         if addresses:
             self._put(wire, "addresses", addresses)
-        if existing is not None:
+        if existing is not False:
             wire["existing"] = existing
         if mac is not None:
             wire["mac"] = mac
@@ -476,9 +476,9 @@ class Bridge(Record):
         return value
 
     @property
-    def existing(self) -> Optional[bool]:
+    def existing(self) -> bool:
         """Somebody else makes it. Guests' interfaces are put into it, and nothing else about it is changed."""
-        value: Optional[bool] = self._read("existing")
+        value: bool = self._read("existing")
         return value
 
     @property
@@ -510,23 +510,23 @@ class Byteorder(Record):
     __slots__ = ()
 
     _fields = {
-        "register": Field("register", PLAIN),
+        "register": Field("register", PLAIN, 0),
     }
 
     def __init__(
         self,
         *,
-        register: Optional[int] = None,
+        register: int = 0,
     ) -> None:
         wire: Dict[str, Any] = {}
-        if register is not None:
+        if register != 0:
             wire["register"] = register
         self._hold(wire)
 
     @property
-    def register(self) -> Optional[int]:
+    def register(self) -> int:
         """Where from and to."""
-        value: Optional[int] = self._read("register")
+        value: int = self._read("register")
         return value
 
 
@@ -549,21 +549,21 @@ class Cmp(Record):
 
     _fields = {
         "data": Field("data", PLAIN, required=True),
-        "op": Field("op", PLAIN),
-        "register": Field("register", PLAIN),
+        "op": Field("op", PLAIN, "eq"),
+        "register": Field("register", PLAIN, 0),
     }
 
     def __init__(
         self,
         *,
         data: str,
-        op: Optional[CmpOp] = None,
-        register: Optional[int] = None,
+        op: CmpOp = "eq",
+        register: int = 0,
     ) -> None:
         wire: Dict[str, Any] = {"data": data}
-        if op is not None:
+        if op != "eq":
             wire["op"] = op
-        if register is not None:
+        if register != 0:
             wire["register"] = register
         self._hold(wire)
 
@@ -574,15 +574,15 @@ class Cmp(Record):
         return value
 
     @property
-    def op(self) -> Optional[CmpOp]:
+    def op(self) -> CmpOp:
         """How."""
-        value: Optional[CmpOp] = self._read("op")
+        value: CmpOp = self._read("op")
         return value
 
     @property
-    def register(self) -> Optional[int]:
+    def register(self) -> int:
         """What is compared."""
-        value: Optional[int] = self._read("register")
+        value: int = self._read("register")
         return value
 
 
@@ -637,7 +637,7 @@ class Ct(Record):
     _fields = {
         "key": Field("key", PLAIN, required=True),
         "direction": Field("direction", PLAIN),
-        "register": Field("register", PLAIN),
+        "register": Field("register", PLAIN, 0),
     }
 
     def __init__(
@@ -645,12 +645,12 @@ class Ct(Record):
         *,
         key: CtKey,
         direction: Optional[CtDirection] = None,
-        register: Optional[int] = None,
+        register: int = 0,
     ) -> None:
         wire: Dict[str, Any] = {"key": key}
         if direction is not None:
             wire["direction"] = direction
-        if register is not None:
+        if register != 0:
             wire["register"] = register
         self._hold(wire)
 
@@ -667,9 +667,9 @@ class Ct(Record):
         return value
 
     @property
-    def register(self) -> Optional[int]:
+    def register(self) -> int:
         """Where to."""
-        value: Optional[int] = self._read("register")
+        value: int = self._read("register")
         return value
 
 
@@ -680,17 +680,17 @@ class CtSet(Record):
 
     _fields = {
         "key": Field("key", PLAIN, required=True),
-        "register": Field("register", PLAIN),
+        "register": Field("register", PLAIN, 0),
     }
 
     def __init__(
         self,
         *,
         key: CtKey,
-        register: Optional[int] = None,
+        register: int = 0,
     ) -> None:
         wire: Dict[str, Any] = {"key": key}
-        if register is not None:
+        if register != 0:
             wire["register"] = register
         self._hold(wire)
 
@@ -701,9 +701,9 @@ class CtSet(Record):
         return value
 
     @property
-    def register(self) -> Optional[int]:
+    def register(self) -> int:
         """Where from."""
-        value: Optional[int] = self._read("register")
+        value: int = self._read("register")
         return value
 
 
@@ -726,10 +726,10 @@ class Exthdr(Record):
     _fields = {
         "header": Field("header", PLAIN, required=True),
         "length": Field("length", PLAIN, required=True),
-        "exists": Field("exists", PLAIN),
-        "kind": Field("kind", PLAIN),
+        "exists": Field("exists", PLAIN, False),
+        "kind": Field("kind", PLAIN, "ipv6"),
         "offset": Field("offset", PLAIN, 0),
-        "register": Field("register", PLAIN),
+        "register": Field("register", PLAIN, 0),
     }
 
     def __init__(
@@ -737,19 +737,19 @@ class Exthdr(Record):
         *,
         header: int,
         length: int,
-        exists: Optional[bool] = None,
-        kind: Optional[ExthdrKind] = None,
+        exists: bool = False,
+        kind: ExthdrKind = "ipv6",
         offset: int = 0,
-        register: Optional[int] = None,
+        register: int = 0,
     ) -> None:
         wire: Dict[str, Any] = {"header": header, "length": length}
-        if exists is not None:
+        if exists is not False:
             wire["exists"] = exists
-        if kind is not None:
+        if kind != "ipv6":
             wire["kind"] = kind
         if offset != 0:
             wire["offset"] = offset
-        if register is not None:
+        if register != 0:
             wire["register"] = register
         self._hold(wire)
 
@@ -766,15 +766,15 @@ class Exthdr(Record):
         return value
 
     @property
-    def exists(self) -> Optional[bool]:
+    def exists(self) -> bool:
         """Loads only whether it is there."""
-        value: Optional[bool] = self._read("exists")
+        value: bool = self._read("exists")
         return value
 
     @property
-    def kind(self) -> Optional[ExthdrKind]:
+    def kind(self) -> ExthdrKind:
         """Of what."""
-        value: Optional[ExthdrKind] = self._read("kind")
+        value: ExthdrKind = self._read("kind")
         return value
 
     @property
@@ -784,9 +784,9 @@ class Exthdr(Record):
         return value
 
     @property
-    def register(self) -> Optional[int]:
+    def register(self) -> int:
         """Where to."""
-        value: Optional[int] = self._read("register")
+        value: int = self._read("register")
         return value
 
 
@@ -801,7 +801,7 @@ class ExthdrWrite(Record):
         "length": Field("length", PLAIN, required=True),
         "offset": Field("offset", PLAIN, required=True),
         "option": Field("option", PLAIN, required=True),
-        "register": Field("register", PLAIN),
+        "register": Field("register", PLAIN, 0),
     }
 
     def __init__(
@@ -810,10 +810,10 @@ class ExthdrWrite(Record):
         length: int,
         offset: int,
         option: int,
-        register: Optional[int] = None,
+        register: int = 0,
     ) -> None:
         wire: Dict[str, Any] = {"length": length, "offset": offset, "option": option}
-        if register is not None:
+        if register != 0:
             wire["register"] = register
         self._hold(wire)
 
@@ -836,9 +836,9 @@ class ExthdrWrite(Record):
         return value
 
     @property
-    def register(self) -> Optional[int]:
+    def register(self) -> int:
         """Where from."""
-        value: Optional[int] = self._read("register")
+        value: int = self._read("register")
         return value
 
 
@@ -872,8 +872,8 @@ class Fib(Record):
     _fields = {
         "flags": Field("flags", Many(PLAIN), required=True),
         "result": Field("result", PLAIN, required=True),
-        "present": Field("present", PLAIN),
-        "register": Field("register", PLAIN),
+        "present": Field("present", PLAIN, False),
+        "register": Field("register", PLAIN, 0),
     }
 
     def __init__(
@@ -881,13 +881,13 @@ class Fib(Record):
         *,
         flags: Iterable[FibFlag],
         result: FibResult,
-        present: Optional[bool] = None,
-        register: Optional[int] = None,
+        present: bool = False,
+        register: int = 0,
     ) -> None:
         wire: Dict[str, Any] = {"flags": self._encoded("flags", flags), "result": result}
-        if present is not None:
+        if present is not False:
             wire["present"] = present
-        if register is not None:
+        if register != 0:
             wire["register"] = register
         self._hold(wire)
 
@@ -904,15 +904,15 @@ class Fib(Record):
         return value
 
     @property
-    def present(self) -> Optional[bool]:
+    def present(self) -> bool:
         """Loads only whether there is an answer."""
-        value: Optional[bool] = self._read("present")
+        value: bool = self._read("present")
         return value
 
     @property
-    def register(self) -> Optional[int]:
+    def register(self) -> int:
         """Where to."""
-        value: Optional[int] = self._read("register")
+        value: int = self._read("register")
         return value
 
 
@@ -923,17 +923,17 @@ class Immediate(Record):
 
     _fields = {
         "data": Field("data", PLAIN, required=True),
-        "register": Field("register", PLAIN),
+        "register": Field("register", PLAIN, 0),
     }
 
     def __init__(
         self,
         *,
         data: str,
-        register: Optional[int] = None,
+        register: int = 0,
     ) -> None:
         wire: Dict[str, Any] = {"data": data}
-        if register is not None:
+        if register != 0:
             wire["register"] = register
         self._hold(wire)
 
@@ -944,9 +944,9 @@ class Immediate(Record):
         return value
 
     @property
-    def register(self) -> Optional[int]:
+    def register(self) -> int:
         """Where to."""
-        value: Optional[int] = self._read("register")
+        value: int = self._read("register")
         return value
 
 
@@ -972,8 +972,8 @@ class Limit(Record):
         "burst": Field("burst", PLAIN, required=True),
         "rate": Field("rate", PLAIN, required=True),
         "unit": Field("unit", PLAIN, required=True),
-        "bytes": Field("bytes", PLAIN),
-        "over": Field("over", PLAIN),
+        "bytes": Field("bytes", PLAIN, False),
+        "over": Field("over", PLAIN, False),
     }
 
     def __init__(
@@ -982,13 +982,13 @@ class Limit(Record):
         burst: int,
         rate: int,
         unit: LimitUnit,
-        bytes: Optional[bool] = None,
-        over: Optional[bool] = None,
+        bytes: bool = False,
+        over: bool = False,
     ) -> None:
         wire: Dict[str, Any] = {"burst": burst, "rate": rate, "unit": unit}
-        if bytes is not None:
+        if bytes is not False:
             wire["bytes"] = bytes
-        if over is not None:
+        if over is not False:
             wire["over"] = over
         self._hold(wire)
 
@@ -1011,15 +1011,15 @@ class Limit(Record):
         return value
 
     @property
-    def bytes(self) -> Optional[bool]:
+    def bytes(self) -> bool:
         """Counts bytes."""
-        value: Optional[bool] = self._read("bytes")
+        value: bool = self._read("bytes")
         return value
 
     @property
-    def over(self) -> Optional[bool]:
+    def over(self) -> bool:
         """Matches what comes faster instead."""
-        value: Optional[bool] = self._read("over")
+        value: bool = self._read("over")
         return value
 
 
@@ -1030,7 +1030,7 @@ class Log(Record):
 
     _fields = {
         "group": Field("group", PLAIN),
-        "level": Field("level", PLAIN),
+        "level": Field("level", PLAIN, 4),
         "prefix": Field("prefix", PLAIN),
         "snaplen": Field("snaplen", PLAIN),
     }
@@ -1039,14 +1039,14 @@ class Log(Record):
         self,
         *,
         group: Optional[int] = None,
-        level: Optional[int] = None,
+        level: int = 4,
         prefix: Optional[str] = None,
         snaplen: Optional[int] = None,
     ) -> None:
         wire: Dict[str, Any] = {}
         if group is not None:
             wire["group"] = group
-        if level is not None:
+        if level != 4:
             wire["level"] = level
         if prefix is not None:
             wire["prefix"] = prefix
@@ -1061,9 +1061,9 @@ class Log(Record):
         return value
 
     @property
-    def level(self) -> Optional[int]:
+    def level(self) -> int:
         """The syslog level of the line, 0 (emergency) to 7 (debug); 4 (warning) when it is not said. Not with a group."""
-        value: Optional[int] = self._read("level")
+        value: int = self._read("level")
         return value
 
     @property
@@ -1086,21 +1086,21 @@ class Lookup(Record):
 
     _fields = {
         "set": Field("set", PLAIN, required=True),
-        "invert": Field("invert", PLAIN),
-        "register": Field("register", PLAIN),
+        "invert": Field("invert", PLAIN, False),
+        "register": Field("register", PLAIN, 0),
     }
 
     def __init__(
         self,
         *,
         set: str,
-        invert: Optional[bool] = None,
-        register: Optional[int] = None,
+        invert: bool = False,
+        register: int = 0,
     ) -> None:
         wire: Dict[str, Any] = {"set": set}
-        if invert is not None:
+        if invert is not False:
             wire["invert"] = invert
-        if register is not None:
+        if register != 0:
             wire["register"] = register
         self._hold(wire)
 
@@ -1111,15 +1111,15 @@ class Lookup(Record):
         return value
 
     @property
-    def invert(self) -> Optional[bool]:
+    def invert(self) -> bool:
         """Matches when it is not in the set: `… != @inbound`."""
-        value: Optional[bool] = self._read("invert")
+        value: bool = self._read("invert")
         return value
 
     @property
-    def register(self) -> Optional[int]:
+    def register(self) -> int:
         """The key."""
-        value: Optional[int] = self._read("register")
+        value: int = self._read("register")
         return value
 
 
@@ -1130,21 +1130,21 @@ class Map(Record):
 
     _fields = {
         "map": Field("map", PLAIN, required=True),
-        "register": Field("register", PLAIN),
-        "to": Field("to", PLAIN),
+        "register": Field("register", PLAIN, 0),
+        "to": Field("to", PLAIN, 0),
     }
 
     def __init__(
         self,
         *,
         map: str,
-        register: Optional[int] = None,
-        to: Optional[int] = None,
+        register: int = 0,
+        to: int = 0,
     ) -> None:
         wire: Dict[str, Any] = {"map": map}
-        if register is not None:
+        if register != 0:
             wire["register"] = register
-        if to is not None:
+        if to != 0:
             wire["to"] = to
         self._hold(wire)
 
@@ -1155,15 +1155,15 @@ class Map(Record):
         return value
 
     @property
-    def register(self) -> Optional[int]:
+    def register(self) -> int:
         """The key."""
-        value: Optional[int] = self._read("register")
+        value: int = self._read("register")
         return value
 
     @property
-    def to(self) -> Optional[int]:
+    def to(self) -> int:
         """Where to."""
-        value: Optional[int] = self._read("to")
+        value: int = self._read("to")
         return value
 
 
@@ -1198,17 +1198,17 @@ class Meta(Record):
 
     _fields = {
         "key": Field("key", PLAIN, required=True),
-        "register": Field("register", PLAIN),
+        "register": Field("register", PLAIN, 0),
     }
 
     def __init__(
         self,
         *,
         key: MetaKey,
-        register: Optional[int] = None,
+        register: int = 0,
     ) -> None:
         wire: Dict[str, Any] = {"key": key}
-        if register is not None:
+        if register != 0:
             wire["register"] = register
         self._hold(wire)
 
@@ -1219,9 +1219,9 @@ class Meta(Record):
         return value
 
     @property
-    def register(self) -> Optional[int]:
+    def register(self) -> int:
         """Where to."""
-        value: Optional[int] = self._read("register")
+        value: int = self._read("register")
         return value
 
 
@@ -1232,17 +1232,17 @@ class MetaSet(Record):
 
     _fields = {
         "key": Field("key", PLAIN, required=True),
-        "register": Field("register", PLAIN),
+        "register": Field("register", PLAIN, 0),
     }
 
     def __init__(
         self,
         *,
         key: MetaKey,
-        register: Optional[int] = None,
+        register: int = 0,
     ) -> None:
         wire: Dict[str, Any] = {"key": key}
-        if register is not None:
+        if register != 0:
             wire["register"] = register
         self._hold(wire)
 
@@ -1253,9 +1253,9 @@ class MetaSet(Record):
         return value
 
     @property
-    def register(self) -> Optional[int]:
+    def register(self) -> int:
         """Where from."""
-        value: Optional[int] = self._read("register")
+        value: int = self._read("register")
         return value
 
 
@@ -1293,7 +1293,7 @@ class Payload(Record):
         "base": Field("base", PLAIN, required=True),
         "length": Field("length", PLAIN, required=True),
         "offset": Field("offset", PLAIN, required=True),
-        "register": Field("register", PLAIN),
+        "register": Field("register", PLAIN, 0),
     }
 
     def __init__(
@@ -1302,10 +1302,10 @@ class Payload(Record):
         base: PayloadBase,
         length: int,
         offset: int,
-        register: Optional[int] = None,
+        register: int = 0,
     ) -> None:
         wire: Dict[str, Any] = {"base": base, "length": length, "offset": offset}
-        if register is not None:
+        if register != 0:
             wire["register"] = register
         self._hold(wire)
 
@@ -1328,9 +1328,9 @@ class Payload(Record):
         return value
 
     @property
-    def register(self) -> Optional[int]:
+    def register(self) -> int:
         """Where to."""
-        value: Optional[int] = self._read("register")
+        value: int = self._read("register")
         return value
 
 
@@ -1349,8 +1349,8 @@ class PayloadWrite(Record):
         "length": Field("length", PLAIN, required=True),
         "offset": Field("offset", PLAIN, required=True),
         "checksum": Field("checksum", PLAIN),
-        "pseudo_header": Field("pseudo_header", PLAIN),
-        "register": Field("register", PLAIN),
+        "pseudo_header": Field("pseudo_header", PLAIN, False),
+        "register": Field("register", PLAIN, 0),
     }
 
     def __init__(
@@ -1360,15 +1360,15 @@ class PayloadWrite(Record):
         length: int,
         offset: int,
         checksum: Optional[int] = None,
-        pseudo_header: Optional[bool] = None,
-        register: Optional[int] = None,
+        pseudo_header: bool = False,
+        register: int = 0,
     ) -> None:
         wire: Dict[str, Any] = {"base": base, "length": length, "offset": offset}
         if checksum is not None:
             wire["checksum"] = checksum
-        if pseudo_header is not None:
+        if pseudo_header is not False:
             wire["pseudo_header"] = pseudo_header
-        if register is not None:
+        if register != 0:
             wire["register"] = register
         self._hold(wire)
 
@@ -1397,15 +1397,15 @@ class PayloadWrite(Record):
         return value
 
     @property
-    def pseudo_header(self) -> Optional[bool]:
+    def pseudo_header(self) -> bool:
         """Whether what is written is in the pseudo-header, so that the transport's checksum changes too."""
-        value: Optional[bool] = self._read("pseudo_header")
+        value: bool = self._read("pseudo_header")
         return value
 
     @property
-    def register(self) -> Optional[int]:
+    def register(self) -> int:
         """Where from."""
-        value: Optional[int] = self._read("register")
+        value: int = self._read("register")
         return value
 
 
@@ -1417,8 +1417,8 @@ class Range(Record):
     _fields = {
         "first": Field("first", PLAIN, required=True),
         "last": Field("last", PLAIN, required=True),
-        "invert": Field("invert", PLAIN),
-        "register": Field("register", PLAIN),
+        "invert": Field("invert", PLAIN, False),
+        "register": Field("register", PLAIN, 0),
     }
 
     def __init__(
@@ -1426,13 +1426,13 @@ class Range(Record):
         *,
         first: str,
         last: str,
-        invert: Optional[bool] = None,
-        register: Optional[int] = None,
+        invert: bool = False,
+        register: int = 0,
     ) -> None:
         wire: Dict[str, Any] = {"first": first, "last": last}
-        if invert is not None:
+        if invert is not False:
             wire["invert"] = invert
-        if register is not None:
+        if register != 0:
             wire["register"] = register
         self._hold(wire)
 
@@ -1449,15 +1449,15 @@ class Range(Record):
         return value
 
     @property
-    def invert(self) -> Optional[bool]:
+    def invert(self) -> bool:
         """Matches outside instead."""
-        value: Optional[bool] = self._read("invert")
+        value: bool = self._read("invert")
         return value
 
     @property
-    def register(self) -> Optional[int]:
+    def register(self) -> int:
         """What is compared."""
-        value: Optional[int] = self._read("register")
+        value: int = self._read("register")
         return value
 
 
@@ -1515,17 +1515,17 @@ class Rt(Record):
 
     _fields = {
         "key": Field("key", PLAIN, required=True),
-        "register": Field("register", PLAIN),
+        "register": Field("register", PLAIN, 0),
     }
 
     def __init__(
         self,
         *,
         key: RtKey,
-        register: Optional[int] = None,
+        register: int = 0,
     ) -> None:
         wire: Dict[str, Any] = {"key": key}
-        if register is not None:
+        if register != 0:
             wire["register"] = register
         self._hold(wire)
 
@@ -1536,9 +1536,9 @@ class Rt(Record):
         return value
 
     @property
-    def register(self) -> Optional[int]:
+    def register(self) -> int:
         """Where to."""
-        value: Optional[int] = self._read("register")
+        value: int = self._read("register")
         return value
 
 
@@ -1575,17 +1575,17 @@ class VerdictMap(Record):
 
     _fields = {
         "map": Field("map", PLAIN, required=True),
-        "register": Field("register", PLAIN),
+        "register": Field("register", PLAIN, 0),
     }
 
     def __init__(
         self,
         *,
         map: str,
-        register: Optional[int] = None,
+        register: int = 0,
     ) -> None:
         wire: Dict[str, Any] = {"map": map}
-        if register is not None:
+        if register != 0:
             wire["register"] = register
         self._hold(wire)
 
@@ -1596,9 +1596,9 @@ class VerdictMap(Record):
         return value
 
     @property
-    def register(self) -> Optional[int]:
+    def register(self) -> int:
         """The key."""
-        value: Optional[int] = self._read("register")
+        value: int = self._read("register")
         return value
 
 
@@ -2532,77 +2532,77 @@ class PortOptions(Record):
     __slots__ = ()
 
     _fields = {
-        "flood": Field("flood", PLAIN),
-        "guard": Field("guard", PLAIN),
-        "hairpin": Field("hairpin", PLAIN),
-        "isolated": Field("isolated", PLAIN),
-        "learning": Field("learning", PLAIN),
-        "neigh_suppress": Field("neigh_suppress", PLAIN),
+        "flood": Field("flood", PLAIN, True),
+        "guard": Field("guard", PLAIN, False),
+        "hairpin": Field("hairpin", PLAIN, False),
+        "isolated": Field("isolated", PLAIN, False),
+        "learning": Field("learning", PLAIN, True),
+        "neigh_suppress": Field("neigh_suppress", PLAIN, False),
     }
 
     def __init__(
         self,
         *,
-        flood: Optional[bool] = None,
-        guard: Optional[bool] = None,
-        hairpin: Optional[bool] = None,
-        isolated: Optional[bool] = None,
-        learning: Optional[bool] = None,
-        neigh_suppress: Optional[bool] = None,
+        flood: bool = True,
+        guard: bool = False,
+        hairpin: bool = False,
+        isolated: bool = False,
+        learning: bool = True,
+        neigh_suppress: bool = False,
     ) -> None:
         wire: Dict[str, Any] = {}
-        if flood is not None:
+        if flood is not True:
             wire["flood"] = flood
-        if guard is not None:
+        if guard is not False:
             wire["guard"] = guard
-        if hairpin is not None:
+        if hairpin is not False:
             wire["hairpin"] = hairpin
-        if isolated is not None:
+        if isolated is not False:
             wire["isolated"] = isolated
-        if learning is not None:
+        if learning is not True:
             wire["learning"] = learning
-        if neigh_suppress is not None:
+        if neigh_suppress is not False:
             wire["neigh_suppress"] = neigh_suppress
         self._hold(wire)
 
     @property
-    def flood(self) -> Optional[bool]:
+    def flood(self) -> bool:
         """Send frames for MAC addresses that nobody is known to have out of the port (`flood on`); left out: on."""
-        value: Optional[bool] = self._read("flood")
+        value: bool = self._read("flood")
         return value
 
     @property
-    def guard(self) -> Optional[bool]:
+    def guard(self) -> bool:
         """Block the port when it sends BPDUs of the spanning tree (`guard on`); left out: off."""
-        value: Optional[bool] = self._read("guard")
+        value: bool = self._read("guard")
         return value
 
     @property
-    def hairpin(self) -> Optional[bool]:
+    def hairpin(self) -> bool:
         """Send frames back out of the port that they came from (`hairpin on`); left out: off."""
-        value: Optional[bool] = self._read("hairpin")
+        value: bool = self._read("hairpin")
         return value
 
     @property
-    def isolated(self) -> Optional[bool]:
+    def isolated(self) -> bool:
         """Exchange frames only with ports that are not isolated (`isolated on`): guests that may speak to the router and
         not to each other; left out: off.
         """
-        value: Optional[bool] = self._read("isolated")
+        value: bool = self._read("isolated")
         return value
 
     @property
-    def learning(self) -> Optional[bool]:
+    def learning(self) -> bool:
         """Learn from source addresses which MAC is behind the port (`learning on`); left out: on."""
-        value: Optional[bool] = self._read("learning")
+        value: bool = self._read("learning")
         return value
 
     @property
-    def neigh_suppress(self) -> Optional[bool]:
+    def neigh_suppress(self) -> bool:
         """Answer ARP and neighbour solicitations from what the host knows rather than send them out of the port
         (`neigh_suppress on`); left out: off.
         """
-        value: Optional[bool] = self._read("neigh_suppress")
+        value: bool = self._read("neigh_suppress")
         return value
 
 
@@ -3190,7 +3190,7 @@ class Pair(Record):
     _fields = {
         "local": Field("local", NET, required=True),
         "remote": Field("remote", NET, required=True),
-        "host": Field("host", PLAIN),
+        "host": Field("host", PLAIN, False),
     }
 
     def __init__(
@@ -3198,10 +3198,10 @@ class Pair(Record):
         *,
         local: Union[str, IPv4Network, IPv6Network],
         remote: Union[str, IPv4Network, IPv6Network],
-        host: Optional[bool] = None,
+        host: bool = False,
     ) -> None:
         wire: Dict[str, Any] = {"local": self._encoded("local", local), "remote": self._encoded("remote", remote)}
-        if host is not None:
+        if host is not False:
             wire["host"] = host
         self._hold(wire)
 
@@ -3218,9 +3218,9 @@ class Pair(Record):
         return value
 
     @property
-    def host(self) -> Optional[bool]:
+    def host(self) -> bool:
         """Among them are addresses of the hosts themselves, not of guests behind them: `in` policies too, beside `fwd`."""
-        value: Optional[bool] = self._read("host")
+        value: bool = self._read("host")
         return value
 
 
@@ -3384,18 +3384,18 @@ class TunnelSpec(Record):
         "pairs": Field("pairs", Many(One(Pair)), required=True),
         "remote": Field("remote", IP, required=True),
         "algorithm": Field("algorithm", PLAIN, "aes256_gcm"),
-        "allow_shared_key": Field("allow_shared_key", PLAIN),
-        "clamp_mss": Field("clamp_mss", PLAIN),
+        "allow_shared_key": Field("allow_shared_key", PLAIN, False),
+        "clamp_mss": Field("clamp_mss", PLAIN, False),
         "esn": Field("esn", PLAIN, True),
-        "generation": Field("generation", PLAIN),
+        "generation": Field("generation", PLAIN, 0),
         "icv": Field("icv", PLAIN, 128),
-        "id": Field("id", PLAIN),
+        "id": Field("id", PLAIN, 0),
         "if_id": Field("if_id", PLAIN),
         "lifetimes": Field("lifetimes", One(Lifetimes), One(Lifetimes).encode(_TUNNELSPEC_LIFETIMES)),
         "marks": Field("marks", One(Marks), One(Marks).encode(_TUNNELSPEC_MARKS)),
         "path_mtu": Field("path_mtu", PLAIN),
         "pin_spi": Field("pin_spi", PLAIN, "out"),
-        "priority": Field("priority", PLAIN),
+        "priority": Field("priority", PLAIN, 0),
         "replay_window": Field("replay_window", PLAIN, 128),
         "reqid": Field("reqid", PLAIN),
         "secret": Field("secret", _SecretSource),
@@ -3411,18 +3411,18 @@ class TunnelSpec(Record):
         pairs: Iterable[Pair],
         remote: Union[str, IPv4Address, IPv6Address],
         algorithm: Algorithm = "aes256_gcm",
-        allow_shared_key: Optional[bool] = None,
-        clamp_mss: Optional[bool] = None,
+        allow_shared_key: bool = False,
+        clamp_mss: bool = False,
         esn: bool = True,
-        generation: Optional[int] = None,
+        generation: int = 0,
         icv: Icv = 128,
-        id: Optional[int] = None,
+        id: int = 0,
         if_id: Optional[int] = None,
         lifetimes: Lifetimes = _TUNNELSPEC_LIFETIMES,
         marks: Marks = _TUNNELSPEC_MARKS,
         path_mtu: Optional[int] = None,
         pin_spi: PinSpi = "out",
-        priority: Optional[int] = None,
+        priority: int = 0,
         replay_window: int = 128,
         reqid: Optional[int] = None,
         secret: Optional[SecretSource] = None,
@@ -3433,17 +3433,17 @@ class TunnelSpec(Record):
         wire: Dict[str, Any] = {"local": self._encoded("local", local), "pairs": self._encoded("pairs", pairs), "remote": self._encoded("remote", remote)}
         if algorithm != "aes256_gcm":
             wire["algorithm"] = algorithm
-        if allow_shared_key is not None:
+        if allow_shared_key is not False:
             wire["allow_shared_key"] = allow_shared_key
-        if clamp_mss is not None:
+        if clamp_mss is not False:
             wire["clamp_mss"] = clamp_mss
         if esn is not True:
             wire["esn"] = esn
-        if generation is not None:
+        if generation != 0:
             wire["generation"] = generation
         if icv != 128:
             wire["icv"] = icv
-        if id is not None:
+        if id != 0:
             wire["id"] = id
         if if_id is not None:
             wire["if_id"] = if_id
@@ -3455,7 +3455,7 @@ class TunnelSpec(Record):
             wire["path_mtu"] = path_mtu
         if pin_spi != "out":
             wire["pin_spi"] = pin_spi
-        if priority is not None:
+        if priority != 0:
             wire["priority"] = priority
         if replay_window != 128:
             wire["replay_window"] = replay_window
@@ -3496,19 +3496,19 @@ class TunnelSpec(Record):
         return value
 
     @property
-    def allow_shared_key(self) -> Optional[bool]:
+    def allow_shared_key(self) -> bool:
         """Accept one key under several states, as other tools make them. It risks a nonce that is used twice, which
         breaks encryption and authentication of both (RFC 4106 section 2).
         """
-        value: Optional[bool] = self._read("allow_shared_key")
+        value: bool = self._read("allow_shared_key")
         return value
 
     @property
-    def clamp_mss(self) -> Optional[bool]:
+    def clamp_mss(self) -> bool:
         """Lower the TCP MSS of connections that pass through the namespace to what their routes' MTUs leave, for guests
         that do not hear of ICMP errors (RFC 4459 section 3.2).
         """
-        value: Optional[bool] = self._read("clamp_mss")
+        value: bool = self._read("clamp_mss")
         return value
 
     @property
@@ -3518,9 +3518,9 @@ class TunnelSpec(Record):
         return value
 
     @property
-    def generation(self) -> Optional[int]:
+    def generation(self) -> int:
         """Counts up with every change of derived keys. Both ends have to agree."""
-        value: Optional[int] = self._read("generation")
+        value: int = self._read("generation")
         return value
 
     @property
@@ -3530,9 +3530,9 @@ class TunnelSpec(Record):
         return value
 
     @property
-    def id(self) -> Optional[int]:
+    def id(self) -> int:
         """Tells several tunnels between the same two addresses apart. Both ends have to agree."""
-        value: Optional[int] = self._read("id")
+        value: int = self._read("id")
         return value
 
     @property
@@ -3570,9 +3570,9 @@ class TunnelSpec(Record):
         return value
 
     @property
-    def priority(self) -> Optional[int]:
+    def priority(self) -> int:
         """The priority of the policies; the lowest is taken."""
-        value: Optional[int] = self._read("priority")
+        value: int = self._read("priority")
         return value
 
     @property
@@ -4047,8 +4047,8 @@ class Template(Record):
     _fields = {
         "dst": Field("dst", IP, required=True),
         "src": Field("src", IP, required=True),
-        "level": Field("level", PLAIN),
-        "mode": Field("mode", PLAIN),
+        "level": Field("level", PLAIN, "required"),
+        "mode": Field("mode", PLAIN, "tunnel"),
         "reqid": Field("reqid", PLAIN, 0),
         "spi": Field("spi", PLAIN),
     }
@@ -4058,15 +4058,15 @@ class Template(Record):
         *,
         dst: Union[str, IPv4Address, IPv6Address],
         src: Union[str, IPv4Address, IPv6Address],
-        level: Optional[Level] = None,
-        mode: Optional[XfrmMode] = None,
+        level: Level = "required",
+        mode: XfrmMode = "tunnel",
         reqid: int = 0,
         spi: Optional[Spi] = None,
     ) -> None:
         wire: Dict[str, Any] = {"dst": self._encoded("dst", dst), "src": self._encoded("src", src)}
-        if level is not None:
+        if level != "required":
             wire["level"] = level
-        if mode is not None:
+        if mode != "tunnel":
             wire["mode"] = mode
         if reqid != 0:
             wire["reqid"] = reqid
@@ -4087,15 +4087,15 @@ class Template(Record):
         return value
 
     @property
-    def level(self) -> Optional[Level]:
+    def level(self) -> Level:
         """Whether a packet goes without it if there is no such state."""
-        value: Optional[Level] = self._read("level")
+        value: Level = self._read("level")
         return value
 
     @property
-    def mode(self) -> Optional[XfrmMode]:
+    def mode(self) -> XfrmMode:
         """The mode of the states."""
-        value: Optional[XfrmMode] = self._read("mode")
+        value: XfrmMode = self._read("mode")
         return value
 
     @property
@@ -4119,7 +4119,7 @@ class Policy(Record):
     _fields = {
         "direction": Field("direction", PLAIN, required=True),
         "selector": Field("selector", One(Selector), required=True),
-        "action": Field("action", PLAIN),
+        "action": Field("action", PLAIN, "allow"),
         "if_id": Field("if_id", PLAIN),
         "mark": Field("mark", One(Mark)),
         "priority": Field("priority", PLAIN, 0),
@@ -4131,14 +4131,14 @@ class Policy(Record):
         *,
         direction: Direction,
         selector: Selector,
-        action: Optional[Action] = None,
+        action: Action = "allow",
         if_id: Optional[int] = None,
         mark: Optional[Mark] = None,
         priority: int = 0,
         templates: Iterable[Template] = (),
     ) -> None:
         wire: Dict[str, Any] = {"direction": direction, "selector": self._encoded("selector", selector)}
-        if action is not None:
+        if action != "allow":
             wire["action"] = action
         if if_id is not None:
             wire["if_id"] = if_id
@@ -4163,9 +4163,9 @@ class Policy(Record):
         return value
 
     @property
-    def action(self) -> Optional[Action]:
+    def action(self) -> Action:
         """Whether they may go at all."""
-        value: Optional[Action] = self._read("action")
+        value: Action = self._read("action")
         return value
 
     @property
@@ -4249,10 +4249,10 @@ class Route(Record):
     _fields = {
         "to": Field("to", NET, required=True),
         "dev": Field("dev", PLAIN),
-        "kind": Field("kind", PLAIN),
+        "kind": Field("kind", PLAIN, "unicast"),
         "metric": Field("metric", PLAIN),
         "mtu": Field("mtu", PLAIN),
-        "onlink": Field("onlink", PLAIN),
+        "onlink": Field("onlink", PLAIN, False),
         "source": Field("source", IP),
         "table": Field("table", PLAIN),
         "via": Field("via", IP),
@@ -4263,10 +4263,10 @@ class Route(Record):
         *,
         to: Union[str, IPv4Network, IPv6Network],
         dev: Optional[str] = None,
-        kind: Optional[RouteKind] = None,
+        kind: RouteKind = "unicast",
         metric: Optional[int] = None,
         mtu: Optional[int] = None,
-        onlink: Optional[bool] = None,
+        onlink: bool = False,
         source: Optional[Union[str, IPv4Address, IPv6Address]] = None,
         table: Optional[int] = None,
         via: Optional[Union[str, IPv4Address, IPv6Address]] = None,
@@ -4274,13 +4274,13 @@ class Route(Record):
         wire: Dict[str, Any] = {"to": self._encoded("to", to)}
         if dev is not None:
             wire["dev"] = dev
-        if kind is not None:
+        if kind != "unicast":
             wire["kind"] = kind
         if metric is not None:
             wire["metric"] = metric
         if mtu is not None:
             wire["mtu"] = mtu
-        if onlink is not None:
+        if onlink is not False:
             wire["onlink"] = onlink
         if source is not None:
             wire["source"] = self._encoded("source", source)
@@ -4303,9 +4303,9 @@ class Route(Record):
         return value
 
     @property
-    def kind(self) -> Optional[RouteKind]:
+    def kind(self) -> RouteKind:
         """What happens to packets for them."""
-        value: Optional[RouteKind] = self._read("kind")
+        value: RouteKind = self._read("kind")
         return value
 
     @property
@@ -4321,9 +4321,9 @@ class Route(Record):
         return value
 
     @property
-    def onlink(self) -> Optional[bool]:
+    def onlink(self) -> bool:
         """The gateway is on the link although no address of the interface says so (`onlink`)."""
-        value: Optional[bool] = self._read("onlink")
+        value: bool = self._read("onlink")
         return value
 
     @property
@@ -4369,13 +4369,13 @@ class State(Record):
         "algorithm": Field("algorithm", PLAIN, "aes256_gcm"),
         "direction": Field("direction", PLAIN),
         "encap": Field("encap", One(Encap)),
-        "esn": Field("esn", PLAIN),
-        "generation": Field("generation", PLAIN),
+        "esn": Field("esn", PLAIN, False),
+        "generation": Field("generation", PLAIN, 0),
         "icv": Field("icv", PLAIN, 128),
         "if_id": Field("if_id", PLAIN),
         "lifetimes": Field("lifetimes", One(Lifetimes), One(Lifetimes).encode(_STATE_LIFETIMES)),
         "mark": Field("mark", One(Mark)),
-        "mode": Field("mode", PLAIN),
+        "mode": Field("mode", PLAIN, "tunnel"),
         "replay_window": Field("replay_window", PLAIN, 0),
         "reqid": Field("reqid", PLAIN, 0),
         "selector": Field("selector", One(Selector)),
@@ -4392,13 +4392,13 @@ class State(Record):
         algorithm: Algorithm = "aes256_gcm",
         direction: Optional[StateDirection] = None,
         encap: Optional[Encap] = None,
-        esn: Optional[bool] = None,
-        generation: Optional[int] = None,
+        esn: bool = False,
+        generation: int = 0,
         icv: Icv = 128,
         if_id: Optional[int] = None,
         lifetimes: Lifetimes = _STATE_LIFETIMES,
         mark: Optional[Mark] = None,
-        mode: Optional[XfrmMode] = None,
+        mode: XfrmMode = "tunnel",
         replay_window: int = 0,
         reqid: int = 0,
         selector: Optional[Selector] = None,
@@ -4411,9 +4411,9 @@ class State(Record):
             wire["direction"] = direction
         if encap is not None:
             wire["encap"] = self._encoded("encap", encap)
-        if esn is not None:
+        if esn is not False:
             wire["esn"] = esn
-        if generation is not None:
+        if generation != 0:
             wire["generation"] = generation
         if icv != 128:
             wire["icv"] = icv
@@ -4423,7 +4423,7 @@ class State(Record):
             self._put(wire, "lifetimes", lifetimes)
         if mark is not None:
             wire["mark"] = self._encoded("mark", mark)
-        if mode is not None:
+        if mode != "tunnel":
             wire["mode"] = mode
         if replay_window != 0:
             wire["replay_window"] = replay_window
@@ -4478,17 +4478,17 @@ class State(Record):
         return value
 
     @property
-    def esn(self) -> Optional[bool]:
+    def esn(self) -> bool:
         """Count packets with 64 bits, not 32 (extended sequence numbers, RFC 4304). Both ends have to agree."""
-        value: Optional[bool] = self._read("esn")
+        value: bool = self._read("esn")
         return value
 
     @property
-    def generation(self) -> Optional[int]:
+    def generation(self) -> int:
         """Which generation of its tunnel's keys it has, counted up by `rekey`. The kernel keeps it as the number
         of the key exchange that the state came from (`seq`), so that nobody else has to remember it.
         """
-        value: Optional[int] = self._read("generation")
+        value: int = self._read("generation")
         return value
 
     @property
@@ -4516,9 +4516,9 @@ class State(Record):
         return value
 
     @property
-    def mode(self) -> Optional[XfrmMode]:
+    def mode(self) -> XfrmMode:
         """What becomes of the inner packet's IP header."""
-        value: Optional[XfrmMode] = self._read("mode")
+        value: XfrmMode = self._read("mode")
         return value
 
     @property
@@ -4636,7 +4636,7 @@ class Set(Record):
         "name": Field("name", PLAIN, required=True),
         "data": Field("data", _MapTypeText),
         "elements": Field("elements", Many(_ElementText), Many(_ElementText).encode(())),
-        "interval": Field("interval", PLAIN),
+        "interval": Field("interval", PLAIN, False),
         "size": Field("size", PLAIN),
     }
 
@@ -4647,7 +4647,7 @@ class Set(Record):
         name: str,
         data: Optional[MapTypeText] = None,
         elements: Iterable[ElementText] = (),
-        interval: Optional[bool] = None,
+        interval: bool = False,
         size: Optional[int] = None,
     ) -> None:
         wire: Dict[str, Any] = {"key": self._encoded("key", key), "name": name}
@@ -4655,7 +4655,7 @@ class Set(Record):
             wire["data"] = self._encoded("data", data)
         if elements:
             self._put(wire, "elements", elements)
-        if interval is not None:
+        if interval is not False:
             wire["interval"] = interval
         if size is not None:
             wire["size"] = size
@@ -4686,9 +4686,9 @@ class Set(Record):
         return value
 
     @property
-    def interval(self) -> Optional[bool]:
+    def interval(self) -> bool:
         """Whether elements are prefixes and ranges."""
-        value: Optional[bool] = self._read("interval")
+        value: bool = self._read("interval")
         return value
 
     @property

@@ -1,18 +1,21 @@
 //! A host. One call at a time works on it; others wait, without Python's lock.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use guestnet::core::NetnsName;
-use guestnet::{Error, Host as RustHost};
+use guestnet::rekey::{self, RekeyLimits};
+use guestnet::xfrm::Limits;
+use guestnet::{Error, Host as RustHost, doctor};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::error;
 use crate::log::Log;
 use crate::plan::Plan;
-use crate::spec::Spec;
+use crate::spec::{Spec, json, named};
 
 /// A host that was opened.
 #[pyclass(frozen, module = "guestnet._native")]
@@ -26,10 +29,7 @@ impl Host {
     #[new]
     #[pyo3(signature = (netns, files, wait))]
     fn new(py: Python<'_>, netns: Option<&str>, files: Option<PathBuf>, wait: Option<f64>) -> PyResult<Self> {
-        let name = match netns {
-            Some(name) => Some(name.parse::<NetnsName>().map_err(|e| PyValueError::new_err(e.to_string()))?),
-            None => None,
-        };
+        let name = netns.map(name_of).transpose()?;
         let wait = match wait {
             Some(seconds) => {
                 Some(Duration::try_from_secs_f64(seconds).map_err(|e| PyValueError::new_err(e.to_string()))?)
@@ -91,6 +91,32 @@ impl Host {
         json(self.with(py, RustHost::observe)?)
     }
 
+    /// Does one act of rekeying; takes a step and returns a confirmation, both JSON.
+    fn rekey(&self, py: Python<'_>, step: &str, secrets: Option<&str>) -> PyResult<String> {
+        let confirmation = self.with(py, |host| {
+            let secrets = named(secrets)?;
+            host.rekey(&rekey::step_from_json(step, &secrets)?)
+        })?;
+        json(confirmation)
+    }
+
+    /// What the tunnels are doing, and when they are due by these limits, as JSON.
+    fn tunnels(
+        &self,
+        py: Python<'_>,
+        seconds: Option<NonZeroU64>,
+        bytes: Option<NonZeroU64>,
+        packets: Option<NonZeroU64>,
+    ) -> PyResult<String> {
+        let limits = RekeyLimits { limits: Limits { seconds, bytes, packets }, ..RekeyLimits::default() };
+        json(self.with(py, |host| host.tunnels(&limits))?)
+    }
+
+    /// What the firewall has dropped, as JSON.
+    fn drops(&self, py: Python<'_>) -> PyResult<String> {
+        json(self.with(py, RustHost::drops)?)
+    }
+
     /// Closes the descriptors. Idempotent.
     fn close(&self, py: Python<'_>) {
         py.detach(|| self.open.lock().unwrap_or_else(PoisonError::into_inner).take());
@@ -123,6 +149,15 @@ impl Host {
     }
 }
 
-fn json(document: impl serde::Serialize) -> PyResult<String> {
-    serde_json::to_string(&document).map_err(|e| PyValueError::new_err(e.to_string()))
+/// What the host that the caller is in, or a namespace, means for a spec, as JSON.
+#[pyfunction]
+#[pyo3(signature = (netns, spec))]
+pub(crate) fn examine(py: Python<'_>, netns: Option<&str>, spec: Option<&Spec>) -> PyResult<String> {
+    let netns = netns.map(name_of).transpose()?;
+    let diagnosis = py.detach(|| doctor::examine(netns.as_ref(), spec.map(|spec| &spec.0)));
+    json(diagnosis.map_err(|e| error::raise(py, &e))?)
+}
+
+fn name_of(netns: &str) -> PyResult<NetnsName> {
+    netns.parse::<NetnsName>().map_err(|e| PyValueError::new_err(e.to_string()))
 }

@@ -17,7 +17,7 @@ mod _native {
     #[pymodule_export]
     use super::address::{ip, ipnet, ipv4, ipv4net, ipv6, ipv6net};
     #[pymodule_export]
-    use super::host::Host;
+    use super::host::{Host, examine};
     #[pymodule_export]
     use super::plan::Plan;
     #[pymodule_export]

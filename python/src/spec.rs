@@ -1,7 +1,7 @@
 //! A spec that Rust has read.
 
-use guestnet::HostSpec;
 use guestnet::core::Error as CoreError;
+use guestnet::{HostSpec, Secrets};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -13,16 +13,18 @@ pub(crate) struct Spec(pub(crate) HostSpec);
 
 #[pymethods]
 impl Spec {
-    /// Reads JSON; raises `SpecError` with every problem.
+    /// Reads JSON, and what it names from `secrets`; raises `SpecError` with every problem.
     #[staticmethod]
-    fn from_json(py: Python<'_>, text: &str) -> PyResult<Self> {
-        py.detach(|| HostSpec::from_json(text)).map(Self).map_err(|e| error::raise(py, &e.into()))
+    fn from_json(py: Python<'_>, text: &str, secrets: Option<&str>) -> PyResult<Self> {
+        let read = || HostSpec::from_json_with(text, &named(secrets)?);
+        py.detach(read).map(Self).map_err(|e| error::raise(py, &e.into()))
     }
 
-    /// Reads TOML; raises `SpecError` with every problem.
+    /// Reads TOML, and what it names from `secrets`; raises `SpecError` with every problem.
     #[staticmethod]
-    fn from_toml(py: Python<'_>, text: &str) -> PyResult<Self> {
-        py.detach(|| HostSpec::from_toml(text)).map(Self).map_err(|e| error::raise(py, &e.into()))
+    fn from_toml(py: Python<'_>, text: &str, secrets: Option<&str>) -> PyResult<Self> {
+        let read = || HostSpec::from_toml_with(text, &named(secrets)?);
+        py.detach(read).map(Self).map_err(|e| error::raise(py, &e.into()))
     }
 
     /// Reads JSON that a record was written as. What is wrong beyond its form is said when it is used: every use
@@ -36,7 +38,7 @@ impl Spec {
         match py.detach(read) {
             Some(spec) => Ok(Self(spec)),
             // This one knows how to say all that is wrong.
-            None => Self::from_json(py, text),
+            None => Self::from_json(py, text, None),
         }
     }
 
@@ -46,6 +48,12 @@ impl Spec {
         if problems.is_empty() { Ok(()) } else { Err(error::raise(py, &CoreError::from(problems).into())) }
     }
 
+    /// What becomes of the packet that `words` describe, as JSON. Words that mean nothing are a `ValueError`.
+    fn explain(&self, py: Python<'_>, words: &str) -> PyResult<String> {
+        self.check(py)?;
+        json(py.detach(|| self.0.explain(words)).map_err(PyValueError::new_err)?)
+    }
+
     /// The `ip`, `sysctl` and `nft` lines that it amounts to.
     fn render(&self, py: Python<'_>) -> PyResult<String> {
         let rendered = py.detach(|| self.0.objects().map(|objects| guestnet::render(&objects)));
@@ -53,10 +61,20 @@ impl Spec {
     }
 }
 
+/// Reads secrets by name: a JSON object.
+pub(crate) fn named(secrets: Option<&str>) -> Result<Secrets, CoreError> {
+    secrets.map_or_else(|| Ok(Secrets::new()), Secrets::from_json)
+}
+
+/// A document as JSON.
+pub(crate) fn json(document: impl serde::Serialize) -> PyResult<String> {
+    serde_json::to_string(&document).map_err(|e| PyValueError::new_err(e.to_string()))
+}
+
 /// The JSON Schema of a spec, as JSON.
 #[pyfunction]
 pub(crate) fn schema() -> PyResult<String> {
-    serde_json::to_string(&HostSpec::schema()).map_err(|e| PyValueError::new_err(e.to_string()))
+    json(HostSpec::schema())
 }
 
 /// The JSON of a TOML document that [`Spec::from_toml`] has taken.

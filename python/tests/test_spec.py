@@ -32,8 +32,8 @@ from guestnet import (
 from guestnet._record import Record
 
 SECRET = "6b9c1f0e5d7a48b3a2c4e6f8091b2d3f4e5f60718293a4b5c6d7e8f9010203fa"
-EXAMPLES = sorted([*(REPOSITORY / "tests/golden").glob("*/spec.*"), *(REPOSITORY / "examples").glob("*.json")])
-EXAMPLES.append(REPOSITORY / "examples/host2.toml")
+EXAMPLES = sorted((REPOSITORY / "tests/golden").glob("*/spec.*"))
+EXAMPLES += [REPOSITORY / "examples" / name for name in ("host1.json", "host2.toml", "seed.json")]
 
 VALIDATOR = jsonschema.Draft202012Validator(guestnet.schema())
 

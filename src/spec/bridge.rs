@@ -22,6 +22,7 @@ pub struct Bridge {
     pub name: LinkName,
     /// Somebody else makes it. Guests' interfaces are put into it, and nothing else about it is changed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(extend("default" = false))]
     pub existing: bool,
     /// The host's addresses in it, as the router of the guests: `192.168.5.1/24`, `2001:db8:5::1/64`. Left out: the
     /// host has none, and carries the guests' frames without taking part.

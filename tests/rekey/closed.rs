@@ -40,13 +40,14 @@ fn in_clear(world: &World, frames: &[Frame]) -> usize {
 }
 
 /// Whether a datagram that a guest of the other host sends to this one's arrives.
-fn arrives(from: &Netns, source: IpAddr, socket: &UdpSocket) -> Result<bool> {
+pub fn arrives(from: &Netns, source: IpAddr, socket: &UdpSocket) -> Result<bool> {
     let sending = from.run(|| UdpSocket::bind((source, 0)))?;
     sending.send_to(INSIDE, socket.local_addr()?)?;
     Ok(socket.recv_from(&mut [0; 64]).is_ok())
 }
 
-fn listen(world: &World, end: usize, family: usize) -> Result<UdpSocket> {
+/// A socket of a guest in one of the families, that does not wait for long.
+pub fn listen(world: &World, end: usize, family: usize) -> Result<UdpSocket> {
     let address = world.addresses(end)[family];
     let socket = world.guest(end).run(|| UdpSocket::bind((address, PORT)))?;
     socket.set_read_timeout(Some(Duration::from_secs(1)))?;

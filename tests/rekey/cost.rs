@@ -10,7 +10,7 @@ use guestnet_lab::{Capability, lab_test, need};
 use crate::world::World;
 
 #[path = "../../examples/rekey.rs"]
-mod example;
+pub mod example;
 
 lab_test! {
     fn the_control_plane_of_the_example_rekeys_and_a_round_is_few_messages() -> Result<()> {

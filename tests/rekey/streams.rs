@@ -1,4 +1,4 @@
-//! Steady streams of numbered packets, in both directions and both families.
+//! Steady streams of numbered packets through each tunnel, in both directions and both families.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use anyhow::{Context, Result, ensure};
 use crate::world::World;
 
 const PORT: u16 = 7000;
+/// Between two packets of a stream, where there is one tunnel.
 const PACE: Duration = Duration::from_millis(30);
 
 /// Words that only stand inside.
@@ -23,7 +24,7 @@ struct Stream {
     receiver: JoinHandle<Vec<u64>>,
 }
 
-/// All four.
+/// All of them.
 pub struct Streams {
     streams: Vec<Stream>,
     stop: Arc<AtomicBool>,
@@ -35,10 +36,12 @@ impl Streams {
     pub fn start(world: &World) -> Result<Self> {
         let (stop, silence) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let mut streams = Vec::new();
-        for (from, to) in [(0, 1), (1, 0)] {
-            for (source, target) in world.addresses(from).into_iter().zip(world.addresses(to)) {
+        let pace = PACE * u32::try_from(world.lines().len())?;
+        let ways = world.lines().iter().enumerate().flat_map(|line| [(line, 0, 1), (line, 1, 0)]);
+        for ((number, line), from, to) in ways {
+            for (source, target) in line.addresses(from).into_iter().zip(line.addresses(to)) {
                 let bind = |end: usize, address: IpAddr, port| -> Result<UdpSocket> {
-                    let socket = world.guest(end).run(|| UdpSocket::bind((address, port)))?;
+                    let socket = world.guest_of(number, end).run(|| UdpSocket::bind((address, port)))?;
                     nix::sys::socket::setsockopt(
                         &socket,
                         nix::sys::socket::sockopt::RcvBufForce,
@@ -52,7 +55,7 @@ impl Streams {
                 let (stop, silence) = (Arc::clone(&stop), Arc::clone(&silence));
                 streams.push(Stream {
                     name: format!("{source} to {target}"),
-                    sender: std::thread::spawn(move || send(&sending, (target, PORT).into(), &stop)),
+                    sender: std::thread::spawn(move || send(&sending, (target, PORT).into(), pace, &stop)),
                     receiver: std::thread::spawn(move || receive(&receiving, &silence)),
                 });
             }
@@ -84,13 +87,13 @@ impl Streams {
     }
 }
 
-fn send(socket: &UdpSocket, to: SocketAddr, stop: &AtomicBool) -> std::io::Result<u64> {
+fn send(socket: &UdpSocket, to: SocketAddr, pace: Duration, stop: &AtomicBool) -> std::io::Result<u64> {
     let mut number = 0_u64;
     while !stop.load(Ordering::Relaxed) {
         let packet = [INSIDE, &number.to_be_bytes()].concat();
         socket.send_to(&packet, to)?;
         number += 1;
-        std::thread::sleep(PACE);
+        std::thread::sleep(pace);
     }
     Ok(number)
 }

@@ -62,8 +62,19 @@ pub fn apply(host: &mut Host, spec: &HostSpec) -> guestnet::Report {
     report
 }
 
-/// Everything that the namespace of the caller has, and the names and files beside it.
+/// Everything that the namespace of the caller has, and the names and files beside it, once the kernel has done what it
+/// does by itself some time after a link came up.
 pub fn dump() -> String {
+    let mut now = dump_now();
+    guestnet_lab::wait_until("the kernel is at rest", std::time::Duration::from_secs(10), || {
+        let before = std::mem::replace(&mut now, dump_now());
+        before == now
+    })
+    .unwrap();
+    now
+}
+
+fn dump_now() -> String {
     let mut all = dump_of(&Netns::here().unwrap());
     all += &format!("namespaces: {:?}\n", names(Path::new("/run/netns")));
     all += &format!("files: {:?}\n", files(Path::new("/run/guestnet")));
@@ -146,7 +157,13 @@ pub fn files(folder: &Path) -> Vec<String> {
 pub fn same(before: &str, after: &str) {
     let gone: Vec<&str> = before.lines().filter(|line| !after.lines().any(|l| l == *line)).collect();
     let new: Vec<&str> = after.lines().filter(|line| !before.lines().any(|l| l == *line)).collect();
-    assert!(before == after, "gone:\n{}\nnew:\n{}", gone.join("\n"), new.join("\n"));
+    let place = before.lines().zip(after.lines()).enumerate().find(|(_, (a, b))| a != b);
+    assert!(
+        before == after,
+        "first difference: {place:?}\ngone:\n{}\nnew:\n{}",
+        gone.join("\n"),
+        new.join("\n")
+    );
 }
 
 /// A guest in a namespace of its own with both families and no tunnels. `n` makes it differ from others.

@@ -27,6 +27,7 @@ pub struct Policy {
     pub direction: Direction,
     /// Whether they may go at all.
     #[serde(default, skip_serializing_if = "Action::is_allow")]
+    #[schemars(extend("default" = Action::default()))]
     pub action: Action,
     /// Of several policies for a packet the one with the lowest number is taken.
     #[serde(default)]
@@ -114,9 +115,11 @@ pub struct Template {
     pub reqid: u32,
     /// The mode of the states.
     #[serde(default, skip_serializing_if = "Mode::is_tunnel")]
+    #[schemars(extend("default" = Mode::default()))]
     pub mode: Mode,
     /// Whether a packet goes without it if there is no such state.
     #[serde(default, skip_serializing_if = "Level::is_required")]
+    #[schemars(extend("default" = Level::default()))]
     pub level: Level,
 }
 

@@ -36,9 +36,11 @@ pub struct State {
     /// Which generation of its tunnel's keys it has, counted up by [`crate::rekey`]. The kernel keeps it as the number
     /// of the key exchange that the state came from (`seq`), so that nobody else has to remember it.
     #[serde(default, skip_serializing_if = "is_first")]
+    #[schemars(extend("default" = 0))]
     pub generation: u32,
     /// What becomes of the inner packet's IP header.
     #[serde(default, skip_serializing_if = "Mode::is_tunnel")]
+    #[schemars(extend("default" = Mode::default()))]
     pub mode: Mode,
     /// What it encrypts with.
     #[serde(default)]
@@ -53,6 +55,7 @@ pub struct State {
     pub replay_window: u32,
     /// Count packets with 64 bits, not 32 (extended sequence numbers, RFC 4304). Both ends have to agree.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(extend("default" = false))]
     pub esn: bool,
     /// The inner packets that it takes; left out: all of both families (`XFRM_STATE_AF_UNSPEC`).
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -62,6 +62,7 @@ pub struct TunnelSpec {
     /// Accept one key under several states, as other tools make them. It risks a nonce that is used twice, which
     /// breaks encryption and authentication of both (RFC 4106 section 2).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(extend("default" = false))]
     pub allow_shared_key: bool,
     /// What is encrypted with. Both ends have to agree.
     #[serde(default)]
@@ -84,12 +85,15 @@ pub struct TunnelSpec {
     pub reqid: Option<u32>,
     /// Tells several tunnels between the same two addresses apart. Both ends have to agree.
     #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(extend("default" = 0))]
     pub id: u32,
     /// Counts up with every change of derived keys. Both ends have to agree.
     #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(extend("default" = 0))]
     pub generation: u32,
     /// The priority of the policies; the lowest is taken.
     #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(extend("default" = 0))]
     pub priority: u32,
     /// Which policies take one state only.
     #[serde(default)]
@@ -101,6 +105,7 @@ pub struct TunnelSpec {
     /// Lower the TCP MSS of connections that pass through the namespace to what their routes' MTUs leave, for guests
     /// that do not hear of ICMP errors (RFC 4459 section 3.2).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(extend("default" = false))]
     pub clamp_mss: bool,
     /// ESP in UDP (RFC 3948), for hosts behind NAT; left out: plain ESP. Both ends have to agree.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -126,6 +131,7 @@ pub struct Pair {
     pub remote: IpNet,
     /// Among them are addresses of the hosts themselves, not of guests behind them: `in` policies too, beside `fwd`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(extend("default" = false))]
     pub host: bool,
 }
 

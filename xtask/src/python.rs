@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -114,6 +115,11 @@ pub fn wheel() -> Result<()> {
     Ok(())
 }
 
+/// A Python that has the package, once [`test`] has put it there.
+pub fn interpreter() -> PathBuf {
+    place::target().join("python/tests/bin/python")
+}
+
 /// Runs the tests of the package, built as everything else is for tests, with the oldest and the newest Python here.
 pub fn test() -> Result<()> {
     let manifest = place::repository().join("Cargo.toml");
@@ -126,6 +132,9 @@ pub fn test() -> Result<()> {
         println!("with CPython 3.{minor}:");
         let environment = Environment::with(&format!("tests-3.{minor}"), python, FOR_TESTS)?;
         install(&environment)?;
+        let tests = place::target().join("python/tests");
+        let _ = fs::remove_file(&tests);
+        symlink(&environment.0, &tests)?;
         // Not `python -m pytest`, which would find the folder `guestnet` of the checkout first.
         let mut pytest = environment.program("pytest");
         run(pytest.env("GUESTNET_COMMAND", place::target().join("debug/guestnet")).args([

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use crate::run::run;
-use crate::vm;
+use crate::{python, vm};
 
 const DEADLINE: Duration = Duration::from_secs(900);
 
@@ -40,6 +40,7 @@ pub fn run_list(list: &Path) -> Result<u8> {
         let mut command = Command::new(&program);
         // Nothing may be missing here, and there is no third kernel.
         command.env("GUESTNET_LAB_REQUIRED", "1").env_remove("GUESTNET_LAB_LATER");
+        command.env("GUESTNET_PYTHON", python::interpreter());
         if let Err(e) = run(command.arg("--exact").args(&names).current_dir(&place)) {
             eprintln!("error: {e:#}");
             code = 1;

@@ -59,12 +59,14 @@ pub fn run(extent: Extent) -> Result<u8> {
     stages.run("documentation", || {
         run_command(cargo("doc --quiet --workspace --no-deps").env("RUSTDOCFLAGS", "-D warnings"))
     });
-    stages.run("tests on this kernel", || {
-        run_command(cargo("test --workspace --no-fail-fast").env("GUESTNET_LAB_LATER", &list))
-    });
-    stages.run("instructions of the pure middle", bench::check);
     stages.run("types of the Python package", || python_types::run(true));
     stages.run("Python package", python::test);
+    // The languages are compared with the package that was put there.
+    stages.run("tests on this kernel", || {
+        let mut cargo = cargo("test --workspace --no-fail-fast");
+        run_command(cargo.env("GUESTNET_LAB_LATER", &list).env("GUESTNET_PYTHON", python::interpreter()))
+    });
+    stages.run("instructions of the pure middle", bench::check);
     let later = second_kernel::count(&list)?;
     match (extent, later) {
         (_, 0) => {}

@@ -6,6 +6,7 @@ mod guests_from_nothing;
 mod nat;
 mod one_guest;
 mod one_more;
+mod python;
 mod whole;
 mod xfrm;
 
@@ -19,6 +20,7 @@ pub fn all() -> Vec<Job> {
         guests_from_nothing::in_their_own(),
         one_more::job(),
         one_more::lost(),
+        python::job(),
         again::job(),
         again::read_back(),
         nat::load(),

@@ -23,10 +23,12 @@ pub struct BridgeOptions {
     /// Send multicast only to ports that asked for it (`mcast_snooping 1`, RFC 4541). Neighbour discovery of guests
     /// that do not report their groups needs it off; left out: on.
     #[serde(skip_serializing_if = "is_on")]
+    #[schemars(extend("default" = true))]
     pub mcast_snooping: bool,
     /// After how many seconds of silence a MAC address is forgotten (`ageing_time`, which counts hundredths);
     /// 0: never, and 10 to 1000000 (IEEE 802.1D); left out: 300.
     #[serde(skip_serializing_if = "is_usual_ageing")]
+    #[schemars(extend("default" = AGEING))]
     pub ageing: u32,
 }
 
@@ -37,22 +39,28 @@ pub struct PortOptions {
     /// Exchange frames only with ports that are not isolated (`isolated on`): guests that may speak to the router and
     /// not to each other; left out: off.
     #[serde(skip_serializing_if = "is_off")]
+    #[schemars(extend("default" = false))]
     pub isolated: bool,
     /// Send frames back out of the port that they came from (`hairpin on`); left out: off.
     #[serde(skip_serializing_if = "is_off")]
+    #[schemars(extend("default" = false))]
     pub hairpin: bool,
     /// Block the port when it sends BPDUs of the spanning tree (`guard on`); left out: off.
     #[serde(skip_serializing_if = "is_off")]
+    #[schemars(extend("default" = false))]
     pub guard: bool,
     /// Answer ARP and neighbour solicitations from what the host knows rather than send them out of the port
     /// (`neigh_suppress on`); left out: off.
     #[serde(skip_serializing_if = "is_off")]
+    #[schemars(extend("default" = false))]
     pub neigh_suppress: bool,
     /// Learn from source addresses which MAC is behind the port (`learning on`); left out: on.
     #[serde(skip_serializing_if = "is_on")]
+    #[schemars(extend("default" = true))]
     pub learning: bool,
     /// Send frames for MAC addresses that nobody is known to have out of the port (`flood on`); left out: on.
     #[serde(skip_serializing_if = "is_on")]
+    #[schemars(extend("default" = true))]
     pub flood: bool,
 }
 

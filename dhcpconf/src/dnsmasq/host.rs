@@ -18,6 +18,7 @@ pub struct Host {
     /// Know it by its MAC address alone, whatever client identifier it sends (`id:*`): a guest that boots from its
     /// initial RAM disk, then its system, then another after a reinstallation is one client with one lease.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(extend("default" = false))]
     pub ignore_client_id: bool,
     /// The tag that its requests get.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -19,9 +19,11 @@ pub struct Bitwise {
     pub xor: Bytes,
     /// Where from.
     #[serde(default, skip_serializing_if = "Register::is_first")]
+    #[schemars(extend("default" = Register::default()))]
     pub register: Register,
     /// Where to.
     #[serde(default, skip_serializing_if = "Register::is_first")]
+    #[schemars(extend("default" = Register::default()))]
     pub to: Register,
 }
 

@@ -16,6 +16,7 @@ use crate::sys::RawExpr;
 pub struct Byteorder {
     /// Where from and to.
     #[serde(default, skip_serializing_if = "Register::is_first")]
+    #[schemars(extend("default" = Register::default()))]
     pub register: Register,
 }
 

@@ -15,11 +15,13 @@ use crate::sys::RawExpr;
 pub struct Cmp {
     /// How.
     #[serde(default, skip_serializing_if = "CmpOp::is_eq")]
+    #[schemars(extend("default" = CmpOp::default()))]
     pub op: CmpOp,
     /// With what.
     pub data: Bytes,
     /// What is compared.
     #[serde(default, skip_serializing_if = "Register::is_first")]
+    #[schemars(extend("default" = Register::default()))]
     pub register: Register,
 }
 

@@ -21,6 +21,7 @@ pub struct Ct {
     pub direction: Option<CtDirection>,
     /// Where to.
     #[serde(default, skip_serializing_if = "Register::is_first")]
+    #[schemars(extend("default" = Register::default()))]
     pub register: Register,
 }
 
@@ -32,6 +33,7 @@ pub struct CtSet {
     pub key: CtKey,
     /// Where from.
     #[serde(default, skip_serializing_if = "Register::is_first")]
+    #[schemars(extend("default" = Register::default()))]
     pub register: Register,
 }
 

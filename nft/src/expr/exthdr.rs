@@ -16,11 +16,13 @@ use crate::sys::RawExpr;
 pub struct Exthdr {
     /// Of what.
     #[serde(default, skip_serializing_if = "ExthdrKind::is_ipv6")]
+    #[schemars(extend("default" = ExthdrKind::default()))]
     pub kind: ExthdrKind,
     /// Its number: of the IPv6 header (hop-by-hop 0, routing 43, fragment 44, destination 60), or of the option.
     pub header: u8,
     /// Loads only whether it is there.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(extend("default" = false))]
     pub exists: bool,
     /// How many bytes behind its start.
     #[serde(default)]
@@ -29,6 +31,7 @@ pub struct Exthdr {
     pub length: u32,
     /// Where to.
     #[serde(default, skip_serializing_if = "Register::is_first")]
+    #[schemars(extend("default" = Register::default()))]
     pub register: Register,
 }
 

@@ -22,6 +22,7 @@ pub struct ExthdrWrite {
     pub length: u32,
     /// Where from.
     #[serde(default, skip_serializing_if = "Register::is_first")]
+    #[schemars(extend("default" = Register::default()))]
     pub register: Register,
 }
 

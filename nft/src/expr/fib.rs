@@ -22,9 +22,11 @@ pub struct Fib {
     pub flags: BTreeSet<FibFlag>,
     /// Loads only whether there is an answer.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(extend("default" = false))]
     pub present: bool,
     /// Where to.
     #[serde(default, skip_serializing_if = "Register::is_first")]
+    #[schemars(extend("default" = Register::default()))]
     pub register: Register,
 }
 

@@ -18,6 +18,7 @@ pub struct Immediate {
     pub data: Bytes,
     /// Where to.
     #[serde(default, skip_serializing_if = "Register::is_first")]
+    #[schemars(extend("default" = Register::default()))]
     pub register: Register,
 }
 

@@ -21,9 +21,11 @@ pub struct Limit {
     pub burst: u32,
     /// Matches what comes faster instead.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(extend("default" = false))]
     pub over: bool,
     /// Counts bytes.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(extend("default" = false))]
     pub bytes: bool,
 }
 

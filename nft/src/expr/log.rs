@@ -23,6 +23,7 @@ pub struct Log {
     pub snaplen: Option<u32>,
     /// The syslog level of the line, 0 (emergency) to 7 (debug); 4 (warning) when it is not said. Not with a group.
     #[serde(default = "warning", skip_serializing_if = "is_warning")]
+    #[schemars(extend("default" = warning()))]
     pub level: u32,
 }
 

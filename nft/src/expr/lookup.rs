@@ -18,9 +18,11 @@ pub struct Lookup {
     pub set: Name,
     /// Matches when it is not in the set: `… != @inbound`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(extend("default" = false))]
     pub invert: bool,
     /// The key.
     #[serde(default, skip_serializing_if = "Register::is_first")]
+    #[schemars(extend("default" = Register::default()))]
     pub register: Register,
 }
 

@@ -18,9 +18,11 @@ pub struct Map {
     pub map: Name,
     /// The key.
     #[serde(default, skip_serializing_if = "Register::is_first")]
+    #[schemars(extend("default" = Register::default()))]
     pub register: Register,
     /// Where to.
     #[serde(default, skip_serializing_if = "Register::is_first")]
+    #[schemars(extend("default" = Register::default()))]
     pub to: Register,
 }
 

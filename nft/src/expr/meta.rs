@@ -18,6 +18,7 @@ pub struct Meta {
     pub key: MetaKey,
     /// Where to.
     #[serde(default, skip_serializing_if = "Register::is_first")]
+    #[schemars(extend("default" = Register::default()))]
     pub register: Register,
 }
 
@@ -29,6 +30,7 @@ pub struct MetaSet {
     pub key: MetaKey,
     /// Where from.
     #[serde(default, skip_serializing_if = "Register::is_first")]
+    #[schemars(extend("default" = Register::default()))]
     pub register: Register,
 }
 

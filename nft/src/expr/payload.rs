@@ -21,6 +21,7 @@ pub struct Payload {
     pub length: u32,
     /// Where to.
     #[serde(default, skip_serializing_if = "Register::is_first")]
+    #[schemars(extend("default" = Register::default()))]
     pub register: Register,
 }
 

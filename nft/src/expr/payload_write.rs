@@ -26,12 +26,14 @@ pub struct PayloadWrite {
     pub length: u32,
     /// Where from.
     #[serde(default, skip_serializing_if = "Register::is_first")]
+    #[schemars(extend("default" = Register::default()))]
     pub register: Register,
     /// Where an Internet checksum (RFC 1071) over what is written lies, in bytes behind the base.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checksum: Option<u32>,
     /// Whether what is written is in the pseudo-header, so that the transport's checksum changes too.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(extend("default" = false))]
     pub pseudo_header: bool,
 }
 

@@ -19,9 +19,11 @@ pub struct Range {
     pub last: Bytes,
     /// Matches outside instead.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(extend("default" = false))]
     pub invert: bool,
     /// What is compared.
     #[serde(default, skip_serializing_if = "Register::is_first")]
+    #[schemars(extend("default" = Register::default()))]
     pub register: Register,
 }
 

@@ -17,6 +17,7 @@ pub struct Rt {
     pub key: RtKey,
     /// Where to.
     #[serde(default, skip_serializing_if = "Register::is_first")]
+    #[schemars(extend("default" = Register::default()))]
     pub register: Register,
 }
 

@@ -18,6 +18,7 @@ pub struct VerdictMap {
     pub map: Name,
     /// The key.
     #[serde(default, skip_serializing_if = "Register::is_first")]
+    #[schemars(extend("default" = Register::default()))]
     pub register: Register,
 }
 

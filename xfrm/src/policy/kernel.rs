@@ -25,6 +25,7 @@ const NO_PROTOCOL: u8 = 255;
 
 impl Kind for Policy {
     const PHASES: &'static [Phase] = &[Phase::Tunnels];
+    const AS_SENT: bool = true;
 
     /// In a namespace of ours all that this type can say are ours, elsewhere those with a template whose reqid is
     /// ours. Policies of single sockets are nobody's rivals and are passed over.

@@ -109,6 +109,7 @@ pub struct Standing {
     pub remote: IpAddr,
     /// Which of several tunnels between the two.
     #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(extend("default" = 0))]
     pub id: u32,
     /// The generation that was asked for.
     pub generation: u32,
@@ -144,6 +145,7 @@ pub struct Held {
     pub fingerprint: Fingerprint,
     /// Whether policies send packets by it. Of states that decrypt always `false`: it is the other end that uses them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(extend("default" = false))]
     pub used: bool,
     /// When the kernel will remove it, in seconds since 1970; left out: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]

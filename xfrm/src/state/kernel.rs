@@ -27,6 +27,7 @@ use crate::wire::{self, ESP, XFRMA_SA_DIR};
 
 impl Kind for State {
     const PHASES: &'static [Phase] = &[Phase::Tunnels];
+    const AS_SENT: bool = true;
 
     /// In a namespace of ours all that this type can say are ours, elsewhere those with a reqid of ours.
     fn observe(namespace: &mut Namespace, wanted: &Set<Self>) -> Result<Observed<Self>> {

@@ -1,6 +1,6 @@
 //! A class: its fields, how it is made, and how each field reads back.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value};
 
 use super::emit::{docstring, literal, name as python_name};
@@ -18,9 +18,9 @@ struct Field {
 enum Default {
     /// It may not be.
     Required,
-    /// The version of the spec's form, which is written in any case.
+    /// The version of the document's form, which is written in any case.
     Version,
-    /// Nothing, or something that the schema does not say.
+    /// Nothing.
     None,
     /// Text, a number, or a list of such.
     Literal(Value),
@@ -36,7 +36,7 @@ impl Default {
 
 /// Writes the class. Returns the names that it makes.
 pub fn emit(schema: &Schema, class: &str, value: &Value, out: &mut String) -> Result<Vec<String>> {
-    let fields = fields(schema, class, value).with_context(|| format!("in {class}"))?;
+    let fields = fields(schema, value).with_context(|| format!("in {class}"))?;
     let constants = fields.iter().filter_map(|field| match &field.default {
         Default::Made(expression) => Some((constant(class, field), field.kind.given.as_str(), expression)),
         _ => None,
@@ -55,7 +55,7 @@ pub fn emit(schema: &Schema, class: &str, value: &Value, out: &mut String) -> Re
     Ok(vec![class.to_owned()])
 }
 
-fn fields(schema: &Schema, class: &str, value: &Value) -> Result<Vec<Field>> {
+fn fields(schema: &Schema, value: &Value) -> Result<Vec<Field>> {
     let none = Map::new();
     let properties = value["properties"].as_object().unwrap_or(&none);
     let required = |name: &str| {
@@ -67,12 +67,12 @@ fn fields(schema: &Schema, class: &str, value: &Value) -> Result<Vec<Field>> {
         if property["pattern"] == "^/" {
             kind = Type::of("Union[str, os.PathLike[str]]", "str", "PATH");
         }
-        let default = if class == WHOLE && json == "version" {
+        let default = if json == "version" {
             Default::Version
-        } else if required(json) {
+        } else if required(json) && !kind.optional {
             Default::Required
         } else {
-            default(schema, property, &kind)?
+            default(schema, property, &kind).with_context(|| json.clone())?
         };
         kind.optional |= matches!(default, Default::None);
         let doc = property["description"].as_str().unwrap_or(json).to_owned();
@@ -104,7 +104,9 @@ fn default(schema: &Schema, property: &Value, kind: &Type) -> Result<Default> {
     {
         return Ok(Default::Made(format!("{name}()")));
     }
-    Ok(Default::None)
+    bail!(
+        "it has no default in the schema, which leaves out those that are not written: say `#[schemars(extend(\"default\" = …))]`"
+    )
 }
 
 /// `_GUEST_TRANSIT`.
@@ -139,7 +141,6 @@ fn constructor(class: &str, fields: &[Field], out: &mut String) {
     for field in fields {
         let given = &field.kind.given;
         let parameter = match &field.default {
-            Default::Required if field.kind.optional => format!("Optional[{given}]"),
             Default::Required => given.clone(),
             Default::Version => format!("{given} = VERSION"),
             Default::None => format!("Optional[{given}] = None"),

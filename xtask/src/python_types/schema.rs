@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use super::union;
@@ -10,10 +10,12 @@ use super::union;
 /// The name of the spec itself, which is the root of the schema and whose class can do more.
 pub const WHOLE: &str = "HostSpec";
 
-/// The schema of a spec.
+/// The schemas of the documents of a module.
 pub struct Schema {
-    /// Its types by name, the spec itself included.
+    /// Their types by name, the documents themselves included.
     pub definitions: BTreeMap<String, Value>,
+    /// Those of the types that another module has.
+    of_others: BTreeSet<String>,
 }
 
 /// What becomes of a type.
@@ -51,12 +53,37 @@ impl Type {
 }
 
 impl Schema {
-    /// Reads it.
-    pub fn new(root: &Value) -> Result<Self> {
-        let definitions = root["$defs"].as_object().context("the schema has no definitions")?;
-        let mut definitions: BTreeMap<_, _> = definitions.clone().into_iter().collect();
-        definitions.insert(WHOLE.to_owned(), root.clone());
-        Ok(Self { definitions })
+    /// Reads the schemas, each with the name of its root.
+    pub fn new(roots: &[(String, Value)], of_others: &BTreeSet<String>) -> Result<Self> {
+        let mut definitions: BTreeMap<String, Value> = BTreeMap::new();
+        for (class, root) in roots {
+            let inner = root["$defs"].as_object().context("the schema has no definitions")?;
+            let all = inner.iter().chain(std::iter::once((class, root)));
+            for (name, value) in all {
+                let before = definitions.insert(name.clone(), value.clone());
+                ensure!(before.is_none_or(|before| before == *value), "two types are called {name}");
+            }
+        }
+        Ok(Self { definitions, of_others: of_others.clone() })
+    }
+
+    /// The names of all types.
+    pub fn names(&self) -> BTreeSet<String> {
+        self.definitions.keys().cloned().collect()
+    }
+
+    /// Whether another module has it.
+    pub fn is_of_others(&self, name: &str) -> bool {
+        self.of_others.contains(name)
+    }
+
+    /// The types of another module that those of this one name.
+    pub fn used_of_others(&self) -> BTreeSet<String> {
+        let mut used = BTreeSet::new();
+        let own = self.definitions.iter().filter(|(name, _)| !self.is_of_others(name));
+        own.for_each(|(_, value)| references(value, &mut used));
+        let has_a_name = |name: &String| !matches!(self.definition(name), Ok(Definition::Inline));
+        used.into_iter().filter(|name| self.is_of_others(name) && has_a_name(name)).collect()
     }
 
     fn get(&self, name: &str) -> Result<&Value> {
