@@ -19,15 +19,21 @@ pub enum Most {
     Times(f64),
     /// So many nanoseconds longer.
     Longer(f64),
+    /// So many nanoseconds longer, of each the least that was measured: for what is short and done so often that a busy
+    /// machine leaves it alone at least once.
+    LongerAtBest(f64),
 }
 
 impl Goal {
     /// The promise in words, with what came of it.
-    pub fn judge(&self, times: &Spread, longer: &Spread) -> String {
+    pub fn judge(&self, times: &Spread, longer: &Spread, at_best: f64) -> String {
         let (kept, words) = match self.most {
             Most::Times(most) => (times.median <= most, format!("≤ {most} × {}", self.with)),
             Most::Longer(most) => {
                 (longer.median <= most, format!("≤ {} + {}", self.with, crate::statistics::time(most)))
+            }
+            Most::LongerAtBest(most) => {
+                (at_best <= most, format!("≤ {} + {}, the least", self.with, crate::statistics::time(most)))
             }
         };
         format!("{words}: {}", if kept { "met" } else { "**missed**" })

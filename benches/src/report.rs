@@ -135,7 +135,8 @@ fn rows(results: &[Results], goals: &[Goal]) -> Vec<Row> {
             let goals = goals.filter_map(|goal| {
                 let with =
                     results.iter().find(|other| other.name == goal.with && !other.rounds.is_empty())?;
-                Some(goal.judge(&compared(with, |a, b| a / b), &compared(with, |a, b| a - b)))
+                let at_best = least(who) - least(with);
+                Some(goal.judge(&compared(with, |a, b| a / b), &compared(with, |a, b| a - b), at_best))
             });
             let note = who.rounds.last().and_then(|reading| reading.note.clone());
             Row {
@@ -151,6 +152,10 @@ fn rows(results: &[Results], goals: &[Goal]) -> Vec<Row> {
             }
         })
         .collect()
+}
+
+fn least(who: &Results) -> f64 {
+    Spread::of(who.rounds.iter().flat_map(|reading| reading.times.iter().copied())).min
 }
 
 fn middle(reading: &Reading) -> f64 {

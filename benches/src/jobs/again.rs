@@ -94,7 +94,7 @@ fn again_by_command(count: usize) -> Result<Round> {
     let (_, spec) = furnished(count)?;
     fs::write("/run/spec.json", serde_json::to_string(&spec)?)?;
     Ok(Box::new(move |meter| {
-        meter.of_processes().once(|| ip::run(&mut whole::guestnet_apply("/run/spec.json")?, ""))
+        meter.of_processes().once(|| ip::run(&mut whole::guestnet_command("apply", "/run/spec.json")?, ""))
     }))
 }
 

@@ -44,8 +44,8 @@ macro_rules! job {
             ],
             growth: None,
             goals: vec![
-                Goal { who: "guestnet, notrack", with: "maps by hand", most: Most::Longer(NOISE) },
-                Goal { who: "guestnet, tracked", with: "maps by hand", most: Most::Longer(NOISE) },
+                Goal { who: "guestnet, notrack", with: "maps by hand", most: Most::LongerAtBest(NOISE) },
+                Goal { who: "guestnet, tracked", with: "maps by hand", most: Most::LongerAtBest(NOISE) },
             ],
         }
     };

@@ -105,11 +105,13 @@ fn apply(count: usize) -> Result<Round> {
 }
 
 fn command(count: usize) -> Result<Round> {
-    let (mut host, before, after) = host_and_specs(count)?;
-    std::fs::write("/run/spec.json", serde_json::to_string(&after)?)?;
+    let (mut host, before, _) = host_and_specs(count)?;
+    std::fs::write("/run/spec.json", serde_json::to_string(&guests::only(count, Place::Host)?)?)?;
     Ok(Box::new(move |meter| {
         for _ in 0..TIMES {
-            meter.of_processes().once(|| ip::run(&mut whole::guestnet_apply("/run/spec.json")?, ""))?;
+            meter
+                .of_processes()
+                .once(|| ip::run(&mut whole::guestnet_command("add", "/run/spec.json")?, ""))?;
             host.apply(&before)?;
         }
         Ok(())
@@ -180,7 +182,9 @@ fn repair_by_command(count: usize) -> Result<Round> {
     Ok(Box::new(move |meter| {
         for _ in 0..TIMES {
             lose()?;
-            meter.of_processes().once(|| ip::run(&mut whole::guestnet_apply("/run/spec.json")?, ""))?;
+            meter
+                .of_processes()
+                .once(|| ip::run(&mut whole::guestnet_command("apply", "/run/spec.json")?, ""))?;
         }
         Ok(())
     }))

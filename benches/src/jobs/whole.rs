@@ -48,10 +48,10 @@ pub fn guestnet(spec: HostSpec) -> Result<Round> {
 /// In the environment: the command `guestnet`.
 pub const COMMAND: &str = "GUESTNET_BENCH_COMMAND";
 
-/// The command `guestnet`, with a spec to apply.
-pub fn guestnet_apply(file: &str) -> Result<Command> {
+/// The command `guestnet`, with a spec to apply or to add.
+pub fn guestnet_command(verb: &str, file: &str) -> Result<Command> {
     let mut command = Command::new(std::env::var(COMMAND).context("where the command guestnet is")?);
-    command.args(["apply", "-f", file]);
+    command.args([verb, "-f", file]);
     Ok(command)
 }
 
@@ -60,7 +60,7 @@ pub fn command(spec: HostSpec) -> Result<Round> {
     std::fs::write("/run/spec.json", serde_json::to_string(&spec)?)?;
     Ok(Box::new(move |meter| {
         stage::fresh()?;
-        meter.of_processes().once(|| ip::run(&mut guestnet_apply("/run/spec.json")?, ""))?;
+        meter.of_processes().once(|| ip::run(&mut guestnet_command("apply", "/run/spec.json")?, ""))?;
         ensure!(Host::open()?.verify(&spec)?.is_empty(), "nothing was made");
         stage::leave()
     }))
