@@ -55,7 +55,7 @@ fn the_exit_codes_of_the_readme_are_those_of_the_help() {
     let of_readme: BTreeSet<&str> = README
         .lines()
         .filter_map(|line| {
-            line.strip_prefix("| ")?.split(' ').next().filter(|word| word.parse::<u8>().is_ok())
+            line.strip_prefix("| ")?.split(" |").next().filter(|word| word.parse::<u8>().is_ok())
         })
         .collect();
     assert!(!of_help.is_empty());
