@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use guestnet_core::owner::Owner;
-use guestnet_core::{Act, Error as CoreError, Namespace, Netns, NetnsName, Sysctl, Watch, netns, sysctl};
+use guestnet_core::{Act, Error as CoreError, Namespace, Netns, NetnsName, Watch, netns, sysctl};
 use nix::fcntl::{Flock, FlockArg};
 
 use crate::again;
@@ -267,23 +267,16 @@ impl Host {
     }
 
     fn done(&self, goal: &Goal<'_>, mut report: Report, began: Instant) -> Result<Report, Error> {
-        self.tidy(goal, &goal.wanted.objects)?;
+        self.tidy(goal)?;
         report.microseconds = microseconds(began.elapsed());
         Ok(report)
     }
 
     /// Forgets the sysctls of links that are gone.
-    fn tidy(&self, goal: &Goal<'_>, wanted: &Objects) -> Result<(), CoreError> {
+    fn tidy(&self, goal: &Goal<'_>) -> Result<(), CoreError> {
+        // The next who sees the whole forgets what a part has left behind.
         if goal.scope.is_whole() {
-            return self.namespaces.open.values().try_for_each(sysctl::tidy);
-        }
-        // Only of links that were removed; an addition has none.
-        for (netns, objects) in goal.named.iter() {
-            let gone = |sysctl: &&Sysctl| wanted.of(&netns).is_none_or(|w| !w.sysctls.contains(&sysctl.key));
-            let mut gone = objects.sysctls.iter().filter(gone).map(|sysctl| &sysctl.key).peekable();
-            if let (Some(namespace), Some(_)) = (self.namespaces.open.get(&netns), gone.peek()) {
-                sysctl::tidy_keys(namespace, gone)?;
-            }
+            self.namespaces.open.values().try_for_each(sysctl::tidy)?;
         }
         Ok(())
     }
@@ -305,7 +298,7 @@ impl Host {
             left = lines(&plan);
             if left.is_empty() {
                 // What stays in a ledger of a link that is gone does no harm.
-                let _ = self.tidy(goal, before);
+                let _ = self.tidy(goal);
                 break;
             }
             reverted += apply::carry_out(&plan, &mut self.namespaces, self.owner, &self.directory).done;
@@ -318,8 +311,13 @@ impl Host {
     pub(crate) fn lock(&self) -> Result<Flock<fs::File>, CoreError> {
         let path = Path::new(sysctl::STATE).join(format!("{}.lock", self.owner.0));
         let failed = |e| CoreError::io(format!("lock {}", path.display()), e);
-        fs::create_dir_all(sysctl::STATE).map_err(failed)?;
-        let mut file = fs::File::create(&path).map_err(failed)?;
+        let mut file = match fs::File::create(&path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                fs::create_dir_all(sysctl::STATE).map_err(failed)?;
+                fs::File::create(&path).map_err(failed)?
+            }
+            other => other.map_err(failed)?,
+        };
         let began = Instant::now();
         loop {
             match Flock::lock(file, FlockArg::LockExclusiveNonblock) {

@@ -10,10 +10,12 @@ use crate::problem::{Path, Problems};
 use crate::set::Object;
 
 mod bridge;
+mod conf;
 mod encode;
 mod read;
 
 pub use bridge::{BridgeOptions, PortOptions};
+pub(crate) use conf::Conf;
 pub(crate) use encode::{mark, mark_loopback};
 pub use read::VethEnd;
 pub(crate) use read::{Names, dump_request, get_loopback, get_request};

@@ -1,7 +1,7 @@
 //! Network namespaces: entering one without moving the caller's thread, making and deleting them.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -176,6 +176,21 @@ impl Namespace {
         self.names = link::Names::default();
         self.names.learn(dump);
         self.owner = self.names.alias.as_deref().and_then(Owner::read);
+    }
+
+    /// Whether there is a link called `name`, as far as links are known.
+    pub(crate) fn knows_link(&self, name: &LinkName) -> bool {
+        self.names.indexes.contains_key(name)
+    }
+
+    /// A setting of the link called `name`, as of the last time that it was read; `None` where it was not told.
+    pub(crate) fn link_setting(&self, name: &LinkName, family: &str, parameter: &str) -> Option<i32> {
+        self.names.conf.get(self.names.indexes.get(name)?)?.get(family, parameter)
+    }
+
+    /// Forgets the settings of links, because something may have changed them.
+    pub(crate) fn forget_settings(&mut self) {
+        self.names.conf = HashMap::new();
     }
 
     /// Forgets links that were deleted.

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::fs;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -185,7 +186,7 @@ impl Kind for Sysctl {
         if wanted.is_empty() {
             return Ok(Observed::default());
         }
-        let ledger = Ledger::read(namespace)?;
+        let ledger = Ledger::of(namespace, wanted.iter().map(|sysctl| &sysctl.key))?;
         look(namespace, wanted, &ledger, wanted.iter().map(Object::key).collect())
     }
 
@@ -214,7 +215,17 @@ fn look(
     if keys.is_empty() {
         return Ok(Observed::default());
     }
-    let found = namespace.inside(|| Ok(keys.into_iter().filter_map(read).collect::<Vec<_>>()))?;
+    let there =
+        keys.into_iter().filter(|key| key.link.as_ref().is_none_or(|link| namespace.knows_link(link)));
+    let (told, rest): (Vec<_>, Vec<_>) =
+        there.map(|key| (told(namespace, &key), key)).partition(|(value, _)| value.is_some());
+    let told = told.into_iter().filter_map(|(value, key)| Some(Sysctl { key, value: value? }));
+    let mut found: Vec<Sysctl> = told.collect();
+    if !rest.is_empty() {
+        found.extend(
+            namespace.inside(|| Ok(rest.into_iter().filter_map(|(_, key)| read(key)).collect::<Vec<_>>()))?,
+        );
+    }
     let mut observed = Observed::default();
     for sysctl in found {
         if ledger.contains(&sysctl.key) {
@@ -227,9 +238,26 @@ fn look(
     Ok(observed)
 }
 
-/// The present value, `None` where the sysctl does not exist (its interface may be yet to come) or is not one.
+/// The value as a message of its link told it, if there was one.
+fn told(namespace: &Namespace, key: &SysctlKey) -> Option<SysctlValue> {
+    let ["net", family, "conf", _, parameter] = key.path.split('/').collect::<Vec<_>>()[..] else {
+        return None;
+    };
+    let value = namespace.link_setting(key.link.as_ref()?, family, parameter)?;
+    Some(SysctlValue(value.to_string()))
+}
+
+/// The present value, `None` where the sysctl does not exist. For those who are inside the namespace.
+fn now(namespace: &Namespace, key: &SysctlKey) -> Option<SysctlValue> {
+    told(namespace, key).or_else(|| read(key.clone()).map(|sysctl| sysctl.value))
+}
+
+/// The value in its file, `None` where the sysctl does not exist or is not one.
 fn read(key: SysctlKey) -> Option<Sysctl> {
-    let text = fs::read_to_string(key.file()).ok()?;
+    // More than the longest value; a read of a sysctl gives all of it at once.
+    let mut buffer = [0; 128];
+    let length = fs::File::open(key.file()).ok()?.read(&mut buffer).ok()?;
+    let text = std::str::from_utf8(buffer.get(..length)?).ok()?;
     let value = text.trim_end_matches('\n').parse().ok()?;
     Some(Sysctl { key, value })
 }
@@ -239,13 +267,26 @@ fn read(key: SysctlKey) -> Option<Sysctl> {
 ///
 /// # Errors
 /// When the namespace cannot be entered or its ledger cannot be read or written; then nothing was done.
-pub fn carry_out(namespace: &Namespace, steps: &[Step]) -> Result<Vec<Result<()>>> {
-    let mut ledger = Ledger::read(namespace)?;
+pub fn carry_out(namespace: &mut Namespace, steps: &[Step]) -> Result<Vec<Result<()>>> {
+    let results = set(namespace, steps);
+    namespace.forget_settings();
+    results
+}
+
+fn set(namespace: &Namespace, steps: &[Step]) -> Result<Vec<Result<()>>> {
+    let keys = steps.iter().filter_map(|step| match step {
+        Step::SetSysctl(key, _) | Step::RestoreSysctl(key) => Some(key),
+        _ => None,
+    });
+    let mut ledger = Ledger::of(namespace, keys)?;
     namespace.inside(move || {
-        ledger.note(steps.iter().filter_map(|step| match step {
-            Step::SetSysctl(key, _) => Some(key),
-            _ => None,
-        }))?;
+        ledger.note(
+            namespace,
+            steps.iter().filter_map(|step| match step {
+                Step::SetSysctl(key, _) => Some(key),
+                _ => None,
+            }),
+        )?;
         let results = steps
             .iter()
             .map(|step| match step {
@@ -269,7 +310,8 @@ pub fn carry_out(namespace: &Namespace, steps: &[Step]) -> Result<Vec<Result<()>
 
 fn write(namespace: &Namespace, key: &SysctlKey, value: &str) -> Result<()> {
     namespace.tell(Deed::SetSysctl(key, value));
-    fs::write(key.file(), value).map_err(|e| Error::io(format!("set sysctl {key} to {value}"), e))
+    let write = || fs::OpenOptions::new().write(true).open(key.file())?.write_all(value.as_bytes());
+    write().map_err(|e| Error::io(format!("set sysctl {key} to {value}"), e))
 }
 
 /// Forgets what the sysctls of links were that are gone from `namespace`. For those who have just read all links of it.
@@ -282,19 +324,9 @@ pub fn tidy(namespace: &Namespace) -> Result<()> {
     ledger.tidy()
 }
 
-/// Forgets what `keys` were, whose links are gone from `namespace`.
-///
-/// # Errors
-/// `Io` when the ledger cannot be read or written.
-pub fn tidy_keys<'a>(namespace: &Namespace, keys: impl Iterator<Item = &'a SysctlKey>) -> Result<()> {
-    let mut ledger = Ledger::read(namespace)?;
-    ledger.forget_gone_of(keys);
-    ledger.tidy()
-}
-
 /// Forgets what the sysctls of a namespace were, because it is gone.
 pub fn forget(cookie: u64) {
-    let _ = fs::remove_file(Ledger::path(cookie));
+    Ledger::destroy(cookie);
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! Reading links: what a dump of them says of each, and of the namespace as a whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use super::{BridgeOptions, Link, LinkKind, Peer, PortOptions, TapOptions, XfrmOptions};
+use super::{BridgeOptions, Conf, Link, LinkKind, Peer, PortOptions, TapOptions, XfrmOptions};
 use crate::error::Result;
 use crate::kind::{Message, Protocol};
 use crate::name::{LinkName, Mac, Netns};
@@ -60,6 +60,8 @@ pub(crate) struct Names {
     /// The alias of the loopback, which carries the mark of a namespace.
     pub(crate) alias: Option<String>,
     pub(crate) veths: BTreeMap<LinkName, VethEnd>,
+    /// Settings by index, until something may have changed them.
+    pub(crate) conf: HashMap<u32, Conf>,
 }
 
 /// What the kernel says of one end of a veth pair.
@@ -91,6 +93,7 @@ impl Names {
                 let elsewhere = attributes.get_u32(libc::IFLA_LINK_NETNSID);
                 self.veths.insert(name.clone(), VethEnd { index, peer_index, elsewhere });
             }
+            self.conf.insert(index, Conf::read(attributes));
             indexes.insert(name.clone(), index);
             self.by_index.insert(index, name);
         }
@@ -102,6 +105,7 @@ impl Names {
         for name in names {
             if let Some(index) = indexes.remove(*name) {
                 self.by_index.remove(&index);
+                self.conf.remove(&index);
             }
             self.veths.remove(*name);
         }

@@ -1,30 +1,40 @@
 //! What sysctls were before they were ours, on the disk.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{STATE, Sysctl, SysctlKey, SysctlValue, read};
+use super::{STATE, Sysctl, SysctlKey, SysctlValue, now};
 use crate::error::{Error, Result};
-use crate::name::LinkName;
+use crate::name::{LinkName, Netns};
 use crate::netns::Namespace;
 
 /// What the sysctls that are ours were before: one line `KEY = VALUE` each, in the order of writing. The sysctl of a
 /// link has the link's index behind its key (`KEY#INDEX = VALUE`): another link with its name, later, is not it. What
 /// others were that the kernel changes with a sysctl is written `KEY > OTHER = VALUE`.
 ///
-/// Lines are kept as text: a host has many, and of most a change has nothing to say.
+/// A namespace has one file, `COOKIE.sysctl`. In the host's own, which has links for all its guests, the sysctls of
+/// links are in [`FILES`] more of them, `COOKIE.sysctl.d/NUMBER`, by the index of the link: so the change of one guest
+/// reads and writes a small part, however many guests there are. Of the files only those are read that are asked for.
 pub(super) struct Ledger {
     cookie: u64,
+    is_host: bool,
     links: Arc<BTreeMap<LinkName, u32>>,
     /// Values by what stands before them. The first of a key is the original; a second was written by someone who could
     /// not see the first.
     lines: HashMap<String, Line>,
-    dirty: bool,
+    /// Files in which something was forgotten.
+    dirty: BTreeSet<File>,
 }
+
+/// How many files the sysctls of the host's links are in.
+const FILES: u32 = 256;
+
+/// The file of the namespace, or the one of some of its links.
+type File = Option<u32>;
 
 /// A value, and the place of its line.
 struct Line {
@@ -33,22 +43,65 @@ struct Line {
 }
 
 impl Ledger {
-    pub(super) fn path(cookie: u64) -> PathBuf {
-        Path::new(STATE).join(format!("{cookie}.sysctl"))
+    fn path(cookie: u64, file: File) -> PathBuf {
+        let path = Path::new(STATE).join(format!("{cookie}.sysctl"));
+        match file {
+            None => path,
+            Some(number) => path.with_extension("sysctl.d").join(number.to_string()),
+        }
     }
 
+    /// Reads all of it.
     pub(super) fn read(namespace: &Namespace) -> Result<Self> {
-        let (cookie, links) = (namespace.cookie(), namespace.link_indexes());
-        let path = Self::path(cookie);
-        let text = match fs::read_to_string(&path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => String::new(),
-            other => other.map_err(|e| Error::io(format!("read {}", path.display()), e))?,
-        };
-        let mut ledger = Self { cookie, links, lines: HashMap::new(), dirty: false };
-        for (name, value) in text.lines().filter_map(|line| line.split_once(" = ")) {
-            ledger.learn(name.to_owned(), value.to_owned());
+        let mut ledger = Self::empty(namespace);
+        ledger.load(None)?;
+        if ledger.is_host {
+            let directory = Self::path(ledger.cookie, Some(0)).with_file_name("");
+            for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+                if let Some(number) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
+                    ledger.load(Some(number))?;
+                }
+            }
         }
         Ok(ledger)
+    }
+
+    /// Reads what it says of `keys`.
+    pub(super) fn of<'a>(namespace: &Namespace, keys: impl Iterator<Item = &'a SysctlKey>) -> Result<Self> {
+        let mut ledger = Self::empty(namespace);
+        let files: BTreeSet<File> = keys.filter_map(|key| Some(ledger.file(&ledger.name(key)?))).collect();
+        for file in files {
+            ledger.load(file)?;
+        }
+        Ok(ledger)
+    }
+
+    fn empty(namespace: &Namespace) -> Self {
+        Self {
+            cookie: namespace.cookie(),
+            is_host: *namespace.netns() == Netns::Host,
+            links: namespace.link_indexes(),
+            lines: HashMap::new(),
+            dirty: BTreeSet::new(),
+        }
+    }
+
+    fn load(&mut self, file: File) -> Result<()> {
+        let path = Self::path(self.cookie, file);
+        let text = match fs::read_to_string(&path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            other => other.map_err(|e| Error::io(format!("read {}", path.display()), e))?,
+        };
+        for (name, value) in text.lines().filter_map(|line| line.split_once(" = ")) {
+            self.learn(name.to_owned(), value.to_owned());
+        }
+        Ok(())
+    }
+
+    /// The file that a line belongs to.
+    fn file(&self, name: &str) -> File {
+        let index = name.rsplit_once('#').filter(|_| self.is_host && !name.contains(" > "));
+        index.and_then(|(_, index)| index.parse::<u32>().ok()).map(|index| index % FILES)
     }
 
     fn learn(&mut self, name: String, value: String) {
@@ -87,46 +140,47 @@ impl Ledger {
     }
 
     /// Notes what `keys` are, on the disk before they are changed.
-    pub(super) fn note<'a>(&mut self, keys: impl Iterator<Item = &'a SysctlKey>) -> Result<()> {
-        let mut text = String::new();
+    pub(super) fn note<'a>(
+        &mut self,
+        namespace: &Namespace,
+        keys: impl Iterator<Item = &'a SysctlKey>,
+    ) -> Result<()> {
+        let mut texts: BTreeMap<File, String> = BTreeMap::new();
         for key in keys {
             let Some(name) = self.name(key).filter(|name| !self.lines.contains_key(name)) else { continue };
-            let Some(was) = read(key.clone()) else { continue };
-            let own = changed_with(key).into_iter().filter_map(|other| {
+            let Some(was) = now(namespace, key) else { continue };
+            let others = changed_with(key).into_iter().filter_map(|other| {
                 Some((format!("{key} > {}", self.name(&other.key)?), other.value.to_string()))
             });
-            for (name, value) in own.chain([(name, was.value.to_string())]).collect::<Vec<_>>() {
-                let _ = writeln!(text, "{name} = {value}");
+            for (name, value) in others.chain([(name, was.to_string())]).collect::<Vec<_>>() {
+                let _ = writeln!(texts.entry(self.file(&name)).or_default(), "{name} = {value}");
                 self.learn(name, value);
             }
         }
-        if text.is_empty() {
-            return Ok(());
+        // Each file at once: either all of it is there after a kill, or nothing.
+        for (file, text) in texts {
+            let path = Self::path(self.cookie, file);
+            append(&path, &text).map_err(|e| Error::io(format!("write {}", path.display()), e))?;
         }
-        let path = Self::path(self.cookie);
-        let failed = |e| Error::io(format!("write {}", path.display()), e);
-        let open = || fs::OpenOptions::new().create(true).append(true).open(&path);
-        let mut file = match open() {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                fs::create_dir_all(STATE).and_then(|()| open()).map_err(failed)?
-            }
-            other => other.map_err(failed)?,
-        };
-        // At once: either all of it is there after a kill, or nothing.
-        file.write_all(text.as_bytes()).map_err(failed)
+        Ok(())
+    }
+
+    fn remove(&mut self, name: &str) -> Option<Line> {
+        let line = self.lines.remove(name)?;
+        self.dirty.insert(self.file(name));
+        Some(line)
     }
 
     /// Forgets `key`; what others were that were changed with it.
     pub(super) fn forget(&mut self, key: &SysctlKey) -> BTreeMap<SysctlKey, SysctlValue> {
         if let Some(name) = self.name(key) {
-            self.dirty |= self.lines.remove(&name).is_some();
+            self.remove(&name);
         }
         let mark = format!("{key} > ");
         let with: Vec<String> = self.lines.keys().filter(|name| name.starts_with(&mark)).cloned().collect();
-        self.dirty |= !with.is_empty();
         with.into_iter()
             .filter_map(|name| {
-                let was = self.lines.remove(&name)?;
+                let was = self.remove(&name)?;
                 Some((self.key(name.strip_prefix(&mark)?)?, was.value.parse().ok()?))
             })
             .collect()
@@ -136,42 +190,49 @@ impl Ledger {
     pub(super) fn forget_gone(&mut self) {
         let gone = |name: &&String| self.key(name.rsplit(" > ").next().unwrap_or(name)).is_none();
         let gone: Vec<String> = self.lines.keys().filter(gone).cloned().collect();
-        self.dirty |= !gone.is_empty();
-        for name in gone {
-            self.lines.remove(&name);
-        }
+        gone.iter().for_each(|name| drop(self.remove(name)));
     }
 
-    /// Forgets those of `keys` whose links are gone, with whatever index they had.
-    pub(super) fn forget_gone_of<'a>(&mut self, keys: impl Iterator<Item = &'a SysctlKey>) {
-        let keys: HashSet<String> =
-            keys.filter(|key| self.name(key).is_none()).map(ToString::to_string).collect();
-        let gone = |name: &String| {
-            let name = name.rsplit(" > ").next().unwrap_or(name);
-            name.rsplit_once('#').is_some_and(|(key, _)| keys.contains(key))
-        };
-        let before = self.lines.len();
-        self.lines.retain(|name, _| !gone(name));
-        self.dirty |= self.lines.len() < before;
-    }
-
-    /// Writes the ledger anew where something was forgotten.
+    /// Writes anew the files in which something was forgotten.
     pub(super) fn tidy(&mut self) -> Result<()> {
-        if !self.dirty {
-            return Ok(());
+        for file in std::mem::take(&mut self.dirty) {
+            let path = Self::path(self.cookie, file);
+            let failed = |e| Error::io(format!("write {}", path.display()), e);
+            let mut lines: Vec<(&String, &Line)> =
+                self.lines.iter().filter(|(name, _)| self.file(name) == file).collect();
+            if lines.is_empty() {
+                fs::remove_file(&path).map_err(failed)?;
+                if file.is_some() {
+                    // Only the last of them succeeds.
+                    let _ = path.parent().map(fs::remove_dir);
+                }
+                continue;
+            }
+            lines.sort_unstable_by_key(|(name, line)| (line.place, *name));
+            let line = |(name, line): (&String, &Line)| format!("{name} = {}\n", line.value);
+            let text: String = lines.into_iter().map(line).collect();
+            let fresh = path.with_extension("new");
+            fs::write(&fresh, text).and_then(|()| fs::rename(&fresh, &path)).map_err(failed)?;
         }
-        let path = Self::path(self.cookie);
-        let failed = |e| Error::io(format!("write {}", path.display()), e);
-        if self.lines.is_empty() {
-            return fs::remove_file(&path).map_err(failed);
-        }
-        let mut lines: Vec<(&String, &Line)> = self.lines.iter().collect();
-        lines.sort_unstable_by_key(|(name, line)| (line.place, *name));
-        let text: String =
-            lines.into_iter().map(|(name, line)| format!("{name} = {}\n", line.value)).collect();
-        let fresh = path.with_extension("sysctl.new");
-        fs::write(&fresh, text).and_then(|()| fs::rename(&fresh, &path)).map_err(failed)
+        Ok(())
     }
+
+    /// Removes the ledger of a namespace that is gone and was not the host's.
+    pub(super) fn destroy(cookie: u64) {
+        let _ = fs::remove_file(Self::path(cookie, None));
+    }
+}
+
+fn append(path: &Path, text: &str) -> io::Result<()> {
+    let open = || fs::OpenOptions::new().create(true).append(true).open(path);
+    let mut file = match open() {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(path.parent().unwrap_or(path))?;
+            open()?
+        }
+        other => other?,
+    };
+    file.write_all(text.as_bytes())
 }
 
 /// The sysctls that the kernel changes by itself when `key` is written, as they are (`inet_forward_change`,
@@ -187,5 +248,5 @@ fn changed_with(key: &SysctlKey) -> Vec<Sysctl> {
     let of_links = entries.map(|entry| format!("{conf}/{}/forwarding", entry.file_name().to_string_lossy()));
     let all = of_links.chain([format!("{conf}/all/accept_redirects")]);
     let all = all.filter(|path| !path.ends_with("all/forwarding"));
-    all.filter_map(|path| path.parse().ok()).filter_map(read).collect()
+    all.filter_map(|path| path.parse().ok()).filter_map(super::read).collect()
 }

@@ -1,0 +1,97 @@
+//! Sysctls of links are what their files say, however they were read.
+
+mod support;
+
+use std::fs;
+
+use guestnet::HostSpec;
+use guestnet_lab::lab_test;
+use serde_json::json;
+use support::{host, sh, spec};
+
+/// All that a link's message tells, and some that it does not.
+const IPV4: [&str; 18] = [
+    "forwarding",
+    "proxy_arp",
+    "accept_redirects",
+    "secure_redirects",
+    "send_redirects",
+    "shared_media",
+    "rp_filter",
+    "accept_source_route",
+    "log_martians",
+    "arp_filter",
+    "arp_announce",
+    "arp_ignore",
+    "arp_accept",
+    "arp_notify",
+    "accept_local",
+    "proxy_arp_pvlan",
+    "route_localnet",
+    "src_valid_mark",
+];
+const IPV6: [&str; 12] = [
+    "forwarding",
+    "hop_limit",
+    "accept_ra",
+    "accept_redirects",
+    "autoconf",
+    "dad_transmits",
+    "proxy_ndp",
+    "accept_source_route",
+    "disable_ipv6",
+    "accept_dad",
+    "keep_addr_on_down",
+    "use_tempaddr",
+];
+
+fn wanted(family: &str, parameter: &str, value: &str) -> HostSpec {
+    let key = format!("net/{family}/conf/one/{parameter}");
+    spec(&json!({"version": 1, "objects": {"host": {"sysctls": [{"key": key, "value": value}]}}}))
+}
+
+lab_test! {
+    fn what_a_link_tells_is_what_its_files_say() {
+        sh("ip link add one type veth peer name two");
+        let mut host = host();
+        let all = IPV4.iter().map(|name| ("ipv4", *name)).chain(IPV6.iter().map(|name| ("ipv6", *name)));
+        for (family, parameter) in all {
+            let path = format!("/proc/sys/net/{family}/conf/one/{parameter}");
+            let before = fs::read_to_string(&path).unwrap().trim().to_owned();
+            let other = if before == "1" { "0" } else { "1" };
+            let [same, different] = [&before, other].map(|value| wanted(family, parameter, value));
+            // One file has another value than before, and no other file has: so it is this one that is looked at.
+            for whole in [true, false] {
+                let mut plan = |spec| if whole { host.plan(spec) } else { host.plan_add(spec) }.unwrap();
+                assert!(plan(&same).is_empty() && !plan(&different).is_empty(), "{path}");
+                fs::write(&path, other).unwrap();
+                assert!(!plan(&same).is_empty() && plan(&different).is_empty(), "{path}");
+                fs::write(&path, &before).unwrap();
+            }
+            host.apply(&different).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap().trim(), other, "{path}");
+            host.remove_all().unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap().trim(), before, "{path}");
+        }
+        assert_eq!(sh("find /run/guestnet -name '*sysctl*'"), "");
+    }
+
+    fn what_a_link_was_before_is_known_of_many_links() {
+        let links: Vec<String> = (0..300).map(|n| format!("v{n}")).collect();
+        let sysctl = |link: &String| json!({"key": format!("net/ipv4/conf/{link}/proxy_arp"), "value": "1"});
+        let pairs: Vec<_> = links.iter().map(|l| json!({"name": l, "kind": {"veth": {"peer": format!("p{l}")}}})).collect();
+        let objects = |settings: &[String]| spec(&json!({"version": 1, "objects": {"host":
+            {"links": pairs, "sysctls": settings.iter().map(sysctl).collect::<Vec<_>>()}}}));
+        let mut host = host();
+        host.apply(&objects(&links)).unwrap();
+        // Another host's process knows as much, and a part of them can go.
+        let mut other = support::host();
+        assert!(other.verify(&objects(&links)).unwrap().is_empty());
+        other.apply(&objects(&links[150..])).unwrap();
+        assert_eq!(sh("cat /proc/sys/net/ipv4/conf/v149/proxy_arp /proc/sys/net/ipv4/conf/v150/proxy_arp"), "0\n1\n");
+        assert!(host.verify(&objects(&links[150..])).unwrap().is_empty());
+        host.apply(&objects(&[])).unwrap();
+        assert_eq!(sh("cat /proc/sys/net/ipv4/conf/v*/proxy_arp | sort -u; find /run/guestnet -name '*sysctl*'"), "0\n");
+        host.remove_all().unwrap();
+    }
+}
