@@ -192,7 +192,7 @@ lab_test! {
         })?;
         assert_eq!(path_mtu(&internet, Some(ip(SERVER6)), address, 1500)?, 1300);
         // The guest is the router of the prefix behind it.
-        six.at().ip("address add 2001:db8:1:7::1/64 dev lo")?;
+        six.at().ip("address add 2001:db8:1:7::1/64 dev lo nodad")?;
         assert_eq!(tcp(&internet, six.at(), ip("2001:db8:1:7::1"), ip("2001:db8:1:7::1"))?, ip("2001:db8:1::1"));
         Ok(())
     }
