@@ -149,7 +149,7 @@ impl Ledger {
         for key in keys {
             let Some(name) = self.name(key).filter(|name| !self.lines.contains_key(name)) else { continue };
             let Some(was) = now(namespace, key) else { continue };
-            let others = changed_with(key).into_iter().filter_map(|other| {
+            let others = changed_with(namespace, key, &was).into_iter().filter_map(|other| {
                 Some((format!("{key} > {}", self.name(&other.key)?), other.value.to_string()))
             });
             for (name, value) in others.chain([(name, was.to_string())]).collect::<Vec<_>>() {
@@ -240,8 +240,8 @@ fn append(path: &Path, text: &str) -> io::Result<()> {
 }
 
 /// The sysctls that the kernel changes by itself when `key` is written, as they are (`inet_forward_change`,
-/// `addrconf_forward_change`).
-fn changed_with(key: &SysctlKey) -> Vec<Sysctl> {
+/// `addrconf_forward_change`): those that it will not change back by itself when `key` becomes what it `was`.
+fn changed_with(namespace: &Namespace, key: &SysctlKey, was: &SysctlValue) -> Vec<Sysctl> {
     let family = match key.path.as_str() {
         "net/ipv4/ip_forward" | "net/ipv4/conf/all/forwarding" => "ipv4",
         "net/ipv6/conf/all/forwarding" => "ipv6",
@@ -250,7 +250,15 @@ fn changed_with(key: &SysctlKey) -> Vec<Sysctl> {
     let conf = format!("net/{family}/conf");
     let entries = fs::read_dir(Path::new("/proc/sys").join(&conf)).into_iter().flatten().flatten();
     let of_links = entries.map(|entry| format!("{conf}/{}/forwarding", entry.file_name().to_string_lossy()));
-    let all = of_links.chain([format!("{conf}/all/accept_redirects")]);
-    let all = all.filter(|path| !path.ends_with("all/forwarding"));
-    all.filter_map(|path| path.parse().ok()).filter_map(super::read).collect()
+    // Redirects are for those who do not forward.
+    let redirects = if was.0 == "0" { "1" } else { "0" };
+    let all = of_links.map(|path| (path, was.0.as_str()));
+    let all = all.chain([(format!("{conf}/all/accept_redirects"), redirects)]);
+    all.filter(|(path, _)| !path.ends_with("all/forwarding"))
+        .filter_map(|(path, again)| {
+            let key: SysctlKey = path.parse().ok()?;
+            let value = now(namespace, &key).filter(|value| value.0 != again)?;
+            Some(Sysctl { key, value })
+        })
+        .collect()
 }
