@@ -1,6 +1,8 @@
 //! The elements of sets and maps.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use guestnet_core::{LinkName, Mac, Object};
@@ -22,15 +24,26 @@ pub struct Element {
 /// The key of an element: one value, or several in a concatenation; an interval where `last` is there.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
-    first: Vec<Value>,
-    last: Option<Vec<Value>>,
+    first: Values,
+    last: Option<Values>,
+}
+
+/// One value, or several in a concatenation. Most are one, and there can be very many: a single value needs no memory of
+/// its own.
+#[derive(Clone)]
+pub struct Values(Inner);
+
+#[derive(Clone)]
+enum Inner {
+    One([Value; 1]),
+    Several(Vec<Value>),
 }
 
 /// What a map answers.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Data {
     /// A value, or several in a concatenation.
-    Values(Vec<Value>),
+    Values(Values),
     /// What becomes of the packet.
     Verdict(Verdict),
 }
@@ -63,14 +76,73 @@ impl Object for Element {
     }
 }
 
+impl std::ops::Deref for Values {
+    type Target = [Value];
+
+    fn deref(&self) -> &[Value] {
+        match &self.0 {
+            Inner::One(one) => one,
+            Inner::Several(several) => several,
+        }
+    }
+}
+
+impl From<Value> for Values {
+    fn from(value: Value) -> Self {
+        Self(Inner::One([value]))
+    }
+}
+
+impl From<Vec<Value>> for Values {
+    fn from(values: Vec<Value>) -> Self {
+        Self(<[Value; 1]>::try_from(values).map_or_else(Inner::Several, Inner::One))
+    }
+}
+
+impl fmt::Debug for Values {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+impl PartialEq for Values {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Values {}
+
+impl PartialOrd for Values {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Values {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (**self).cmp(other)
+    }
+}
+
+impl Hash for Values {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (**self).hash(state);
+    }
+}
+
 impl Key {
     /// The interval from `first` to `last`, both inside.
     pub fn range(first: impl Into<Value>, last: impl Into<Value>) -> Self {
-        Self::between(vec![first.into()], vec![last.into()])
+        Self::of(first.into().into(), last.into().into())
     }
 
     /// The interval between two concatenations, field by field, both inside.
     pub fn between(first: Vec<Value>, last: Vec<Value>) -> Self {
+        Self::of(first.into(), last.into())
+    }
+
+    fn of(first: Values, last: Values) -> Self {
         let last = (last != first).then_some(last);
         Self { first, last }
     }
@@ -80,7 +152,7 @@ impl Key {
         let (mut first, mut last) = (Vec::new(), Vec::new());
         for field in fields {
             last.extend_from_slice(field.last());
-            first.extend(field.first);
+            first.extend_from_slice(&field.first);
         }
         Self::between(first, last)
     }
@@ -178,19 +250,19 @@ impl fmt::Display for Element {
 
 impl From<Value> for Key {
     fn from(value: Value) -> Self {
-        Self { first: vec![value], last: None }
+        Self { first: value.into(), last: None }
     }
 }
 
 impl From<Vec<Value>> for Key {
     fn from(first: Vec<Value>) -> Self {
-        Self { first, last: None }
+        Self { first: first.into(), last: None }
     }
 }
 
 impl<const N: usize> From<[Value; N]> for Key {
     fn from(first: [Value; N]) -> Self {
-        Self { first: first.into(), last: None }
+        Self { first: Vec::from(first).into(), last: None }
     }
 }
 
@@ -214,13 +286,13 @@ impl From<Ipv6Net> for Key {
 
 impl From<Value> for Data {
     fn from(value: Value) -> Self {
-        Self::Values(vec![value])
+        Self::Values(value.into())
     }
 }
 
 impl From<Vec<Value>> for Data {
     fn from(values: Vec<Value>) -> Self {
-        Self::Values(values)
+        Self::Values(values.into())
     }
 }
 

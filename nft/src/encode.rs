@@ -1,15 +1,15 @@
 //! Changes of tables in the kernel's words.
 
-use guestnet_core::diff::{Change, diff};
+use guestnet_core::diff::Change;
 use guestnet_core::{
     Context, Kind, Message, Namespace, Observed, Outbox, Phase, Protocol, Result, Set as Keyed,
 };
 use nftnl::nftnl_sys as c;
 use nftnl::{MsgType, ProtoFamily};
 
-use crate::sys::{self, RawChain, RawElement, RawSet};
+use crate::sys::{self, RawChain, RawSet};
 use crate::{
-    Chain, Data, DataType, Element, Family, MapType, Policy, Rule, Set, Table, Value, interval, userdata,
+    Chain, DataType, Element, Family, MapType, Policy, Rule, Set, Table, elements, interval, userdata,
 };
 
 /// `NFT_SET_*`.
@@ -25,9 +25,6 @@ pub(crate) const INTERVAL_END: u32 = 1;
 
 const CREATE: u16 = (libc::NLM_F_CREATE | libc::NLM_F_EXCL) as u16;
 const APPEND: u16 = (libc::NLM_F_CREATE | libc::NLM_F_APPEND) as u16;
-
-/// How many elements libnftnl lays out at once: enough to fill a message, few enough to stay in the cache.
-const CHUNK: usize = 1024;
 
 impl Kind for Table {
     const PHASES: &'static [Phase] = &[Phase::Filters];
@@ -104,44 +101,29 @@ impl Messages<'_> {
         self.family = new.family;
         let mut added = Vec::new();
         for (set, was) in new.sets.iter().zip(&old.sets) {
-            let observed = Observed { ours: was.elements.clone(), ..Observed::default() };
-            let (mut gone, mut come) = (Vec::new(), Vec::new());
-            for change in diff(&interval::merged(set), &observed).0 {
-                match change {
-                    Change::Create(new) => come.push(new),
-                    Change::Delete(old) => gone.push(old),
-                    Change::Replace { old, new } => {
-                        gone.push(old);
-                        come.push(new);
-                    }
-                }
-            }
-            self.elements(new, set, gone.iter(), false)?;
-            added.push((set, come));
+            let wanted = interval::merged(set);
+            let same = |element: &Element, other: &Keyed<Element>| other.get(&element.key) == Some(element);
+            let gone = was.elements.iter().filter(|element| !same(element, &wanted));
+            self.elements(new, set, gone, false)?;
+            added.push((set, was, wanted));
         }
-        added.into_iter().try_for_each(|(set, come)| self.elements(new, set, come.iter(), true))
+        for (set, was, wanted) in &added {
+            let come = wanted.iter().filter(|element| was.elements.get(&element.key) != Some(element));
+            self.elements(new, set, come, true)?;
+        }
+        Ok(())
     }
 
     fn elements<'e>(
         &mut self,
         table: &Table,
         set: &Set,
-        elements: impl Iterator<Item = &'e Element>,
+        list: impl Iterator<Item = &'e Element>,
         add: bool,
     ) -> Result<()> {
         let (kind, flags) =
             if add { (libc::NFT_MSG_NEWSETELEM, CREATE) } else { (libc::NFT_MSG_DELSETELEM, 0) };
-        let mut elements = elements.peekable();
-        while elements.peek().is_some() {
-            let mut raw = RawSet::new();
-            raw.set_str(c::NFTNL_SET_TABLE, table.name.as_str());
-            raw.set_str(c::NFTNL_SET_NAME, set.name.as_str());
-            elements.by_ref().take(CHUNK).for_each(|element| raw_elements(&mut raw, set, element));
-            for message in raw.element_messages(c_kind(kind), self.number(), flags) {
-                self.send(message)?;
-            }
-        }
-        Ok(())
+        elements::messages(kind, flags, table, set, list, |message| self.send(message))
     }
 
     fn number(&self) -> u8 {
@@ -239,68 +221,4 @@ pub(crate) fn flags(set: &Set) -> u32 {
     let interval = if set.interval { INTERVAL } else { 0 };
     let concatenated = if set.interval && set.key.len() > 1 { CONCAT } else { 0 };
     interval | concatenated | if set.is_map() { MAP } else { 0 }
-}
-
-/// Adds `element` to `raw`; an interval of one type is two elements, its start and what comes behind its end.
-fn raw_elements(raw: &mut RawSet, set: &Set, element: &Element) {
-    let first = bytes(&set.key, element.key.first());
-    let last = bytes(&set.key, element.key.last());
-    let mut start = RawElement::new();
-    start.set_value(c::NFTNL_SET_ELEM_KEY, &first);
-    if set.interval && set.key.len() > 1 {
-        start.set_value(c::NFTNL_SET_ELEM_KEY_END, &last);
-    }
-    match (&element.data, &set.data) {
-        (Some(Data::Verdict(verdict)), _) => {
-            start.set_u32(c::NFTNL_SET_ELEM_VERDICT, verdict.number().cast_unsigned());
-            if let Some(chain) = verdict.chain() {
-                start.set_str(c::NFTNL_SET_ELEM_CHAIN, chain.as_str());
-            }
-        }
-        (Some(Data::Values(values)), Some(MapType::Values(types))) => {
-            start.set_value(c::NFTNL_SET_ELEM_DATA, &bytes(types, values));
-        }
-        _ => {}
-    }
-    if let Some(comment) = &element.comment {
-        start.set_userdata(&userdata::comment(comment));
-    }
-    raw.push(start);
-    if set.interval
-        && set.key.len() == 1
-        && let Some(end) = interval::after(&last)
-    {
-        let mut behind = RawElement::new();
-        behind.set_value(c::NFTNL_SET_ELEM_KEY, &end);
-        behind.set_u32(c::NFTNL_SET_ELEM_FLAGS, INTERVAL_END);
-        raw.push(behind);
-    }
-}
-
-/// The bytes of a key or datum. In a concatenation each value fills whole registers.
-pub(crate) fn bytes(types: &[DataType], values: &[Value]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(DataType::total(types));
-    for (data, value) in types.iter().zip(values) {
-        bytes.extend(value.bytes(*data));
-        if types.len() > 1 {
-            bytes.resize(bytes.len().next_multiple_of(4), 0);
-        }
-    }
-    bytes
-}
-
-/// What [`bytes`] says. `None` when it is no value of these types.
-pub(crate) fn values(types: &[DataType], bytes: &[u8]) -> Option<Vec<Value>> {
-    if bytes.len() != DataType::total(types) {
-        return None;
-    }
-    let mut rest = bytes;
-    types
-        .iter()
-        .map(|data| {
-            let value = data.read(rest.get(..data.size())?);
-            rest = rest.get(data.size().next_multiple_of(4)..).unwrap_or_default();
-            value
-        })
-        .collect()
 }

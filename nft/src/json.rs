@@ -145,7 +145,7 @@ fn data(map: Option<&MapType>, text: Option<OneOrMany<Scalar>>) -> Result<Option
             if values.is_interval() {
                 return Err("has an interval for data".into());
             }
-            Ok(Some(Data::Values(values.first().to_vec())))
+            Ok(Some(values.first().to_vec().into()))
         }
     }
 }

@@ -3,7 +3,7 @@
 use guestnet_core::netlink::{Attributes, Dump};
 use guestnet_core::{Error, Message, Namespace, Object, Observed, Protocol, Result, Set as Keyed};
 
-use crate::encode::bytes;
+use crate::elements::bytes;
 use crate::read::{NFGENMSG, Reader};
 use crate::{Family, Key, Name, Set, Table, TableKey};
 

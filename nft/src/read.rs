@@ -9,7 +9,8 @@ use guestnet_core::Set as Keyed;
 use guestnet_core::netlink::Attributes;
 use guestnet_core::owner::TABLE_PREFIX;
 
-use crate::encode::{INTERVAL, INTERVAL_END, VERDICT, flags, values};
+use crate::elements::values;
+use crate::encode::{INTERVAL, INTERVAL_END, VERDICT, flags};
 use crate::interval::{Bound, paired};
 use crate::{
     Base, Chain, ChainType, Data, DataType, Element, Expr, Family, Hook, Key, MapType, Name, Policy, Rule,
@@ -356,7 +357,7 @@ fn bound(raw: &View<'_>, set: &Set) -> Option<Bound> {
         None => None,
         Some(_) if end => None,
         Some(MapType::Verdict) => Some(Data::Verdict(raw.nested(NFTA_SET_ELEM_DATA)?.verdict()?)),
-        Some(MapType::Values(types)) => Some(Data::Values(values(types, raw.value(NFTA_SET_ELEM_DATA)?)?)),
+        Some(MapType::Values(types)) => Some(values(types, raw.value(NFTA_SET_ELEM_DATA)?)?.into()),
     };
     let key = raw.value(NFTA_SET_ELEM_KEY)?.to_vec();
     let comment = raw.get(NFTA_SET_ELEM_USERDATA).and_then(userdata::read_comment);

@@ -7,7 +7,7 @@
 //! ("nf_tables kernel ABI is broken"), or reads through NULL where an expression has no name.
 #![allow(unsafe_code)]
 
-use std::ffi::{CString, c_char, c_int, c_void};
+use std::ffi::{CString, c_char, c_void};
 use std::ptr::NonNull;
 
 use nftnl::nftnl_sys as c;
@@ -109,14 +109,8 @@ object!(
 );
 
 object!(
-    /// A set or a map, and elements that were added to it.
+    /// A set or a map, without elements.
     RawSet, nftnl_set, nftnl_set_alloc, nftnl_set_free, nftnl_set_set_u32, nftnl_set_set_str
-);
-
-object!(
-    /// An element that is going to be added to a [`RawSet`].
-    RawElement, nftnl_set_elem, nftnl_set_elem_alloc, nftnl_set_elem_free, nftnl_set_elem_set_u32,
-    nftnl_set_elem_set_str
 );
 
 impl RawChain {
@@ -149,59 +143,12 @@ impl RawSet {
         unsafe { c::nftnl_set_set_data(self.0.as_ptr(), attribute as u16, data.as_ptr().cast(), length) };
     }
 
-    /// Adds an element.
-    pub fn push(&mut self, element: RawElement) {
-        // SAFETY: the set takes the element over, and frees it when it is freed.
-        unsafe { c::nftnl_set_elem_add(self.0.as_ptr(), element.into_pointer()) };
-    }
-
     /// The message that says it, without elements.
     pub fn message(&self, kind: u16, family: u8, flags: u16) -> Vec<u8> {
         build(kind, family, flags, |header| {
             // SAFETY: the buffer behind the header has room for the largest message.
             unsafe { c::nftnl_set_nlmsg_build_payload(header, self.0.as_ptr()) };
         })
-    }
-
-    /// The messages that say its elements: as few as the 64 KiB of an attribute allow.
-    pub fn element_messages(&self, kind: u16, family: u8, flags: u16) -> Vec<Vec<u8>> {
-        let mut messages = Vec::new();
-        // SAFETY: the iterator lives as long as the set, which is borrowed.
-        let iterator = allocated(unsafe { c::nftnl_set_elems_iter_create(self.0.as_ptr()) });
-        let mut more = true;
-        while more {
-            let mut answer: c_int = 0;
-            messages.push(build(kind, family, flags, |header| {
-                // SAFETY: libnftnl stops before the 64 KiB of an attribute are full; the buffer has a page more.
-                answer = unsafe { c::nftnl_set_elems_nlmsg_build_payload_iter(header, iterator.as_ptr()) };
-            }));
-            more = answer > 0;
-        }
-        // SAFETY: the iterator is ours and not used again.
-        unsafe { c::nftnl_set_elems_iter_destroy(iterator.as_ptr()) };
-        messages
-    }
-}
-
-impl RawElement {
-    /// Sets the key, its end or the datum: 64 bytes at most.
-    pub fn set_value(&mut self, attribute: u32, value: &[u8]) {
-        self.set_bytes(attribute, value.get(..LONGEST_VALUE).unwrap_or(value));
-    }
-
-    /// Sets the user data: 256 bytes at most.
-    pub fn set_userdata(&mut self, data: &[u8]) {
-        self.set_bytes(c::NFTNL_SET_ELEM_USERDATA, data.get(..LONGEST_USERDATA).unwrap_or(data));
-    }
-
-    fn set_bytes(&mut self, attribute: u32, bytes: &[u8]) {
-        let length = bytes.len() as u32;
-        // SAFETY: the element is ours, and `length` bytes are copied, which `bytes` has and the element takes.
-        unsafe { c::nftnl_set_elem_set(self.0.as_ptr(), attribute as u16, bytes.as_ptr().cast(), length) };
-    }
-
-    fn into_pointer(self) -> *mut c::nftnl_set_elem {
-        std::mem::ManuallyDrop::new(self).0.as_ptr()
     }
 }
 

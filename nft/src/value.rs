@@ -42,16 +42,23 @@ impl Value {
 
     /// Its bytes as a value of `data`. Where it does not [fit](Self::fits) they are cut or filled with zeros.
     pub fn bytes(&self, data: DataType) -> Vec<u8> {
-        let mut bytes = match self {
-            Self::Ipv4(ip) => ip.octets().to_vec(),
-            Self::Ipv6(ip) => ip.octets().to_vec(),
-            Self::Ether(mac) => mac.to_vec(),
-            Self::Ifname(name) => name.as_str().as_bytes().to_vec(),
-            Self::Number(n) if data.is_host_order() => n.to_ne_bytes().to_vec(),
-            Self::Number(n) => n.to_be_bytes().iter().copied().skip(4 - data.size().min(4)).collect(),
-        };
-        bytes.resize(data.size(), 0);
+        let mut bytes = Vec::with_capacity(data.size());
+        self.write(data, &mut bytes);
         bytes
+    }
+
+    /// Puts its [`Self::bytes`] behind what is in `out`.
+    pub(crate) fn write(&self, data: DataType, out: &mut Vec<u8>) {
+        let end = out.len() + data.size();
+        match self {
+            Self::Ipv4(ip) => out.extend(ip.octets()),
+            Self::Ipv6(ip) => out.extend(ip.octets()),
+            Self::Ether(mac) => out.extend(mac),
+            Self::Ifname(name) => out.extend(name.as_str().bytes()),
+            Self::Number(n) if data.is_host_order() => out.extend(n.to_ne_bytes()),
+            Self::Number(n) => out.extend(n.to_be_bytes().iter().skip(4 - data.size().min(4))),
+        }
+        out.resize(end, 0);
     }
 }
 
