@@ -78,14 +78,14 @@ impl NatSpec {
             .set(Set::new(name(UNTRANSLATED), data).interval().with(untranslated.map(Element::new)))
             .set(Set::new(name(ERRORS), errors).with(types.iter().map(|kind| Element::new(*kind))));
         for (length, pairs) in by_length {
-            let map = |name, elements: Vec<Element>| {
+            let map = |name, elements: &mut dyn Iterator<Item = Element>| {
                 let map = Set::map(name, data, data).with(elements);
                 Set { size: room(map.elements.len()), ..map }
             };
             let mapping = |from: &IpNet, to: &IpNet| Element::mapping(from.addr(), to.addr());
-            let inward = pairs.iter().map(|pair| mapping(&pair.public, &pair.private)).collect();
-            let outward = pairs.iter().map(|pair| mapping(&pair.private, &pair.public)).collect();
-            table = table.set(map(inbound(length), inward)).set(map(outbound(length), outward));
+            let mut inward = pairs.iter().map(|pair| mapping(&pair.public, &pair.private));
+            let mut outward = pairs.iter().map(|pair| mapping(&pair.private, &pair.public));
+            table = table.set(map(inbound(length), &mut inward)).set(map(outbound(length), &mut outward));
         }
         Some(words.chains(self.mode).into_iter().fold(table, Table::chain))
     }
@@ -96,6 +96,9 @@ fn in_whole_bytes(pair: &Pair) -> Vec<Pair> {
     let length = pair.public.prefix_len().next_multiple_of(8);
     if length == 0 {
         return Vec::new();
+    }
+    if length == pair.public.prefix_len() {
+        return vec![Pair { public: pair.public.trunc(), private: pair.private.trunc() }];
     }
     let (public, private) = (pair.public.trunc().subnets(length), pair.private.trunc().subnets(length));
     let (Ok(public), Ok(private)) = (public, private) else { return Vec::new() };

@@ -25,7 +25,8 @@ pub struct Element {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     first: Values,
-    last: Option<Values>,
+    /// In a box, because few keys are intervals.
+    last: Option<Box<Values>>,
 }
 
 /// One value, or several in a concatenation. Most are one, and there can be very many: a single value needs no memory of
@@ -143,7 +144,7 @@ impl Key {
     }
 
     fn of(first: Values, last: Values) -> Self {
-        let last = (last != first).then_some(last);
+        let last = (last != first).then(|| Box::new(last));
         Self { first, last }
     }
 
