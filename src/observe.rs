@@ -7,12 +7,14 @@ use guestnet_core::link::Peer;
 use guestnet_core::netns;
 use guestnet_core::owner::Owner;
 use guestnet_core::{
-    Foreign, Link, LinkKind, LinkName, Namespace, Netns, NetnsName, Observed, Result, Ripple, Watch, file,
+    File, Foreign, Link, LinkKind, LinkName, Namespace, Netns, NetnsName, Observed, Result, Ripple,
+    Transcript, Watch, file,
 };
 
+use crate::memory::Memory;
 use crate::objects::{Found, NamespaceObjects, Objects};
-use crate::plan::{FoundFiles, NamedNamespace};
-use crate::seen::Scope;
+use crate::plan::NamedNamespace;
+use crate::seen::{Scope, Seen};
 
 /// The namespaces of a host, opened.
 pub(crate) struct Namespaces {
@@ -102,15 +104,17 @@ pub(crate) struct Observation {
     found: BTreeMap<Netns, Found>,
     foreign_namespaces: BTreeSet<NetnsName>,
     others: BTreeMap<NetnsName, Vec<String>>,
-    pub(crate) files: FoundFiles,
+    pub(crate) files: Seen<File>,
     nothing: Found,
     /// Whether only that was read which others of the acknowledged changes may have changed.
     pub(crate) again: bool,
+    /// Whether it is what [`Memory`] remembers now.
+    pub(crate) recalled: bool,
 }
 
 impl Observation {
     /// Reads everything that is ours, and what of others' holds a key of `named`; or nothing but what has a key of `named`.
-    /// `desired` says which namespaces stay.
+    /// `desired` says which namespaces stay. What is remembered of everything need not be read again where it is the same.
     pub(crate) fn read(
         namespaces: &mut Namespaces,
         owner: Owner,
@@ -118,6 +122,7 @@ impl Observation {
         named: &Objects,
         desired: &Objects,
         scope: Scope,
+        mut memory: Option<&mut Memory>,
     ) -> Result<Self> {
         let foreign_namespaces = namespaces.refresh(owner, named, scope)?;
         let mut found = BTreeMap::new();
@@ -128,7 +133,14 @@ impl Observation {
                 Netns::Named(name) => named.namespaces.get(name),
             };
             if let Some(named) = named.or((scope == Scope::All).then_some(&empty)) {
-                found.insert(netns.clone(), Found::read(namespace, named, scope)?);
+                let here = match &mut memory {
+                    Some(memory) if scope == Scope::All => {
+                        let memory = memory.namespaces.entry(netns.clone()).or_default();
+                        Found::recall(namespace, named, memory)?
+                    }
+                    _ => Found::read(namespace, named, scope)?,
+                };
+                found.insert(netns.clone(), here);
             }
         }
         name_the_other_ends(namespaces, &mut found);
@@ -145,11 +157,23 @@ impl Observation {
                 others.insert(name, residents(namespace, found)?);
             }
         }
+        let recalled = memory.is_some();
         let files = match scope {
-            Scope::All => file::observe(directory, owner, &named.files)?,
-            Scope::Keys => file::observe_keys(directory, owner, &named.files)?,
+            Scope::All => match memory {
+                Some(memory) => memory.read_files(directory, owner, named)?,
+                None => Seen::of(file::observe(directory, owner, &named.files, &mut Transcript::default())?),
+            },
+            Scope::Keys => Seen::of(file::observe_keys(directory, owner, &named.files)?),
         };
-        Ok(Self { found, foreign_namespaces, others, files, nothing: Found::default(), again: false })
+        Ok(Self {
+            found,
+            foreign_namespaces,
+            others,
+            files,
+            nothing: Found::default(),
+            again: false,
+            recalled,
+        })
     }
 
     /// Reads again what changes that were acknowledged may have changed besides, in the namespaces that `ripples` names.
@@ -173,7 +197,7 @@ impl Observation {
 
     /// What is ours.
     pub(crate) fn into_ours(self) -> Objects {
-        let mut objects = Objects { files: self.files.ours, ..Objects::default() };
+        let mut objects = Objects { files: self.files.into_ours(), ..Objects::default() };
         for (netns, found) in self.found {
             *objects.in_namespace(&netns) = found.into_ours();
         }
@@ -283,7 +307,7 @@ fn name_the_other_ends(namespaces: &Namespaces, found: &mut BTreeMap<Netns, Foun
         }
     }
     for (netns, namespace) in &namespaces.open {
-        let Some(found) = found.get_mut(netns) else { continue };
+        let Some(found) = found.get_mut(netns).filter(|found| !found.links.is_settled()) else { continue };
         for (name, end) in namespace.veths().iter().filter(|(_, end)| end.elsewhere.is_some()) {
             let candidates = ends.get(&(end.peer_index, end.index)).map_or(&[][..], Vec::as_slice);
             let mut others = candidates.iter().filter(|(other, _)| *other != netns);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use guestnet_core::diff::{Conflict, diff};
-use guestnet_core::{Change, File, Netns, NetnsName, Object, Observed, Ripple, Set};
+use guestnet_core::{Change, File, Netns, NetnsName, Object, Ripple, Set};
 
 use crate::objects::{NamespaceObjects, ObjectChange, Objects, changes};
 use crate::observe::Observation;
@@ -175,6 +175,9 @@ impl Plan {
                 plan.between_here(wanted.of(&netns).unwrap_or(&empty), found, netns);
             }
         }
+        if found.files.is_settled() {
+            return plan;
+        }
         let (changes, conflicts) = diff(&wanted.files, &found.files);
         plan.changes
             .extend(changes.into_iter().map(|c| PlannedChange { netns: Netns::Host, what: What::File(c) }));
@@ -188,6 +191,22 @@ impl Plan {
         let change = |c| PlannedChange { netns: netns.clone(), what: What::Object(c) };
         self.changes.extend(changes.into_iter().map(change));
         self.conflicts.extend(conflicts.into_iter().map(|c| (netns.clone(), c)));
+    }
+
+    pub(crate) fn takes_links_away(&self) -> bool {
+        let goes = |change: &PlannedChange| {
+            matches!(&change.what, What::Object(ObjectChange::Link(Change::Delete(_))))
+        };
+        self.changes.iter().any(goes)
+    }
+
+    /// The kinds of objects that there is something to do about, by namespace.
+    pub(crate) fn kinds(&self) -> impl Iterator<Item = (&Netns, &'static str)> {
+        self.changes.iter().filter_map(|change| match &change.what {
+            What::Object(object) => Some((&change.netns, object.kind())),
+            What::File(_) => Some((&change.netns, File::KIND)),
+            What::Namespace(_) => None,
+        })
     }
 
     /// What has to be looked at again when all of this was acknowledged, by namespace.
@@ -246,6 +265,3 @@ impl fmt::Display for Plan {
         if self.conflicts.is_empty() { Ok(()) } else { write!(f, ", {} in the way", self.conflicts.len()) }
     }
 }
-
-/// What was found of the files, for a plan.
-pub(crate) type FoundFiles = Observed<File>;
