@@ -23,8 +23,12 @@ pub(crate) struct Memory {
     /// For which objects it was read: they decide what of others is noted.
     read_for: Option<Arc<Lowered>>,
     pub(crate) namespaces: BTreeMap<Netns, Recollection>,
-    files: Option<(Seen<File>, Transcript)>,
+    pub(crate) files: Files,
 }
+
+/// What the files were, and what says so.
+#[derive(Default)]
+pub(crate) struct Files(Option<(Seen<File>, Transcript)>);
 
 impl Memory {
     /// The objects of `spec`, from memory if it is that of the last time.
@@ -43,27 +47,9 @@ impl Memory {
     pub(crate) fn turn_to(&mut self, wanted: &Arc<Lowered>) {
         if !self.read_for.as_ref().is_some_and(|last| Arc::ptr_eq(last, wanted)) {
             self.namespaces.clear();
-            self.files = None;
+            self.files = Files::default();
             self.read_for = Some(Arc::clone(wanted));
         }
-    }
-
-    /// The files below `directory`.
-    pub(crate) fn read_files(
-        &mut self,
-        directory: &Path,
-        owner: Owner,
-        wanted: &Objects,
-    ) -> Result<Seen<File>> {
-        let (files, transcript) = match self.files.take() {
-            Some((files, transcript)) if transcript.files_are_the_same() => (files, transcript),
-            _ => {
-                let mut transcript = Transcript::default();
-                (Seen::of(file::observe(directory, owner, &wanted.files, &mut transcript)?), transcript)
-            }
-        };
-        self.files = Some((files.clone(), transcript));
-        Ok(files)
     }
 
     /// Notes what of that which was read is as it is wanted: where `plan` has nothing to do.
@@ -73,8 +59,28 @@ impl Memory {
         for (netns, recollection) in &mut self.namespaces {
             recollection.settle(|kind| free && !todo.contains(&(netns, kind)));
         }
-        if let Some((files, _)) = &mut self.files {
+        if let Some((files, _)) = &mut self.files.0 {
             files.settle(free && !todo.iter().any(|(_, kind)| *kind == File::KIND));
         }
+    }
+}
+
+impl Files {
+    /// How many there were.
+    pub(crate) fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |(files, _)| files.ours.len())
+    }
+
+    /// Those below `directory`.
+    pub(crate) fn read(&mut self, directory: &Path, owner: Owner, wanted: &Objects) -> Result<Seen<File>> {
+        let (files, transcript) = match self.0.take() {
+            Some((files, transcript)) if transcript.files_are_the_same() => (files, transcript),
+            _ => {
+                let mut transcript = Transcript::default();
+                (Seen::of(file::observe(directory, owner, &wanted.files, &mut transcript)?), transcript)
+            }
+        };
+        self.0 = Some((files.clone(), transcript));
+        Ok(files)
     }
 }

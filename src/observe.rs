@@ -12,7 +12,7 @@ use guestnet_core::{
 };
 
 use crate::memory::Memory;
-use crate::objects::{Found, NamespaceObjects, Objects};
+use crate::objects::{Found, NamespaceObjects, Objects, Recollection};
 use crate::plan::NamedNamespace;
 use crate::seen::{Scope, Seen};
 
@@ -122,23 +122,48 @@ impl Observation {
         named: &Objects,
         desired: &Objects,
         scope: Scope,
-        mut memory: Option<&mut Memory>,
+        memory: Option<&mut Memory>,
     ) -> Result<Self> {
         let foreign_namespaces = namespaces.refresh(owner, named, scope)?;
+        let recalled = memory.is_some();
+        let (recollections, files) = match memory {
+            Some(Memory { namespaces, files, .. }) => (Some(namespaces), Some(files)),
+            None => (None, None),
+        };
+        let many = files.as_ref().is_some_and(|files| files.len() > MANY);
+        let read_files = || match (scope, files) {
+            (Scope::All, Some(files)) => files.read(directory, owner, named),
+            (Scope::All, None) => {
+                file::observe(directory, owner, &named.files, &mut Transcript::default()).map(Seen::of)
+            }
+            (Scope::Keys, _) => file::observe_keys(directory, owner, &named.files).map(Seen::of),
+        };
+        let read_namespaces = || Self::read_namespaces(namespaces, named, desired, scope, recollections);
+        let (files, seen) = beside(many, read_files, read_namespaces);
+        Ok(Self { files: files?, foreign_namespaces, recalled, ..seen? })
+    }
+
+    fn read_namespaces(
+        namespaces: &mut Namespaces,
+        named: &Objects,
+        desired: &Objects,
+        scope: Scope,
+        mut recollections: Option<&mut BTreeMap<Netns, Recollection>>,
+    ) -> Result<Self> {
         let mut found = BTreeMap::new();
         let empty = NamespaceObjects::default();
+        if let Some(recollections) = &mut recollections {
+            recollections.retain(|netns, _| namespaces.open.contains_key(netns));
+        }
         for (netns, namespace) in &mut namespaces.open {
             let named = match netns {
                 Netns::Host => Some(&named.host),
                 Netns::Named(name) => named.namespaces.get(name),
             };
             if let Some(named) = named.or((scope == Scope::All).then_some(&empty)) {
-                let here = match &mut memory {
-                    Some(memory) if scope == Scope::All => {
-                        let memory = memory.namespaces.entry(netns.clone()).or_default();
-                        Found::recall(namespace, named, memory)?
-                    }
-                    _ => Found::read(namespace, named, scope)?,
+                let here = match &mut recollections {
+                    Some(known) => Found::recall(namespace, named, known.entry(netns.clone()).or_default())?,
+                    None => Found::read(namespace, named, scope)?,
                 };
                 found.insert(netns.clone(), here);
             }
@@ -157,23 +182,7 @@ impl Observation {
                 others.insert(name, residents(namespace, found)?);
             }
         }
-        let recalled = memory.is_some();
-        let files = match scope {
-            Scope::All => match memory {
-                Some(memory) => memory.read_files(directory, owner, named)?,
-                None => Seen::of(file::observe(directory, owner, &named.files, &mut Transcript::default())?),
-            },
-            Scope::Keys => Seen::of(file::observe_keys(directory, owner, &named.files)?),
-        };
-        Ok(Self {
-            found,
-            foreign_namespaces,
-            others,
-            files,
-            nothing: Found::default(),
-            again: false,
-            recalled,
-        })
+        Ok(Self { found, others, ..Self::default() })
     }
 
     /// Reads again what changes that were acknowledged may have changed besides, in the namespaces that `ripples` names.
@@ -264,6 +273,21 @@ impl Observation {
     pub(crate) fn others_in(&self, name: &NetnsName) -> &[String] {
         self.others.get(name).map_or(&[], Vec::as_slice)
     }
+}
+
+/// With more files than this they are looked at by a thread of their own.
+const MANY: usize = 500;
+
+/// What `a` and `b` return, done at the same time where there are `many` of what `a` is about.
+fn beside<A: Send, B>(many: bool, a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B) -> (A, B) {
+    if !many {
+        return (a(), b());
+    }
+    std::thread::scope(|scope| {
+        let a = scope.spawn(a);
+        let b = b();
+        (a.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), b)
+    })
 }
 
 /// The links that the kernel puts into every namespace once a module is loaded; nobody made them.

@@ -10,8 +10,8 @@ const IFLA_INFO_SLAVE_DATA: u16 = libc::IFLA_INFO_SLAVE_DATA;
 const BRIDGE_TIMERS: std::ops::RangeInclusive<u16> = 16..=19;
 /// `IFLA_BRPORT_MESSAGE_AGE_TIMER` to `IFLA_BRPORT_HOLD_TIMER`.
 const PORT_TIMERS: std::ops::RangeInclusive<u16> = 21..=23;
-/// `IFLA_INET6_STATS`, `IFLA_INET6_CACHEINFO`, `IFLA_INET6_ICMP6STATS`.
-const INET6_COUNTERS: [u16; 3] = [3, 5, 6];
+/// `IFLA_INET6_FLAGS` (how far router discovery is), `_STATS`, `_CACHEINFO`, `_ICMP6STATS`.
+const INET6_COUNTERS: [u16; 4] = [1, 3, 5, 6];
 const IFA_CACHEINFO: u16 = libc::IFA_CACHEINFO;
 
 /// Lengths of `struct nlmsghdr`, `struct ifinfomsg` and `struct ifaddrmsg`.
