@@ -288,7 +288,7 @@ impl Host {
             if !outcome.failures.is_empty() {
                 return Err(self.undo(before, outcome, goal));
             }
-            let ripples = &*ripples.insert(plan.ripples());
+            let ripples = &*ripples.insert(plan.ripples(&goal.wanted.objects));
             if ripples.is_empty() {
                 return self.done(goal, gone, report, began);
             }

@@ -152,8 +152,11 @@ impl Observation {
     ) -> Result<Self> {
         let mut found = BTreeMap::new();
         let empty = NamespaceObjects::default();
+        let mut gone = false;
         if let Some(recollections) = &mut recollections {
+            let before = recollections.len();
             recollections.retain(|netns, _| namespaces.open.contains_key(netns));
+            gone = recollections.len() < before;
         }
         for (netns, namespace) in &mut namespaces.open {
             let named = match netns {
@@ -167,6 +170,10 @@ impl Observation {
                 };
                 found.insert(netns.clone(), here);
             }
+        }
+        // A pair has ends in two namespaces: when links of one are others now, so may be those of another.
+        if gone || found.values().any(|found| !found.links.is_settled()) {
+            found.values_mut().for_each(|found| found.links.settle(false));
         }
         name_the_other_ends(namespaces, &mut found);
         let mut others = BTreeMap::new();
