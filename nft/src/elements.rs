@@ -1,13 +1,16 @@
 //! The elements of one set, of which there can be hundreds of thousands.
 
+use std::sync::Arc;
+
 use guestnet_core::diff::Change;
 
 use crate::{Element, Key};
 
 /// The elements of a set, each key once, in the order of their keys. It is made at once, from any number of elements in
-/// any order: one behind the other in memory they cost a fraction of what a tree costs.
-#[derive(Clone, Default, PartialEq)]
-pub struct Elements(Vec<Element>);
+/// any order: one behind the other in memory they cost a fraction of what a tree costs. A copy shares them until one of the
+/// two is changed.
+#[derive(Clone, Default)]
+pub struct Elements(Arc<Vec<Element>>);
 
 impl Elements {
     /// None.
@@ -42,14 +45,16 @@ impl Elements {
     }
 
     /// Keeps the elements for which `keep` says so.
-    pub fn retain(&mut self, keep: impl FnMut(&Element) -> bool) {
-        self.0.retain(keep);
+    pub fn retain(&mut self, keep: impl Fn(&Element) -> bool) {
+        if !self.iter().all(&keep) {
+            Arc::make_mut(&mut self.0).retain(keep);
+        }
     }
 
     /// Takes away those whose keys `gone` has.
     pub fn subtract(&mut self, gone: &Self) {
         let mut gone = gone.iter().peekable();
-        self.0.retain(|element| {
+        Arc::make_mut(&mut self.0).retain(|element| {
             while gone.next_if(|other| other.key < element.key).is_some() {}
             gone.peek().is_none_or(|other| other.key != element.key)
         });
@@ -57,7 +62,9 @@ impl Elements {
 
     /// What makes `old` into this: the same as [`guestnet_core::diff::diff`], in one walk along both and without a copy.
     pub fn changes<'a>(&'a self, old: &'a Self) -> impl Iterator<Item = Change<&'a Element>> {
-        let (mut wanted, mut found) = (self.iter().peekable(), old.iter().peekable());
+        // Where the two share their elements nothing has to be looked at.
+        let none = usize::from(Arc::ptr_eq(&self.0, &old.0)) * self.len();
+        let (mut wanted, mut found) = (self.iter().skip(none).peekable(), old.iter().skip(none).peekable());
         std::iter::from_fn(move || {
             loop {
                 let (new, old) = match (wanted.peek(), found.peek()) {
@@ -92,7 +99,7 @@ impl From<Vec<Element>> for Elements {
                 same
             });
         }
-        Self(elements)
+        Self(Arc::new(elements))
     }
 }
 
@@ -104,7 +111,7 @@ impl FromIterator<Element> for Elements {
 
 impl Extend<Element> for Elements {
     fn extend<I: IntoIterator<Item = Element>>(&mut self, elements: I) {
-        let mut all = std::mem::take(&mut self.0);
+        let mut all = Arc::unwrap_or_clone(std::mem::take(&mut self.0));
         if all.is_empty() {
             // A list that is there already is taken as it is.
             all = elements.into_iter().collect();
@@ -120,7 +127,7 @@ impl IntoIterator for Elements {
     type IntoIter = std::vec::IntoIter<Element>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
+        Arc::unwrap_or_clone(self.0).into_iter()
     }
 }
 
@@ -130,6 +137,12 @@ impl<'a> IntoIterator for &'a Elements {
 
     fn into_iter(self) -> Self::IntoIter {
         self.iter()
+    }
+}
+
+impl PartialEq for Elements {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
     }
 }
 

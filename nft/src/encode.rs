@@ -99,16 +99,17 @@ impl Messages<'_> {
     /// What is gone is deleted first, so that an interval can take the place of another.
     fn change_elements(&mut self, old: &Table, new: &Table) -> Result<()> {
         self.family = new.family;
-        let wanted: Vec<_> = new.sets.iter().map(|set| (set, interval::merged(set))).collect();
-        let sets = || wanted.iter().zip(&old.sets);
-        for ((set, wanted), was) in sets() {
+        let sets = new.sets.iter().zip(&old.sets);
+        let differ = sets.filter(|(set, was)| set.elements != was.elements);
+        let sets: Vec<_> = differ.map(|(set, was)| (set, interval::merged(set), was)).collect();
+        for (set, wanted, was) in &sets {
             let gone = wanted.changes(&was.elements).filter_map(|change| match change {
                 Change::Delete(old) | Change::Replace { old, .. } => Some(old),
                 Change::Create(_) => None,
             });
             self.elements(new, set, gone, false)?;
         }
-        for ((set, wanted), was) in sets() {
+        for (set, wanted, was) in &sets {
             let come = wanted.changes(&was.elements).filter_map(|change| match change {
                 Change::Create(new) | Change::Replace { new, .. } => Some(new),
                 Change::Delete(_) => None,
