@@ -39,6 +39,7 @@ mod explain;
 mod hint;
 mod host;
 mod lower;
+mod memory;
 mod objects;
 mod observe;
 mod part;
@@ -46,6 +47,7 @@ mod plan;
 pub mod rekey;
 mod render;
 mod report;
+mod seen;
 pub mod spec;
 pub mod tunnels;
 

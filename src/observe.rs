@@ -7,11 +7,14 @@ use guestnet_core::link::Peer;
 use guestnet_core::netns;
 use guestnet_core::owner::Owner;
 use guestnet_core::{
-    Foreign, Link, LinkKind, LinkName, Namespace, Netns, NetnsName, Observed, Result, Watch, file,
+    File, Foreign, Link, LinkKind, LinkName, Namespace, Netns, NetnsName, Observed, Result, Ripple,
+    Transcript, Watch, file,
 };
 
-use crate::objects::{Found, NamespaceObjects, Objects, Scope};
-use crate::plan::{FoundFiles, NamedNamespace};
+use crate::memory::Memory;
+use crate::objects::{Found, NamespaceObjects, Objects, Recollection};
+use crate::plan::NamedNamespace;
+use crate::seen::{Scope, Seen};
 
 /// The namespaces of a host, opened.
 pub(crate) struct Namespaces {
@@ -57,8 +60,6 @@ impl Namespaces {
         scope: Scope,
     ) -> Result<BTreeSet<NetnsName>> {
         let present = match scope {
-            // Those that were made are open.
-            Scope::Again | Scope::KeysAgain => return Ok(BTreeSet::new()),
             Scope::All => {
                 // A name may be gone, or stand for a new namespace by now.
                 self.open.retain(|netns, namespace| match netns {
@@ -103,15 +104,17 @@ pub(crate) struct Observation {
     found: BTreeMap<Netns, Found>,
     foreign_namespaces: BTreeSet<NetnsName>,
     others: BTreeMap<NetnsName, Vec<String>>,
-    pub(crate) files: FoundFiles,
+    pub(crate) files: Seen<File>,
     nothing: Found,
     /// Whether only that was read which others of the acknowledged changes may have changed.
     pub(crate) again: bool,
+    /// Whether it is what [`Memory`] remembers now.
+    pub(crate) recalled: bool,
 }
 
 impl Observation {
     /// Reads everything that is ours, and what of others' holds a key of `named`; or nothing but what has a key of `named`.
-    /// `desired` says which namespaces stay.
+    /// `desired` says which namespaces stay. What is remembered of everything need not be read again where it is the same.
     pub(crate) fn read(
         namespaces: &mut Namespaces,
         owner: Owner,
@@ -119,17 +122,50 @@ impl Observation {
         named: &Objects,
         desired: &Objects,
         scope: Scope,
+        memory: Option<&mut Memory>,
     ) -> Result<Self> {
         let foreign_namespaces = namespaces.refresh(owner, named, scope)?;
+        let recalled = memory.is_some();
+        let (recollections, files) = match memory {
+            Some(Memory { namespaces, files, .. }) => (Some(namespaces), Some(files)),
+            None => (None, None),
+        };
+        let many = files.as_ref().is_some_and(|files| files.len() > MANY);
+        let read_files = || match (scope, files) {
+            (Scope::All, Some(files)) => files.read(directory, owner, named),
+            (Scope::All, None) => {
+                file::observe(directory, owner, &named.files, &mut Transcript::default()).map(Seen::of)
+            }
+            (Scope::Keys, _) => file::observe_keys(directory, owner, &named.files).map(Seen::of),
+        };
+        let read_namespaces = || Self::read_namespaces(namespaces, named, desired, scope, recollections);
+        let (files, seen) = beside(many, read_files, read_namespaces);
+        Ok(Self { files: files?, foreign_namespaces, recalled, ..seen? })
+    }
+
+    fn read_namespaces(
+        namespaces: &mut Namespaces,
+        named: &Objects,
+        desired: &Objects,
+        scope: Scope,
+        mut recollections: Option<&mut BTreeMap<Netns, Recollection>>,
+    ) -> Result<Self> {
         let mut found = BTreeMap::new();
         let empty = NamespaceObjects::default();
+        if let Some(recollections) = &mut recollections {
+            recollections.retain(|netns, _| namespaces.open.contains_key(netns));
+        }
         for (netns, namespace) in &mut namespaces.open {
             let named = match netns {
                 Netns::Host => Some(&named.host),
                 Netns::Named(name) => named.namespaces.get(name),
             };
-            if let Some(named) = named.or(scope.is_whole().then_some(&empty)) {
-                found.insert(netns.clone(), Found::read(namespace, named, scope)?);
+            if let Some(named) = named.or((scope == Scope::All).then_some(&empty)) {
+                let here = match &mut recollections {
+                    Some(known) => Found::recall(namespace, named, known.entry(netns.clone()).or_default())?,
+                    None => Found::read(namespace, named, scope)?,
+                };
+                found.insert(netns.clone(), here);
             }
         }
         name_the_other_ends(namespaces, &mut found);
@@ -139,31 +175,38 @@ impl Observation {
             if let (Netns::Named(name), Some(found)) = (netns.clone(), found.get_mut(netns))
                 && !desired.namespaces.contains_key(&name)
             {
-                if !scope.is_whole() {
+                if scope == Scope::Keys {
                     // With a namespace goes all that is in it: it is read whole.
                     *found = Found::read(namespace, &empty, Scope::All)?;
                 }
                 others.insert(name, residents(namespace, found)?);
             }
         }
-        let files = match scope {
-            Scope::All => file::observe(directory, owner, &named.files)?,
-            Scope::Keys => file::observe_keys(directory, owner, &named.files)?,
-            Scope::Again | Scope::KeysAgain => FoundFiles::default(),
-        };
-        Ok(Self {
-            found,
-            foreign_namespaces,
-            others,
-            files,
-            nothing: Found::default(),
-            again: scope.is_again(),
-        })
+        Ok(Self { found, others, ..Self::default() })
+    }
+
+    /// Reads again what changes that were acknowledged may have changed besides, in the namespaces that `ripples` names.
+    /// Those that were made are open.
+    pub(crate) fn read_again(
+        namespaces: &mut Namespaces,
+        named: &Objects,
+        scope: Scope,
+        ripples: &BTreeMap<Netns, Ripple>,
+    ) -> Result<Self> {
+        let mut found = BTreeMap::new();
+        let empty = NamespaceObjects::default();
+        for (netns, ripple) in ripples {
+            let Some(namespace) = namespaces.open.get_mut(netns) else { continue };
+            let named = named.of(netns).unwrap_or(&empty);
+            found.insert(netns.clone(), Found::read_again(namespace, named, scope, *ripple)?);
+        }
+        name_the_other_ends(namespaces, &mut found);
+        Ok(Self { found, again: true, ..Self::default() })
     }
 
     /// What is ours.
     pub(crate) fn into_ours(self) -> Objects {
-        let mut objects = Objects { files: self.files.ours, ..Objects::default() };
+        let mut objects = Objects { files: self.files.into_ours(), ..Objects::default() };
         for (netns, found) in self.found {
             *objects.in_namespace(&netns) = found.into_ours();
         }
@@ -190,8 +233,11 @@ impl Observation {
         observed
     }
 
-    /// Every namespace in which something is or shall be.
+    /// Every namespace in which something is or shall be, and may be different from what it shall be.
     pub(crate) fn everywhere(&self, wanted: &Objects) -> BTreeSet<Netns> {
+        if self.again {
+            return self.found.keys().cloned().collect();
+        }
         let wanted = wanted.namespaces.keys().filter(|name| !self.foreign_namespaces.contains(*name));
         let known = self.found.keys().cloned().chain([Netns::Host]);
         known.chain(wanted.cloned().map(Netns::Named)).collect()
@@ -205,7 +251,7 @@ impl Observation {
     /// The states and policies of `netns`, by tunnel; `None` where there is no state.
     pub(crate) fn ipsec(&self, netns: &Netns) -> Option<guestnet_xfrm::rekey::Found> {
         let found = self.found.get(netns).filter(|found| !found.states.ours.is_empty())?;
-        Some(guestnet_xfrm::rekey::Found::new(found.states.clone(), found.policies.clone()))
+        Some(guestnet_xfrm::rekey::Found::new((*found.states).clone(), (*found.policies).clone()))
     }
 
     /// Whether making this into `wanted` would take things along that were not read.
@@ -227,6 +273,21 @@ impl Observation {
     pub(crate) fn others_in(&self, name: &NetnsName) -> &[String] {
         self.others.get(name).map_or(&[], Vec::as_slice)
     }
+}
+
+/// With more files than this they are looked at by a thread of their own.
+const MANY: usize = 500;
+
+/// What `a` and `b` return, done at the same time where there are `many` of what `a` is about.
+fn beside<A: Send, B>(many: bool, a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B) -> (A, B) {
+    if !many {
+        return (a(), b());
+    }
+    std::thread::scope(|scope| {
+        let a = scope.spawn(a);
+        let b = b();
+        (a.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), b)
+    })
 }
 
 /// The links that the kernel puts into every namespace once a module is loaded; nobody made them.
@@ -270,7 +331,7 @@ fn name_the_other_ends(namespaces: &Namespaces, found: &mut BTreeMap<Netns, Foun
         }
     }
     for (netns, namespace) in &namespaces.open {
-        let Some(found) = found.get_mut(netns) else { continue };
+        let Some(found) = found.get_mut(netns).filter(|found| !found.links.is_settled()) else { continue };
         for (name, end) in namespace.veths().iter().filter(|(_, end)| end.elsewhere.is_some()) {
             let candidates = ends.get(&(end.peer_index, end.index)).map_or(&[][..], Vec::as_slice);
             let mut others = candidates.iter().filter(|(other, _)| *other != netns);
@@ -287,7 +348,7 @@ fn name_the_other_ends(namespaces: &Namespaces, found: &mut BTreeMap<Netns, Foun
                 (Some(_), Some(_)) => continue,
             };
             let unnamed = |link: &&mut Link| link.kind == LinkKind::Other("veth".into());
-            if let Some(link) = found.links.ours.get_mut(name).filter(unnamed) {
+            if let Some(link) = found.links.ours_mut().get_mut(name).filter(unnamed) {
                 link.kind = kind;
             }
         }

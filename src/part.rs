@@ -4,10 +4,11 @@ use guestnet_core::{Error as CoreError, Kind, Set, netns};
 
 use crate::host::{Goal, Host};
 use crate::lower::{Lowered, keep_shared_bridges};
-use crate::objects::{Objects, Scope};
+use crate::objects::Objects;
 use crate::observe::Observation;
 use crate::plan::Plan;
 use crate::report::{Error, Report};
+use crate::seen::Scope;
 use crate::spec::HostSpec;
 
 impl Host {
@@ -26,7 +27,7 @@ impl Host {
             let _alone = self.lock()?;
             let (wanted, scope, found) = self.together(&added.objects)?;
             let named = std::mem::replace(&mut added.objects, wanted);
-            self.converge(&Goal { wanted: &added, named: &named, scope }, Some(found))
+            self.converge(&Goal { spec: Some(spec), wanted: &added, named: &named, scope }, Some(found))
         })
     }
 
@@ -86,7 +87,7 @@ impl Host {
             if rest.namespaces.is_empty() && rest.host.len() == rest.host.sysctls.len() {
                 rest.host.sysctls = Set::new();
             }
-            self.converge(&Goal::all(&Lowered::from(rest)), None)
+            self.converge(&Goal::all(None, &Lowered::from(rest)), None)
         })
     }
 }

@@ -219,6 +219,17 @@ impl Outbox {
     }
 }
 
+/// What a change may do to objects besides its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ripple {
+    /// Nothing: what the kernel acknowledged is there as it was sent, and all else is as it was.
+    None,
+    /// It may change sysctls: the kernel sets those of all interfaces along with `conf/all`.
+    Settings,
+    /// It may change anything that is not [`Kind::AS_SENT`].
+    Anything,
+}
+
 /// A kind of object that lives in a namespace and is spoken of in netlink (or, for want of it, in a [`Step`]).
 pub trait Kind: Object {
     /// The phases in which its changes have something to do.
@@ -235,6 +246,14 @@ pub trait Kind: Object {
     /// What the kernel refuses, and answers that cannot be understood. An unknown attribute is not an error.
     fn observe(namespace: &mut Namespace, wanted: &Set<Self>) -> Result<Observed<Self>>;
 
+    /// A number that is another one whenever anything of this kind in the namespace has changed, if the kernel has one.
+    ///
+    /// # Errors
+    /// When the kernel cannot be asked.
+    fn generation(_: &mut Namespace) -> Result<Option<u32>> {
+        Ok(None)
+    }
+
     /// Reads only what holds a key of `wanted`, be it ours or others'. What that costs should not grow with what else is
     /// there; unless a kind knows better, it reads everything and forgets the rest.
     ///
@@ -244,6 +263,15 @@ pub trait Kind: Object {
         let mut observed = Self::observe(namespace, wanted)?;
         observed.ours.retain(|object| wanted.contains(&object.key()));
         Ok(observed)
+    }
+
+    /// What has to be looked at again when `change` was acknowledged.
+    fn ripple(change: &Change<Self>) -> Ripple {
+        match change {
+            Change::Create(_) => Ripple::None,
+            _ if Self::AS_SENT => Ripple::None,
+            Change::Replace { .. } | Change::Delete(_) => Ripple::Anything,
+        }
     }
 
     /// Says `change` in the kernel's words, as far as it belongs to `phase`. Pure.

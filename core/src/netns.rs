@@ -1,15 +1,8 @@
-//! Network namespaces: entering one without moving the caller's thread, making and deleting them.
+//! Network namespaces: their netlink sockets, and work inside of them.
 
-use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, OpenOptions};
-use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sched::{CloneFlags, setns, unshare};
 
 use crate::act::{Deed, Watch};
 use crate::error::{Error, KernelError, Result};
@@ -18,10 +11,15 @@ use crate::link;
 use crate::name::{LinkName, Netns, NetnsName};
 use crate::netlink::{Dump, Refusal, Session};
 use crate::owner::Owner;
+use crate::recall::Transcript;
 use crate::sys;
+use crate::sysctl::{self, SysctlKey, SysctlValue};
 
-/// Where `ip netns` keeps its names.
-pub const DIRECTORY: &str = "/run/netns";
+mod named;
+mod roam;
+
+pub use named::{DIRECTORY, create, delete, is_mounted, list, open, path};
+pub use roam::{current, roaming};
 
 /// A network namespace with its netlink sockets.
 ///
@@ -29,13 +27,28 @@ pub const DIRECTORY: &str = "/run/netns";
 pub struct Namespace {
     netns: Netns,
     file: OwnedFd,
+    id: roam::Id,
     cookie: u64,
     owner: Option<Owner>,
     route: Session,
-    xfrm: Option<Session>,
-    netfilter: Option<Session>,
+    xfrm: Line,
+    netfilter: Line,
     names: link::Names,
+    /// How often the names were learned or forgotten.
+    lessons: u64,
     watch: Watch,
+    /// What is asked is noted here while somebody attends.
+    transcript: Option<Transcript>,
+    /// Answers that were given just now and are asked for next.
+    at_hand: Vec<(Protocol, Message, Arc<Dump>)>,
+}
+
+/// A session that is opened when it is needed, which for most namespaces of guests is never.
+enum Line {
+    Closed,
+    Open(Session),
+    /// The kernel lacks the netlink family.
+    Missing,
 }
 
 impl Namespace {
@@ -72,29 +85,53 @@ impl Namespace {
     /// As [`Self::from_fd`].
     pub fn enter(file: OwnedFd, netns: Netns, watch: &Watch) -> Result<Self> {
         let what = format!("enter the namespace {netns}");
-        let (route, xfrm, netfilter) = enter(&file, &what, || {
-            // The kernel may lack a family that this host never needs; the error comes when it is needed.
-            Ok((
-                Session::open(Protocol::Route)?,
-                Session::open(Protocol::Xfrm).ok(),
-                Session::open(Protocol::Netfilter).ok(),
-            ))
-        })?;
-        let cookie = sys::netns_cookie(route.as_raw_fd())
-            .map_err(|_| Error::Unsupported("guestnet needs Linux 5.14 or later (SO_NETNS_COOKIE)".into()))?;
-        let (names, nobody) = (link::Names::default(), Watch::default());
-        let mut namespace =
-            Self { netns, file, cookie, owner: None, route, xfrm, netfilter, names, watch: nobody };
+        let id = roam::Id::of(&file).map_err(|e| Error::io(what.as_str(), e))?;
+        let route = roam::enter(&file, id, &what, || Session::open(Protocol::Route))?;
+        let mut namespace = Self::new(file, id, netns, route)?;
         namespace.watch(watch);
         namespace.read_owner()?;
         Ok(namespace)
     }
 
+    /// A namespace that was just made, of which everything is known.
+    fn fresh(file: OwnedFd, netns: Netns, route: Session, owner: Owner, watch: &Watch) -> Result<Self> {
+        let id = roam::Id::of(&file).map_err(|e| Error::io(format!("enter the namespace {netns}"), e))?;
+        let mut namespace = Self::new(file, id, netns, route)?;
+        namespace.watch(watch);
+        namespace.names = link::Names::fresh();
+        namespace.owner = Some(owner);
+        Ok(namespace)
+    }
+
+    fn new(file: OwnedFd, id: roam::Id, netns: Netns, route: Session) -> Result<Self> {
+        let cookie = sys::netns_cookie(route.as_raw_fd())
+            .map_err(|_| Error::Unsupported("guestnet needs Linux 5.14 or later (SO_NETNS_COOKIE)".into()))?;
+        Ok(Self {
+            netns,
+            file,
+            id,
+            cookie,
+            owner: None,
+            route,
+            xfrm: Line::Closed,
+            netfilter: Line::Closed,
+            names: link::Names::default(),
+            lessons: 0,
+            watch: Watch::default(),
+            transcript: None,
+            at_hand: Vec::new(),
+        })
+    }
+
     /// Tells `watch` from now on of every act in it.
     pub fn watch(&mut self, watch: &Watch) {
         self.watch = watch.clone();
-        let more = self.xfrm.iter_mut().chain(&mut self.netfilter);
-        more.chain([&mut self.route]).for_each(|session| session.watched(&self.netns, watch));
+        self.route.watched(&self.netns, watch);
+        for line in [&mut self.xfrm, &mut self.netfilter] {
+            if let Line::Open(session) = line {
+                session.watched(&self.netns, watch);
+            }
+        }
     }
 
     /// Tells whoever watches of an act in it that is not one of its netlink sessions'.
@@ -124,9 +161,7 @@ impl Namespace {
 
     /// Whether the name still stands for this namespace, and not for another that was made since.
     pub fn is_still(&self, name: &NetnsName) -> bool {
-        let ours = nix::sys::stat::fstat(&self.file).map(|stat| (stat.st_dev, stat.st_ino));
-        let named = nix::sys::stat::stat(&path(name)).map(|stat| (stat.st_dev, stat.st_ino));
-        ours.is_ok() && ours == named
+        nix::sys::stat::stat(&path(name)).is_ok_and(|stat| roam::Id::from(stat) == self.id)
     }
 
     /// Its descriptor.
@@ -166,15 +201,25 @@ impl Namespace {
             gone.push(name);
         }
         let dump = self.get_each(Protocol::Route, &requests)?;
-        self.names.forget(&gone);
-        self.names.learn(&dump);
+        self.names_mut().forget(&gone);
+        self.names_mut().learn(&dump);
         Ok(dump)
+    }
+
+    fn names_mut(&mut self) -> &mut link::Names {
+        self.lessons += 1;
+        &mut self.names
+    }
+
+    /// Another number whenever something was learned of its links, or forgotten.
+    pub fn lessons(&self) -> u64 {
+        self.lessons
     }
 
     /// Takes the names from a dump of links.
     pub(crate) fn learn_links(&mut self, dump: &Dump) {
-        self.names = link::Names::default();
-        self.names.learn(dump);
+        *self.names_mut() = link::Names::default();
+        self.names_mut().learn(dump);
         self.owner = self.names.alias.as_deref().and_then(Owner::read);
     }
 
@@ -190,23 +235,23 @@ impl Namespace {
 
     /// Forgets the settings of links, because something may have changed them.
     pub(crate) fn forget_settings(&mut self) {
-        self.names.conf = HashMap::new();
+        self.names_mut().conf = HashMap::new();
     }
 
     /// Forgets links that were deleted.
     pub fn forget_links<'a>(&mut self, names: impl IntoIterator<Item = &'a LinkName>) {
-        self.names.forget(&names.into_iter().collect::<Vec<_>>());
+        self.names_mut().forget(&names.into_iter().collect::<Vec<_>>());
     }
 
     /// Adds the names of links that were asked for.
     pub(crate) fn learn_more(&mut self, links: &Dump) {
-        self.names.learn(links);
+        self.names_mut().learn(links);
     }
 
     /// Reads the owner's mark on `lo`.
     fn read_owner(&mut self) -> Result<()> {
         let dump = self.get_each(Protocol::Route, &[link::get_loopback()])?;
-        self.names.learn(&dump);
+        self.names_mut().learn(&dump);
         self.owner = self.names.alias.as_deref().and_then(Owner::read);
         Ok(())
     }
@@ -220,15 +265,75 @@ impl Namespace {
     ///
     /// # Errors
     /// See [`Session::dump`].
-    pub fn dump(&mut self, protocol: Protocol, request: &Message) -> Result<Dump> {
+    pub fn dump(&mut self, protocol: Protocol, request: &Message) -> Result<Arc<Dump>> {
+        let known = self.at_hand.iter().position(|(p, r, _)| *p == protocol && r == request);
+        let dump = match known {
+            Some(n) => self.at_hand.swap_remove(n).2,
+            None => self.ask(protocol, request)?,
+        };
+        if let Some(transcript) = &mut self.transcript {
+            transcript.notes(protocol, request, &dump);
+        }
+        Ok(dump)
+    }
+
+    fn ask(&mut self, protocol: Protocol, request: &Message) -> Result<Arc<Dump>> {
         let netns = self.netns.clone();
         let dump = self.session(protocol)?.dump(request);
-        dump.map_err(|e| match e {
+        let mut dump = dump.map_err(|e| match e {
             Error::Io { what, source } => {
                 Error::Io { what: format!("read namespace {netns}: {what}"), source }
             }
             other => other,
-        })
+        })?;
+        dump.make_comparable();
+        Ok(Arc::new(dump))
+    }
+
+    /// What `work` learns, and what it asked to learn it.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub fn attend<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<(T, Transcript)> {
+        self.transcript = Some(Transcript::default());
+        let learned = work(self);
+        self.at_hand.clear();
+        let transcript = self.transcript.take().unwrap_or_default();
+        Ok((learned?, transcript))
+    }
+
+    /// Asks again what was asked, and says whether all answers are the same. If not, those that were given are at hand for
+    /// the next who [attends](Self::attend).
+    ///
+    /// # Errors
+    /// When the kernel cannot be asked.
+    pub fn repeats(&mut self, transcript: &Transcript) -> Result<bool> {
+        if transcript.lacks || !transcript.files_are_the_same() {
+            return Ok(false);
+        }
+        for (protocol, request, before) in &transcript.dumps {
+            let now = self.ask(*protocol, request)?;
+            let same = now == *before;
+            self.at_hand.push((*protocol, request.clone(), now));
+            if !same {
+                return Ok(false);
+            }
+        }
+        let same = |(key, was): &(SysctlKey, Option<SysctlValue>)| sysctl::value(key) == *was;
+        let same =
+            transcript.sysctls.is_empty() || self.inside(|| Ok(transcript.sysctls.iter().all(same)))?;
+        if same {
+            self.at_hand.clear();
+        }
+        Ok(same)
+    }
+
+    /// Runs `work`, which notes what it reads besides answers of the kernel, if somebody attends.
+    pub(crate) fn noting<T>(&mut self, work: impl FnOnce(&Self, Option<&mut Transcript>) -> T) -> T {
+        let mut transcript = self.transcript.take();
+        let done = work(self, transcript.as_mut());
+        self.transcript = transcript;
+        done
     }
 
     /// Asks for one object.
@@ -236,6 +341,7 @@ impl Namespace {
     /// # Errors
     /// See [`Session::get`].
     pub fn get(&mut self, protocol: Protocol, request: &Message) -> Result<Option<Dump>> {
+        self.noting(|_, transcript| transcript.into_iter().for_each(|t| t.lacks = true));
         self.session(protocol)?.get(request)
     }
 
@@ -266,6 +372,7 @@ impl Namespace {
         if requests.is_empty() {
             return Ok((Dump::default(), Vec::new()));
         }
+        self.noting(|_, transcript| transcript.into_iter().for_each(|t| t.lacks = true));
         self.session(protocol)?.get_each(requests)
     }
 
@@ -296,191 +403,41 @@ impl Namespace {
     }
 
     /// Whether this kernel has the netlink family at all.
-    pub fn speaks(&self, protocol: Protocol) -> bool {
-        match protocol {
-            Protocol::Route => true,
-            Protocol::Xfrm => self.xfrm.is_some(),
-            Protocol::Netfilter => self.netfilter.is_some(),
-        }
+    pub fn speaks(&mut self, protocol: Protocol) -> bool {
+        self.session(protocol).is_ok()
     }
 
     fn session(&mut self, protocol: Protocol) -> Result<&mut Session> {
-        let session = match protocol {
-            Protocol::Route => Some(&mut self.route),
-            Protocol::Xfrm => self.xfrm.as_mut(),
-            Protocol::Netfilter => self.netfilter.as_mut(),
+        let line = match protocol {
+            Protocol::Route => return Ok(&mut self.route),
+            Protocol::Xfrm => &mut self.xfrm,
+            Protocol::Netfilter => &mut self.netfilter,
         };
-        session.ok_or_else(|| {
-            let part = if protocol == Protocol::Xfrm { "IPsec (CONFIG_XFRM_USER)" } else { "nf_tables" };
-            Error::Unsupported(format!("this kernel has no {part}"))
-        })
+        if matches!(line, Line::Closed) {
+            let what = format!("enter the namespace {}", self.netns);
+            *line = match roam::enter(&self.file, self.id, &what, || Session::open(protocol)) {
+                Ok(mut session) => {
+                    session.watched(&self.netns, &self.watch);
+                    Line::Open(session)
+                }
+                Err(e) if e.errno() == Some(libc::EPROTONOSUPPORT) => Line::Missing,
+                Err(e) => return Err(e),
+            };
+        }
+        match line {
+            Line::Open(session) => Ok(session),
+            Line::Closed | Line::Missing => {
+                let part = if protocol == Protocol::Xfrm { "IPsec (CONFIG_XFRM_USER)" } else { "nf_tables" };
+                Err(Error::Unsupported(format!("this kernel has no {part}")))
+            }
+        }
     }
 
-    /// Runs `work` on a thread of its own inside the namespace: for `/proc/sys/net` and for making sockets.
+    /// Runs `work` inside the namespace, as in [`roaming`]: for `/proc/sys/net` and for making sockets.
     ///
     /// # Errors
     /// What `work` returns, and `Io` when the namespace cannot be entered.
     pub fn inside<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-        enter(&self.file, &format!("enter the namespace {}", self.netns), work)
-    }
-}
-
-thread_local! {
-    /// Whether this thread was made to move between namespaces.
-    static ROAMS: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Runs `work` on a thread of its own, on which entering a namespace costs a system call and no further thread. For work
-/// that enters many; the caller's thread stays where it is.
-pub fn roaming<T: Send>(work: impl FnOnce() -> T + Send) -> T {
-    if ROAMS.get() {
-        return work();
-    }
-    std::thread::scope(|scope| {
-        let thread = scope.spawn(|| {
-            ROAMS.set(true);
-            work()
-        });
-        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })
-}
-
-/// Runs `work` on a thread that has moved to the namespace behind `file`.
-fn enter<T: Send>(file: &OwnedFd, what: &str, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-    on_a_thread(what, || {
-        setns(file, CloneFlags::CLONE_NEWNET).map_err(|e| Error::io(what, e))?;
-        work()
-    })
-}
-
-/// Runs `work` on a thread that may move.
-fn on_a_thread<T: Send>(what: &str, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-    if ROAMS.get() {
-        return work();
-    }
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().spawn_scoped(scope, work);
-        match thread.map_err(|e| Error::io(what, e))?.join() {
-            Ok(result) => result,
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
-    })
-}
-
-/// Opens the namespace of the calling thread.
-///
-/// # Errors
-/// `Io` when `/proc` is not mounted.
-pub fn current() -> Result<OwnedFd> {
-    let path = "/proc/thread-self/ns/net";
-    Ok(fs::File::open(path).map_err(|e| Error::io(format!("open {path}"), e))?.into())
-}
-
-/// The file that stands for the namespace `name`.
-pub fn path(name: &NetnsName) -> PathBuf {
-    Path::new(DIRECTORY).join(name.as_str())
-}
-
-/// Opens the namespace that `ip netns` calls `name`.
-///
-/// # Errors
-/// `Io` when there is none.
-pub fn open(name: &NetnsName) -> Result<OwnedFd> {
-    let path = path(name);
-    let file =
-        fs::File::open(&path).map_err(|e| Error::io(format!("open the namespace {}", path.display()), e))?;
-    Ok(file.into())
-}
-
-/// The names in `/run/netns` behind which there is a namespace.
-///
-/// # Errors
-/// `Io` when the directory cannot be read; that it does not exist is no error.
-pub fn list() -> Result<Vec<NetnsName>> {
-    let failed = |e| Error::io(format!("list {DIRECTORY}"), e);
-    let entries = match fs::read_dir(DIRECTORY) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other.map_err(failed)?,
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(failed)?;
-        let name = entry.file_name().to_str().and_then(|name| name.parse().ok());
-        names.extend(name.filter(is_mounted));
-    }
-    names.sort();
-    Ok(names)
-}
-
-/// Whether a namespace is behind the name, and not just the empty file of an interrupted `ip netns add`.
-pub fn is_mounted(name: &NetnsName) -> bool {
-    nix::sys::statfs::statfs(&path(name)).is_ok_and(|fs| fs.filesystem_type() == nix::sys::statfs::NSFS_MAGIC)
-}
-
-/// Makes the namespace `name`, its loopback up, with the mark of `owner` on it before anyone can see it.
-///
-/// Equivalent: `ip netns add NAME; ip -n NAME link set lo up alias 'guestnet owner=…'`.
-///
-/// # Errors
-/// `Io`; `EPERM` without `CAP_SYS_ADMIN`.
-pub fn create(name: &NetnsName, owner: Owner) -> Result<()> {
-    create_watched(name, owner, &Watch::default())
-}
-
-/// [`create`], and `watch` is told of it.
-///
-/// # Errors
-/// As [`create`].
-pub fn create_watched(name: &NetnsName, owner: Owner, watch: &Watch) -> Result<()> {
-    let netns = Netns::Named(name.clone());
-    watch.tell(&netns, Deed::CreateNamespace(name));
-    let what = format!("make the namespace {name}");
-    let failed = |e: io::Error| Error::io(what.clone(), e);
-    prepare_directory().map_err(failed)?;
-    let target = path(name);
-    on_a_thread(&what, || {
-        unshare(CloneFlags::CLONE_NEWNET).map_err(|e| Error::io(what.clone(), e))?;
-        let mut session = Session::open(Protocol::Route)?;
-        session.watched(&netns, watch);
-        let mut marks = [link::mark_loopback(&owner.mark())];
-        if let Some((_, refusal)) = session.exchange(&mut marks)?.into_iter().next() {
-            return Err(Error::io(what.clone(), io::Error::from_raw_os_error(refusal.errno)));
-        }
-        // An empty file that is there already was left by someone who was killed between these two steps.
-        let open = OpenOptions::new().create(true).truncate(false).write(true).open(&target);
-        drop(open.map_err(|e| Error::io(what.clone(), e))?);
-        let source = "/proc/thread-self/ns/net";
-        mount(Some(source), &target, None::<&str>, MsFlags::MS_BIND, None::<&str>)
-            .map_err(|e| Error::io(what.clone(), e))
-    })
-}
-
-/// Makes `/run/netns` as `ip netns` does: a mount point of its own whose mounts every mount namespace sees.
-fn prepare_directory() -> io::Result<()> {
-    fs::create_dir_all(DIRECTORY)?;
-    let shared = MsFlags::MS_SHARED | MsFlags::MS_REC;
-    let none = None::<&str>;
-    if mount(none, DIRECTORY, none, shared, none).is_ok() {
-        return Ok(());
-    }
-    let bind = MsFlags::MS_BIND | MsFlags::MS_REC;
-    mount(Some(DIRECTORY), DIRECTORY, none, bind, none)?;
-    Ok(mount(none, DIRECTORY, none, shared, none)?)
-}
-
-/// Takes the name of the namespace away; the namespace goes when its last process and descriptor are gone.
-///
-/// # Errors
-/// `Io`. That there was no such name is no error.
-pub fn delete(name: &NetnsName) -> Result<()> {
-    let target = path(name);
-    let failed = |e: io::Error| Error::io(format!("delete the namespace {name}"), e);
-    match umount2(&target, MntFlags::MNT_DETACH) {
-        Ok(()) | Err(nix::errno::Errno::EINVAL | nix::errno::Errno::ENOENT) => {}
-        Err(e) => return Err(failed(e.into())),
-    }
-    match fs::remove_file(&target) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed(e)),
-        _ => Ok(()),
+        roam::enter(&self.file, self.id, &format!("enter the namespace {}", self.netns), work)
     }
 }
