@@ -5,8 +5,8 @@ use std::sync::Arc;
 use guestnet_core::netlink::{Attributes, Dump};
 use guestnet_core::{Error, Message, Namespace, Object, Observed, Protocol, Result, Set as Keyed};
 
-use crate::elements::bytes;
 use crate::read::{NFGENMSG, Reader};
+use crate::setelem::bytes;
 use crate::{Family, Key, Name, Set, Table, TableKey};
 
 /// How often tables are read again when somebody changes them meanwhile.
