@@ -302,19 +302,24 @@ impl Host {
     }
 
     /// `gone` says whether links went.
-    fn done(&self, goal: &Goal<'_>, gone: bool, mut report: Report, began: Instant) -> Result<Report, Error> {
-        if gone {
-            self.tidy(goal)?;
-        }
+    fn done(
+        &mut self,
+        goal: &Goal<'_>,
+        gone: bool,
+        mut report: Report,
+        began: Instant,
+    ) -> Result<Report, Error> {
+        self.tidy(goal, gone)?;
         report.microseconds = microseconds(began.elapsed());
         Ok(report)
     }
 
-    /// Forgets the sysctls of links that are gone.
-    fn tidy(&self, goal: &Goal<'_>) -> Result<(), CoreError> {
+    /// Forgets the sysctls of links that are gone: now, or before a kill.
+    fn tidy(&mut self, goal: &Goal<'_>, gone: bool) -> Result<(), CoreError> {
         // The next who sees the whole forgets what a part has left behind.
         if goal.scope == Scope::All {
-            self.namespaces.open.values().try_for_each(sysctl::tidy)?;
+            let stale = self.namespaces.open.values_mut().filter(|here| gone || here.ledger_is_stale());
+            stale.into_iter().try_for_each(sysctl::tidy)?;
         }
         Ok(())
     }
@@ -338,7 +343,7 @@ impl Host {
             left = lines(&plan);
             if left.is_empty() {
                 // What stays in a ledger of a link that is gone does no harm.
-                let _ = self.tidy(goal);
+                let _ = self.tidy(goal, true);
                 break;
             }
             reverted += apply::carry_out(&plan, &mut self.namespaces, self.owner, &self.directory).done;

@@ -34,6 +34,8 @@ pub struct Namespace {
     xfrm: Line,
     netfilter: Line,
     names: link::Names,
+    /// Whether its ledger of sysctls speaks of links that are gone.
+    stale_ledger: bool,
     /// How often the names were learned or forgotten.
     lessons: u64,
     watch: Watch,
@@ -116,6 +118,7 @@ impl Namespace {
             xfrm: Line::Closed,
             netfilter: Line::Closed,
             names: link::Names::default(),
+            stale_ledger: false,
             lessons: 0,
             watch: Watch::default(),
             transcript: None,
@@ -241,6 +244,15 @@ impl Namespace {
     /// Forgets links that were deleted.
     pub fn forget_links<'a>(&mut self, names: impl IntoIterator<Item = &'a LinkName>) {
         self.names_mut().forget(&names.into_iter().collect::<Vec<_>>());
+    }
+
+    pub(crate) fn has_stale_ledger(&mut self, stale: bool) {
+        self.stale_ledger = stale;
+    }
+
+    /// Whether its ledger of sysctls spoke of links that are gone when it was last read: [`sysctl::tidy`].
+    pub fn ledger_is_stale(&self) -> bool {
+        self.stale_ledger
     }
 
     /// Adds the names of links that were asked for.

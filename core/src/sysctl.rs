@@ -206,6 +206,7 @@ impl Kind for Sysctl {
 
     fn observe(namespace: &mut Namespace, wanted: &Set<Self>) -> Result<Observed<Self>> {
         let ledger = namespace.noting(Ledger::read)?;
+        namespace.has_stale_ledger(ledger.has_gone());
         let more = ledger.keys().filter(|key| !wanted.contains(key));
         let keys = wanted.iter().map(Object::key).chain(more).collect();
         look(namespace, wanted, &ledger, keys)
@@ -372,7 +373,8 @@ fn write(namespace: &Namespace, key: &SysctlKey, value: &str) -> Result<()> {
 ///
 /// # Errors
 /// `Io` when the ledger cannot be read or written.
-pub fn tidy(namespace: &Namespace) -> Result<()> {
+pub fn tidy(namespace: &mut Namespace) -> Result<()> {
+    namespace.has_stale_ledger(false);
     let mut ledger = Ledger::read(namespace, None)?;
     ledger.forget_gone();
     ledger.tidy()
