@@ -1,5 +1,6 @@
 //! Network namespaces: their netlink sockets, and work inside of them.
 
+use std::any::{Any, TypeId};
 use std::collections::{BTreeMap, HashMap};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
@@ -39,6 +40,10 @@ pub struct Namespace {
     /// How often the names were learned or forgotten.
     lessons: u64,
     watch: Watch,
+    /// What kinds keep of it, by type.
+    keepsakes: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
+    /// How many transactions of nf_tables were sent.
+    transactions: Transactions,
     /// What is asked is noted here while somebody attends.
     transcript: Option<Transcript>,
     /// Answers that were given just now and are asked for next.
@@ -51,6 +56,20 @@ enum Line {
     Open(Session),
     /// The kernel lacks the netlink family.
     Missing,
+}
+
+/// How many transactions of nf_tables were sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Transactions {
+    /// All of them.
+    pub all: u32,
+    /// Those about more than elements of sets.
+    pub of_structure: u32,
+}
+
+fn is_about_elements(message: &Message) -> bool {
+    let elements = [libc::NFT_MSG_NEWSETELEM, libc::NFT_MSG_DELSETELEM];
+    elements.contains(&libc::c_int::from(message.kind().to_be_bytes()[1]))
 }
 
 impl Namespace {
@@ -121,6 +140,8 @@ impl Namespace {
             stale_ledger: false,
             lessons: 0,
             watch: Watch::default(),
+            keepsakes: HashMap::new(),
+            transactions: Transactions::default(),
             transcript: None,
             at_hand: Vec::new(),
         })
@@ -236,9 +257,15 @@ impl Namespace {
         self.names.conf.get(self.names.indexes.get(name)?)?.get(family, parameter)
     }
 
-    /// Forgets the settings of links, because something may have changed them.
-    pub(crate) fn forget_settings(&mut self) {
-        self.names_mut().conf = HashMap::new();
+    /// Forgets the settings of `link`, or of all, because something may have changed them.
+    pub(crate) fn forget_settings(&mut self, link: Option<&LinkName>) {
+        let names = self.names_mut();
+        match link {
+            Some(link) => {
+                names.indexes.get(link).into_iter().for_each(|index| drop(names.conf.remove(index)))
+            }
+            None => names.conf = HashMap::new(),
+        }
     }
 
     /// Forgets links that were deleted.
@@ -397,7 +424,24 @@ impl Namespace {
         protocol: Protocol,
         messages: &mut [Message],
     ) -> Result<Vec<(usize, Refusal)>> {
+        if protocol == Protocol::Netfilter {
+            self.transactions.all += 1;
+            self.transactions.of_structure += u32::from(!messages.iter().all(is_about_elements));
+        }
         self.session(protocol)?.exchange(messages)
+    }
+
+    /// How many transactions of nf_tables were sent: each makes a new generation of the ruleset.
+    pub fn transactions(&self) -> Transactions {
+        self.transactions
+    }
+
+    /// What a kind keeps of this namespace; at first nothing.
+    pub fn keepsake<T: Any + Send + Sync + Default>(&mut self) -> &mut T {
+        let kept = self.keepsakes.entry(TypeId::of::<T>());
+        let kept = kept.or_insert_with(|| Box::<T>::default()).as_mut() as &mut dyn Any;
+        #[expect(clippy::expect_used, reason = "it is kept under its own type")]
+        kept.downcast_mut().expect("what is kept under a type is of that type")
     }
 
     /// Sends messages of which none may be refused; `what` says for errors what they ask of the kernel.

@@ -315,7 +315,11 @@ fn value_of(file: &fs::File) -> Option<SysctlValue> {
 /// When the namespace cannot be entered or its ledger cannot be read or written; then nothing was done.
 pub fn carry_out(namespace: &mut Namespace, steps: &[Step]) -> Result<Vec<Result<()>>> {
     let results = set(namespace, steps);
-    namespace.forget_settings();
+    for step in steps {
+        if let Step::SetSysctl(key, _) | Step::RestoreSysctl(key) = step {
+            namespace.forget_settings(key.link.as_ref());
+        }
+    }
     results
 }
 

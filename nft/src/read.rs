@@ -176,6 +176,20 @@ impl Reader {
             .unwrap_or_default()
     }
 
+    /// Takes `table`, which has no elements yet, for known.
+    pub fn know(&mut self, table: Table) {
+        let (elements, bounds) = (BTreeMap::new(), BTreeMap::new());
+        self.0.insert(
+            TableKey(table.family, table.name.clone()),
+            Found { table, has: 0, seen: 0, elements, bounds },
+        );
+    }
+
+    /// The table without its elements, if all that it has was seen.
+    pub fn structure(&self, key: &TableKey) -> Option<&Table> {
+        self.0.get(key).filter(|found| found.has <= found.seen).map(|found| &found.table)
+    }
+
     /// Takes in what `message` says.
     pub fn see(&mut self, message: &[u8]) {
         let [_, _, _, _, kind, subsystem, ..] = *message else { return };
