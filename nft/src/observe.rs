@@ -61,7 +61,8 @@ pub(crate) fn generation(namespace: &mut Namespace) -> Result<Option<u32>> {
         Err(e) if [Some(libc::EINVAL), Some(libc::EOPNOTSUPP)].contains(&e.errno()) => return Ok(None),
         other => other?,
     };
-    Ok(answer.and_then(|dump| dump.replies().find_map(|r| Attributes::after(r.payload, NFGENMSG).get_u32(1))))
+    let number = |dump: Dump| dump.replies().find_map(|r| Attributes::after(r.payload, NFGENMSG).get_u32(1));
+    Ok(answer.and_then(number).map(u32::from_be))
 }
 
 /// A request of nf_tables with attributes that are texts.
