@@ -33,8 +33,9 @@ pub fn messages<'e, E>(
 ) -> Result<(), E> {
     let mut elements = elements.peekable();
     while elements.peek().is_some() {
-        let room = elements.size_hint().0.saturating_mul(48).min(LONGEST);
-        let mut message = Writer(Vec::with_capacity(room + 256));
+        let room = elements.size_hint().0.max(1).saturating_mul(usual(set)).min(LONGEST);
+        let names = table.name.as_str().len() + set.name.as_str().len();
+        let mut message = Writer(Vec::with_capacity(room + names + 40));
         let kind = (libc::NFNL_SUBSYS_NFTABLES << 8) as u16 | kind as u16;
         let flags = flags | libc::NLM_F_REQUEST as u16;
         message.0.extend([0; 4]);
@@ -59,6 +60,17 @@ pub fn messages<'e, E>(
         send(message.0)?;
     }
     Ok(())
+}
+
+/// How many bytes an element of `set` takes, or some more; without a comment.
+fn usual(set: &Set) -> usize {
+    let key = DataType::total(&set.key) + 12;
+    let data = match &set.data {
+        Some(MapType::Values(types)) => DataType::total(types) + 12,
+        Some(MapType::Verdict) => 32,
+        None => 0,
+    };
+    if set.interval { 2 * key + data + 16 } else { key + data + 4 }
 }
 
 /// Attributes, one behind the other.
@@ -211,7 +223,7 @@ mod tests {
             None => Just(None).boxed(),
             Some(MapType::Values(types)) => values(&types).prop_map(|v| Some(v.into())).boxed(),
             Some(MapType::Verdict) => {
-                let name = "c[a-z0-9]{0,62}".prop_map(|name| Verdict::Goto(name.parse().unwrap()));
+                let name = "c0[a-z0-9]{0,61}".prop_map(|name| Verdict::Goto(name.parse().unwrap()));
                 let verdict = prop_oneof![Just(Verdict::Accept), Just(Verdict::Drop), name];
                 verdict.prop_map(|verdict| Some(verdict.into())).boxed()
             }

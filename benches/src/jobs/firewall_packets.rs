@@ -62,7 +62,12 @@ fn load(ruleset: &str) -> Result<()> {
 
 fn tracked(_: usize) -> Result<()> {
     load(
-        "table inet t { chain forward { type filter hook forward priority 0; policy accept; ct state established accept; } }",
+        "table inet t {
+            chain forward {
+                type filter hook forward priority 0; policy accept;
+                ct state established accept
+            }
+        }",
     )
 }
 
