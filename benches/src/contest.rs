@@ -25,6 +25,7 @@ enum Answer {
 /// What is asked of it.
 const TIME: &str = "time";
 const COUNT: &str = "count";
+const WEIGH: &str = "weigh";
 
 /// All that was read of one contestant.
 #[derive(Debug, Default, Serialize)]
@@ -33,6 +34,8 @@ pub struct Results {
     pub name: String,
     /// A reading for each round.
     pub rounds: Vec<Reading>,
+    /// KiB.
+    pub memory: Option<u64>,
     /// System calls for one time that the job was done.
     pub calls: Option<f64>,
     /// Why there is nothing more.
@@ -70,13 +73,18 @@ pub fn run(job: &Job, size: usize, rounds: usize) -> Result<Vec<Results>> {
         }
     }
     turns.iter_mut().for_each(|who| turn(who, COUNT));
+    let by_processes = |who: &&mut (Results, _)| who.0.rounds.iter().any(|reading| reading.processes);
+    turns.iter_mut().filter(by_processes).for_each(|who| turn(who, WEIGH));
     Ok(turns.into_iter().map(|(results, _)| results).collect())
 }
 
 fn turn((results, process): &mut (Results, Option<Process>), word: &str) {
     let Some(running) = process else { return };
     match running.ask(word) {
-        Ok(Answer::Read(reading)) if word == COUNT => results.calls = reading.calls,
+        Ok(Answer::Read(reading)) if word == COUNT => {
+            (results.calls, results.memory) = (reading.calls, reading.memory);
+        }
+        Ok(Answer::Read(reading)) if word == WEIGH => results.memory = reading.memory,
         Ok(Answer::Read(reading)) => results.rounds.push(reading),
         Ok(Answer::Failed(reason)) => fail(results, process, reason),
         Ok(other) => fail(results, process, format!("{other:?}")),
@@ -164,7 +172,11 @@ pub fn child(job: &str, contestant: &str, size: usize) -> Result<()> {
         }
     };
     for line in std::io::stdin().lines() {
-        let mut meter = if line? == COUNT { Meter::calls() } else { Meter::clock() };
+        let mut meter = match line?.as_str() {
+            COUNT => Meter::calls(),
+            WEIGH => Meter::memory(),
+            _ => Meter::clock(),
+        };
         match round(&mut meter) {
             Ok(()) => say(&Answer::Read(meter.reading()))?,
             Err(e) => say(&Answer::Failed(format!("{e:#}")))?,

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use serde_json::json;
 
@@ -20,6 +20,8 @@ struct Row {
     contestant: String,
     /// Nanoseconds.
     time: Option<Spread>,
+    /// Of each round the median, in nanoseconds.
+    rounds: Vec<f64>,
     /// The time divided by that of the first contestant, round by round.
     ratio: Option<Spread>,
     memory_kib: Option<u64>,
@@ -58,9 +60,9 @@ impl Options {
                 "--markdown" => {
                     options.markdown = Some(words.next().context("--markdown needs a file")?.into())
                 }
+                option if option.starts_with('-') => bail!("there is no option {option}"),
                 name => {
-                    let known = jobs::all().iter().any(|job| job.name == name);
-                    ensure!(known, "there is no job {name:?}: `cargo xtask bench list` names them");
+                    jobs::known(name)?;
                     options.jobs.push(name.to_owned());
                 }
             }
@@ -142,10 +144,11 @@ fn rows(results: &[Results], goals: &[Goal]) -> Vec<Row> {
             Row {
                 contestant: who.name.clone(),
                 time: measured.then(|| Spread::of(who.rounds.iter().flat_map(|r| r.times.iter().copied()))),
+                rounds: who.rounds.iter().map(middle).collect(),
                 ratio: first
                     .filter(|first| measured && !first.rounds.is_empty())
                     .map(|first| compared(first, |a, b| a / b)),
-                memory_kib: who.rounds.iter().map(|reading| reading.memory).max(),
+                memory_kib: who.memory,
                 system_calls: who.calls,
                 goals: goals.collect(),
                 note: who.missing.clone().or(note),
@@ -163,9 +166,20 @@ fn middle(reading: &Reading) -> f64 {
 }
 
 impl Table {
+    /// The one reason why nobody could do the job.
+    fn nothing(&self) -> Option<&str> {
+        let reason = self.rows.first()?.note.as_deref()?;
+        let same = |row: &Row| row.time.is_none() && row.note.as_deref() == Some(reason);
+        self.rows.iter().all(same).then_some(reason)
+    }
+
     fn markdown(&self) -> String {
         let mut out =
             format!("\n### {}, {}\n\n{}; {} rounds.\n\n", self.job, self.size, self.what, self.rounds);
+        if let Some(reason) = self.nothing() {
+            let _ = writeln!(out, "Not measured: {reason}.");
+            return out;
+        }
         let first = self.rows.first().map_or("", |row| row.contestant.as_str());
         let _ = writeln!(out, "| | median | quartiles | least | ÷ {first} | quartiles | memory | calls | |");
         let _ = writeln!(out, "|---|--:|--:|--:|--:|--:|--:|--:|---|");
