@@ -124,11 +124,9 @@ impl Run<'_> {
                 netns::delete(&name)
             })
         } else {
-            netns::create_watched(&name, self.owner, &self.namespaces.watch).and_then(|()| {
-                let made = self.namespaces.named(&name)?;
+            netns::create(&name, self.owner, &self.namespaces.watch).map(|made| {
                 self.namespaces.open.insert(change.netns.clone(), made);
                 self.descriptors = None;
-                Ok(())
             })
         };
         self.note(change, result);

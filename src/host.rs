@@ -12,10 +12,11 @@ use nix::fcntl::{Flock, FlockArg};
 use crate::again;
 use crate::apply::{self, Outcome};
 use crate::lower::Lowered;
-use crate::objects::{Objects, Scope};
+use crate::objects::Objects;
 use crate::observe::{Namespaces, Observation};
 use crate::plan::Plan;
 use crate::report::{Error, Failure, PhaseTime, Refusal, Report, State, microseconds};
+use crate::seen::Scope;
 use crate::spec::HostSpec;
 
 /// Where files for daemons go unless the caller says otherwise.
@@ -232,13 +233,15 @@ impl Host {
     ) -> Result<Report, Error> {
         let began = Instant::now();
         let mut report = Report::default();
-        let mut scope = goal.scope;
+        let mut ripples = None;
         for _ in 0..ROUNDS {
-            let found = match found.take() {
-                Some(found) => found,
-                None => self.read(goal.named, &goal.wanted.objects, scope)?,
+            let found = match (found.take(), &ripples) {
+                (Some(found), _) => found,
+                (None, None) => self.read(goal.named, &goal.wanted.objects, goal.scope)?,
+                (None, Some(ripples)) => {
+                    Observation::read_again(&mut self.namespaces, goal.named, goal.scope, ripples)?
+                }
             };
-            scope = scope.again();
             let plan = Plan::between(goal.wanted.settled(&found)?.as_ref(), &found);
             if !plan.conflicts.is_empty() {
                 return Err(CoreError::Foreign(plan.conflicts()).into());
@@ -256,6 +259,10 @@ impl Host {
             report.phases.extend(outcome.times.iter().map(|(phase, time)| PhaseTime::new(*phase, *time)));
             if !outcome.failures.is_empty() {
                 return Err(self.undo(before, outcome, goal));
+            }
+            let ripples = &*ripples.insert(plan.ripples());
+            if ripples.is_empty() {
+                return self.done(goal, report, began);
             }
         }
         let found = self.read(goal.named, &goal.wanted.objects, goal.scope)?;
@@ -275,7 +282,7 @@ impl Host {
     /// Forgets the sysctls of links that are gone.
     fn tidy(&self, goal: &Goal<'_>) -> Result<(), CoreError> {
         // The next who sees the whole forgets what a part has left behind.
-        if goal.scope.is_whole() {
+        if goal.scope == Scope::All {
             self.namespaces.open.values().try_for_each(sysctl::tidy)?;
         }
         Ok(())
@@ -292,7 +299,7 @@ impl Host {
         let mut left = vec!["the host could not be read".to_owned()];
         for _ in 0..ROUNDS {
             // What was made is found under the keys that were wanted.
-            let named = if goal.scope.is_whole() { before } else { goal.named };
+            let named = if goal.scope == Scope::All { before } else { goal.named };
             let Ok(found) = self.read(named, before, goal.scope) else { break };
             let plan = Plan::between(before, &found);
             left = lines(&plan);

@@ -46,6 +46,7 @@ mod plan;
 pub mod rekey;
 mod render;
 mod report;
+mod seen;
 pub mod spec;
 pub mod tunnels;
 

@@ -6,13 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use guestnet_core::diff::{Conflict, diff};
 use guestnet_core::{
     Address, Change, Context, File, Kind, Link, LinkName, Namespace, Netns, NetnsName, Object, Observed,
-    Outbox, Path, Phase, Problems, Result, Route, Set, Sysctl,
+    Outbox, Path, Phase, Problems, Result, Ripple, Route, Set, Sysctl,
 };
 use guestnet_ndp::ProxyNeighbour;
 use guestnet_nft::Table;
 use guestnet_xfrm::{HashThreshold, Policy, Secrets, State};
 use serde::{Deserialize, Serialize};
 
+use crate::seen::{Scope, Seen};
 use crate::spec::reqids;
 
 /// All that a host has, or shall have, by namespace; files stand beside the namespaces.
@@ -161,34 +162,39 @@ macro_rules! kinds {
         /// What was found in one namespace.
         #[derive(Clone, Debug, Default)]
         pub(crate) struct Found {
-            $(pub(crate) $field: Observed<$type>,)*
+            $(pub(crate) $field: Seen<$type>,)*
         }
 
         impl Found {
             /// Reads the namespace. Links come first: the others name them.
             pub(crate) fn read(namespace: &mut Namespace, wanted: &NamespaceObjects, scope: Scope) -> Result<Self> {
-                Ok(match scope {
-                    Scope::Again => Self { $($field: if $type::AS_SENT {
-                        Observed::default()
-                    } else {
-                        $type::observe(namespace, &wanted.$field)?
-                    },)* },
-                    Scope::KeysAgain => Self { $($field: if $type::AS_SENT {
-                        Observed::default()
-                    } else {
-                        $type::observe_keys(namespace, &wanted.$field)?
-                    },)* },
-                    Scope::All => Self { $($field: $type::observe(namespace, &wanted.$field)?,)* },
-                    Scope::Keys => {
-                        namespace.refresh_links_of(&wanted.others_links())?;
-                        Self { $($field: $type::observe_keys(namespace, &wanted.$field)?,)* }
-                    }
-                })
+                if scope == Scope::Keys {
+                    namespace.refresh_links_of(&wanted.others_links())?;
+                }
+                Ok(Self { $($field: Seen::read(namespace, &wanted.$field, scope)?,)* })
+            }
+
+            /// Reads again what changes that were acknowledged may have changed besides.
+            pub(crate) fn read_again(
+                namespace: &mut Namespace,
+                wanted: &NamespaceObjects,
+                scope: Scope,
+                ripple: Ripple,
+            ) -> Result<Self> {
+                if wanted.sysctls.len() > MANY {
+                    // One dump says them all.
+                    namespace.refresh_links()?;
+                }
+                Ok(Self { $($field: if Seen::<$type>::is_in(ripple) {
+                    Seen::read(namespace, &wanted.$field, scope)?
+                } else {
+                    Seen::settled()
+                },)* })
             }
 
             /// What is ours of it.
             pub(crate) fn into_ours(self) -> NamespaceObjects {
-                NamespaceObjects { $($field: self.$field.ours,)* }
+                NamespaceObjects { $($field: self.$field.into_ours(),)* }
             }
         }
 
@@ -220,6 +226,10 @@ macro_rules! kinds {
 
             pub(crate) fn kind(&self) -> &'static str {
                 match self { $(Self::$type(_) => $type::KIND,)* }
+            }
+
+            pub(crate) fn ripple(&self) -> Ripple {
+                match self { $(Self::$type(change) => $type::ripple(change),)* }
             }
 
             pub(crate) fn phases(&self) -> &'static [Phase] {
@@ -254,13 +264,12 @@ macro_rules! kinds {
         }
 
         /// The changes that make `found` into `wanted`, and what stands in their way.
-        ///
-        /// When they were read `again`, what is as it was sent was not read and is left out.
-        pub(crate) fn changes(wanted: &NamespaceObjects, found: &Found, again: bool) -> (Vec<ObjectChange>, Vec<Conflict>) {
+        /// What is known to be as wanted is left out.
+        pub(crate) fn changes(wanted: &NamespaceObjects, found: &Found) -> (Vec<ObjectChange>, Vec<Conflict>) {
             let mut all = Vec::new();
             let mut conflicts = Vec::new();
             let doomed = doomed(&wanted.links, &found.links);
-            $(if !(again && $type::AS_SENT) {
+            $(if !found.$field.is_settled() {
                 let (changes, in_the_way) = diff(&wanted.$field, without(&found.$field, &doomed).as_ref());
                 all.extend(changes.into_iter().flat_map(split).map(ObjectChange::$type));
                 conflicts.extend(in_the_way);
@@ -300,39 +309,6 @@ impl ObjectChange {
             }
             _ => None,
         }
-    }
-}
-
-/// How much of a host is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Scope {
-    /// All that is ours, and of others' what holds a wanted key.
-    All,
-    /// Only what holds a wanted key: what that costs does not grow with what else is there.
-    Keys,
-    /// As [`Self::All`] once more after changes that were acknowledged: only what others of them may have changed.
-    Again,
-    /// As [`Self::Keys`] once more.
-    KeysAgain,
-}
-
-impl Scope {
-    /// The scope with which to see whether acknowledged changes hold.
-    pub(crate) fn again(self) -> Self {
-        match self {
-            Self::All | Self::Again => Self::Again,
-            Self::Keys | Self::KeysAgain => Self::KeysAgain,
-        }
-    }
-
-    /// Whether it is about everything that is ours.
-    pub(crate) fn is_whole(self) -> bool {
-        matches!(self, Self::All | Self::Again)
-    }
-
-    /// Whether it is a second look.
-    pub(crate) fn is_again(self) -> bool {
-        self == self.again()
     }
 }
 
@@ -378,8 +354,14 @@ check_in! {
     ProxyNeighbour: |neighbour, _netns, path, problems| neighbour.check(path, problems);
 }
 
+/// With more sysctls than this, the links are read for them.
+const MANY: usize = 64;
+
 /// The links that will be deleted, if only to be made again: what lives on them goes with them.
-fn doomed(wanted: &Set<Link>, found: &Observed<Link>) -> BTreeSet<LinkName> {
+fn doomed(wanted: &Set<Link>, found: &Seen<Link>) -> BTreeSet<LinkName> {
+    if found.is_settled() {
+        return BTreeSet::new();
+    }
     let goes = |link: &&Link| wanted.get(&link.name).is_none_or(|new| !Link::can_become(link, new));
     found.ours.iter().filter(goes).map(|link| link.name.clone()).collect()
 }

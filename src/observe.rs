@@ -7,11 +7,12 @@ use guestnet_core::link::Peer;
 use guestnet_core::netns;
 use guestnet_core::owner::Owner;
 use guestnet_core::{
-    Foreign, Link, LinkKind, LinkName, Namespace, Netns, NetnsName, Observed, Result, Watch, file,
+    Foreign, Link, LinkKind, LinkName, Namespace, Netns, NetnsName, Observed, Result, Ripple, Watch, file,
 };
 
-use crate::objects::{Found, NamespaceObjects, Objects, Scope};
+use crate::objects::{Found, NamespaceObjects, Objects};
 use crate::plan::{FoundFiles, NamedNamespace};
+use crate::seen::Scope;
 
 /// The namespaces of a host, opened.
 pub(crate) struct Namespaces {
@@ -57,8 +58,6 @@ impl Namespaces {
         scope: Scope,
     ) -> Result<BTreeSet<NetnsName>> {
         let present = match scope {
-            // Those that were made are open.
-            Scope::Again | Scope::KeysAgain => return Ok(BTreeSet::new()),
             Scope::All => {
                 // A name may be gone, or stand for a new namespace by now.
                 self.open.retain(|netns, namespace| match netns {
@@ -128,7 +127,7 @@ impl Observation {
                 Netns::Host => Some(&named.host),
                 Netns::Named(name) => named.namespaces.get(name),
             };
-            if let Some(named) = named.or(scope.is_whole().then_some(&empty)) {
+            if let Some(named) = named.or((scope == Scope::All).then_some(&empty)) {
                 found.insert(netns.clone(), Found::read(namespace, named, scope)?);
             }
         }
@@ -139,7 +138,7 @@ impl Observation {
             if let (Netns::Named(name), Some(found)) = (netns.clone(), found.get_mut(netns))
                 && !desired.namespaces.contains_key(&name)
             {
-                if !scope.is_whole() {
+                if scope == Scope::Keys {
                     // With a namespace goes all that is in it: it is read whole.
                     *found = Found::read(namespace, &empty, Scope::All)?;
                 }
@@ -149,16 +148,27 @@ impl Observation {
         let files = match scope {
             Scope::All => file::observe(directory, owner, &named.files)?,
             Scope::Keys => file::observe_keys(directory, owner, &named.files)?,
-            Scope::Again | Scope::KeysAgain => FoundFiles::default(),
         };
-        Ok(Self {
-            found,
-            foreign_namespaces,
-            others,
-            files,
-            nothing: Found::default(),
-            again: scope.is_again(),
-        })
+        Ok(Self { found, foreign_namespaces, others, files, nothing: Found::default(), again: false })
+    }
+
+    /// Reads again what changes that were acknowledged may have changed besides, in the namespaces that `ripples` names.
+    /// Those that were made are open.
+    pub(crate) fn read_again(
+        namespaces: &mut Namespaces,
+        named: &Objects,
+        scope: Scope,
+        ripples: &BTreeMap<Netns, Ripple>,
+    ) -> Result<Self> {
+        let mut found = BTreeMap::new();
+        let empty = NamespaceObjects::default();
+        for (netns, ripple) in ripples {
+            let Some(namespace) = namespaces.open.get_mut(netns) else { continue };
+            let named = named.of(netns).unwrap_or(&empty);
+            found.insert(netns.clone(), Found::read_again(namespace, named, scope, *ripple)?);
+        }
+        name_the_other_ends(namespaces, &mut found);
+        Ok(Self { found, again: true, ..Self::default() })
     }
 
     /// What is ours.
@@ -190,8 +200,11 @@ impl Observation {
         observed
     }
 
-    /// Every namespace in which something is or shall be.
+    /// Every namespace in which something is or shall be, and may be different from what it shall be.
     pub(crate) fn everywhere(&self, wanted: &Objects) -> BTreeSet<Netns> {
+        if self.again {
+            return self.found.keys().cloned().collect();
+        }
         let wanted = wanted.namespaces.keys().filter(|name| !self.foreign_namespaces.contains(*name));
         let known = self.found.keys().cloned().chain([Netns::Host]);
         known.chain(wanted.cloned().map(Netns::Named)).collect()
@@ -205,7 +218,7 @@ impl Observation {
     /// The states and policies of `netns`, by tunnel; `None` where there is no state.
     pub(crate) fn ipsec(&self, netns: &Netns) -> Option<guestnet_xfrm::rekey::Found> {
         let found = self.found.get(netns).filter(|found| !found.states.ours.is_empty())?;
-        Some(guestnet_xfrm::rekey::Found::new(found.states.clone(), found.policies.clone()))
+        Some(guestnet_xfrm::rekey::Found::new((*found.states).clone(), (*found.policies).clone()))
     }
 
     /// Whether making this into `wanted` would take things along that were not read.
@@ -287,7 +300,7 @@ fn name_the_other_ends(namespaces: &Namespaces, found: &mut BTreeMap<Netns, Foun
                 (Some(_), Some(_)) => continue,
             };
             let unnamed = |link: &&mut Link| link.kind == LinkKind::Other("veth".into());
-            if let Some(link) = found.links.ours.get_mut(name).filter(unnamed) {
+            if let Some(link) = found.links.ours_mut().get_mut(name).filter(unnamed) {
                 link.kind = kind;
             }
         }

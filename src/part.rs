@@ -4,10 +4,11 @@ use guestnet_core::{Error as CoreError, Kind, Set, netns};
 
 use crate::host::{Goal, Host};
 use crate::lower::{Lowered, keep_shared_bridges};
-use crate::objects::{Objects, Scope};
+use crate::objects::Objects;
 use crate::observe::Observation;
 use crate::plan::Plan;
 use crate::report::{Error, Report};
+use crate::seen::Scope;
 use crate::spec::HostSpec;
 
 impl Host {

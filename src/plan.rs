@@ -1,10 +1,10 @@
 //! A plan: the changes that make the host as the spec wants it, to be read before it is applied.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use guestnet_core::diff::{Conflict, diff};
-use guestnet_core::{Change, File, Netns, NetnsName, Object, Observed, Set};
+use guestnet_core::{Change, File, Netns, NetnsName, Object, Observed, Ripple, Set};
 
 use crate::objects::{NamespaceObjects, ObjectChange, Objects, changes};
 use crate::observe::Observation;
@@ -146,6 +146,13 @@ impl Plan {
     /// The difference between what is wanted and what was found.
     pub(crate) fn between(wanted: &Objects, found: &Observation) -> Self {
         let mut plan = Self::default();
+        let empty = NamespaceObjects::default();
+        if found.again {
+            for netns in found.everywhere(wanted) {
+                plan.between_here(wanted.of(&netns).unwrap_or(&empty), found, netns);
+            }
+            return plan;
+        }
         let namespaces: Set<NamedNamespace> = wanted.namespaces.keys().cloned().map(NamedNamespace).collect();
         let (mut of_namespaces, conflicts) = diff(&namespaces, &found.namespaces());
         plan.conflicts.extend(conflicts.into_iter().map(|c| (Netns::Host, c)));
@@ -162,27 +169,46 @@ impl Plan {
             let netns = Netns::Named(change.key());
             plan.changes.push(PlannedChange { netns, what: What::Namespace(change.clone()) });
         }
-        let empty = NamespaceObjects::default();
         for netns in found.everywhere(wanted) {
             // With a namespace goes all that is in it.
-            if matches!(&netns, Netns::Named(name) if gone.contains(name)) {
-                continue;
+            if !matches!(&netns, Netns::Named(name) if gone.contains(name)) {
+                plan.between_here(wanted.of(&netns).unwrap_or(&empty), found, netns);
             }
-            let (changes, conflicts) =
-                changes(wanted.of(&netns).unwrap_or(&empty), found.in_namespace(&netns), found.again);
-            plan.changes.extend(
-                changes.into_iter().map(|c| PlannedChange { netns: netns.clone(), what: What::Object(c) }),
-            );
-            plan.conflicts.extend(conflicts.into_iter().map(|c| (netns.clone(), c)));
-        }
-        if found.again {
-            return plan;
         }
         let (changes, conflicts) = diff(&wanted.files, &found.files);
         plan.changes
             .extend(changes.into_iter().map(|c| PlannedChange { netns: Netns::Host, what: What::File(c) }));
         plan.conflicts.extend(conflicts.into_iter().map(|c| (Netns::Host, c)));
         plan
+    }
+
+    /// Adds the difference in one namespace.
+    fn between_here(&mut self, wanted: &NamespaceObjects, found: &Observation, netns: Netns) {
+        let (changes, conflicts) = changes(wanted, found.in_namespace(&netns));
+        let change = |c| PlannedChange { netns: netns.clone(), what: What::Object(c) };
+        self.changes.extend(changes.into_iter().map(change));
+        self.conflicts.extend(conflicts.into_iter().map(|c| (netns.clone(), c)));
+    }
+
+    /// What has to be looked at again when all of this was acknowledged, by namespace.
+    pub(crate) fn ripples(&self) -> BTreeMap<Netns, Ripple> {
+        let mut ripples: BTreeMap<Netns, Ripple> = BTreeMap::new();
+        for change in &self.changes {
+            let ripple = match &change.what {
+                What::Object(object) => object.ripple(),
+                // The other ends of its pairs go with it.
+                What::Namespace(Change::Delete(_)) => Ripple::Anything,
+                What::Namespace(_) | What::File(_) => Ripple::None,
+            };
+            let here = ripples.entry(change.netns.clone()).or_insert(ripple);
+            *here = ripple.max(*here);
+        }
+        // A pair has ends in two namespaces.
+        if ripples.values().any(|ripple| *ripple == Ripple::Anything) {
+            ripples.values_mut().for_each(|ripple| *ripple = Ripple::Anything);
+        }
+        ripples.retain(|_, ripple| *ripple != Ripple::None);
+        ripples
     }
 
     /// Whether a namespace that is no longer wanted has to stay, because others live in it.

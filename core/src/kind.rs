@@ -214,6 +214,17 @@ impl Outbox {
     }
 }
 
+/// What a change may do to objects besides its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ripple {
+    /// Nothing: what the kernel acknowledged is there as it was sent, and all else is as it was.
+    None,
+    /// It may change sysctls: the kernel sets those of all interfaces along with `conf/all`.
+    Settings,
+    /// It may change anything that is not [`Kind::AS_SENT`].
+    Anything,
+}
+
 /// A kind of object that lives in a namespace and is spoken of in netlink (or, for want of it, in a [`Step`]).
 pub trait Kind: Object {
     /// The phases in which its changes have something to do.
@@ -239,6 +250,15 @@ pub trait Kind: Object {
         let mut observed = Self::observe(namespace, wanted)?;
         observed.ours.retain(|object| wanted.contains(&object.key()));
         Ok(observed)
+    }
+
+    /// What has to be looked at again when `change` was acknowledged.
+    fn ripple(change: &Change<Self>) -> Ripple {
+        match change {
+            Change::Create(_) => Ripple::None,
+            _ if Self::AS_SENT => Ripple::None,
+            Change::Replace { .. } | Change::Delete(_) => Ripple::Anything,
+        }
     }
 
     /// Says `change` in the kernel's words, as far as it belongs to `phase`. Pure.

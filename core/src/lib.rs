@@ -32,7 +32,7 @@ pub use address::Address;
 pub use diff::Change;
 pub use error::{Error, KernelError, Result};
 pub use file::{File, FilePath};
-pub use kind::{Context, Kind, Message, Outbox, Phase, Protocol, Step};
+pub use kind::{Context, Kind, Message, Outbox, Phase, Protocol, Ripple, Step};
 pub use link::{Link, LinkKind};
 pub use name::{LinkName, Mac, Netns, NetnsName};
 pub use netns::Namespace;

@@ -1,15 +1,8 @@
-//! Network namespaces: entering one without moving the caller's thread, making and deleting them.
+//! Network namespaces: their netlink sockets, and work inside of them.
 
-use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, OpenOptions};
-use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sched::{CloneFlags, setns, unshare};
 
 use crate::act::{Deed, Watch};
 use crate::error::{Error, KernelError, Result};
@@ -20,8 +13,11 @@ use crate::netlink::{Dump, Refusal, Session};
 use crate::owner::Owner;
 use crate::sys;
 
-/// Where `ip netns` keeps its names.
-pub const DIRECTORY: &str = "/run/netns";
+mod named;
+mod roam;
+
+pub use named::{DIRECTORY, create, delete, is_mounted, list, open, path};
+pub use roam::{current, roaming};
 
 /// A network namespace with its netlink sockets.
 ///
@@ -29,13 +25,22 @@ pub const DIRECTORY: &str = "/run/netns";
 pub struct Namespace {
     netns: Netns,
     file: OwnedFd,
+    id: roam::Id,
     cookie: u64,
     owner: Option<Owner>,
     route: Session,
-    xfrm: Option<Session>,
-    netfilter: Option<Session>,
+    xfrm: Line,
+    netfilter: Line,
     names: link::Names,
     watch: Watch,
+}
+
+/// A session that is opened when it is needed, which for most namespaces of guests is never.
+enum Line {
+    Closed,
+    Open(Session),
+    /// The kernel lacks the netlink family.
+    Missing,
 }
 
 impl Namespace {
@@ -72,29 +77,50 @@ impl Namespace {
     /// As [`Self::from_fd`].
     pub fn enter(file: OwnedFd, netns: Netns, watch: &Watch) -> Result<Self> {
         let what = format!("enter the namespace {netns}");
-        let (route, xfrm, netfilter) = enter(&file, &what, || {
-            // The kernel may lack a family that this host never needs; the error comes when it is needed.
-            Ok((
-                Session::open(Protocol::Route)?,
-                Session::open(Protocol::Xfrm).ok(),
-                Session::open(Protocol::Netfilter).ok(),
-            ))
-        })?;
-        let cookie = sys::netns_cookie(route.as_raw_fd())
-            .map_err(|_| Error::Unsupported("guestnet needs Linux 5.14 or later (SO_NETNS_COOKIE)".into()))?;
-        let (names, nobody) = (link::Names::default(), Watch::default());
-        let mut namespace =
-            Self { netns, file, cookie, owner: None, route, xfrm, netfilter, names, watch: nobody };
+        let id = roam::Id::of(&file).map_err(|e| Error::io(what.as_str(), e))?;
+        let route = roam::enter(&file, id, &what, || Session::open(Protocol::Route))?;
+        let mut namespace = Self::new(file, id, netns, route)?;
         namespace.watch(watch);
         namespace.read_owner()?;
         Ok(namespace)
     }
 
+    /// A namespace that was just made, of which everything is known.
+    fn fresh(file: OwnedFd, netns: Netns, route: Session, owner: Owner, watch: &Watch) -> Result<Self> {
+        let id = roam::Id::of(&file).map_err(|e| Error::io(format!("enter the namespace {netns}"), e))?;
+        let mut namespace = Self::new(file, id, netns, route)?;
+        namespace.watch(watch);
+        namespace.names = link::Names::fresh();
+        namespace.owner = Some(owner);
+        Ok(namespace)
+    }
+
+    fn new(file: OwnedFd, id: roam::Id, netns: Netns, route: Session) -> Result<Self> {
+        let cookie = sys::netns_cookie(route.as_raw_fd())
+            .map_err(|_| Error::Unsupported("guestnet needs Linux 5.14 or later (SO_NETNS_COOKIE)".into()))?;
+        Ok(Self {
+            netns,
+            file,
+            id,
+            cookie,
+            owner: None,
+            route,
+            xfrm: Line::Closed,
+            netfilter: Line::Closed,
+            names: link::Names::default(),
+            watch: Watch::default(),
+        })
+    }
+
     /// Tells `watch` from now on of every act in it.
     pub fn watch(&mut self, watch: &Watch) {
         self.watch = watch.clone();
-        let more = self.xfrm.iter_mut().chain(&mut self.netfilter);
-        more.chain([&mut self.route]).for_each(|session| session.watched(&self.netns, watch));
+        self.route.watched(&self.netns, watch);
+        for line in [&mut self.xfrm, &mut self.netfilter] {
+            if let Line::Open(session) = line {
+                session.watched(&self.netns, watch);
+            }
+        }
     }
 
     /// Tells whoever watches of an act in it that is not one of its netlink sessions'.
@@ -124,9 +150,7 @@ impl Namespace {
 
     /// Whether the name still stands for this namespace, and not for another that was made since.
     pub fn is_still(&self, name: &NetnsName) -> bool {
-        let ours = nix::sys::stat::fstat(&self.file).map(|stat| (stat.st_dev, stat.st_ino));
-        let named = nix::sys::stat::stat(&path(name)).map(|stat| (stat.st_dev, stat.st_ino));
-        ours.is_ok() && ours == named
+        nix::sys::stat::stat(&path(name)).is_ok_and(|stat| roam::Id::from(stat) == self.id)
     }
 
     /// Its descriptor.
@@ -296,191 +320,41 @@ impl Namespace {
     }
 
     /// Whether this kernel has the netlink family at all.
-    pub fn speaks(&self, protocol: Protocol) -> bool {
-        match protocol {
-            Protocol::Route => true,
-            Protocol::Xfrm => self.xfrm.is_some(),
-            Protocol::Netfilter => self.netfilter.is_some(),
-        }
+    pub fn speaks(&mut self, protocol: Protocol) -> bool {
+        self.session(protocol).is_ok()
     }
 
     fn session(&mut self, protocol: Protocol) -> Result<&mut Session> {
-        let session = match protocol {
-            Protocol::Route => Some(&mut self.route),
-            Protocol::Xfrm => self.xfrm.as_mut(),
-            Protocol::Netfilter => self.netfilter.as_mut(),
+        let line = match protocol {
+            Protocol::Route => return Ok(&mut self.route),
+            Protocol::Xfrm => &mut self.xfrm,
+            Protocol::Netfilter => &mut self.netfilter,
         };
-        session.ok_or_else(|| {
-            let part = if protocol == Protocol::Xfrm { "IPsec (CONFIG_XFRM_USER)" } else { "nf_tables" };
-            Error::Unsupported(format!("this kernel has no {part}"))
-        })
+        if matches!(line, Line::Closed) {
+            let what = format!("enter the namespace {}", self.netns);
+            *line = match roam::enter(&self.file, self.id, &what, || Session::open(protocol)) {
+                Ok(mut session) => {
+                    session.watched(&self.netns, &self.watch);
+                    Line::Open(session)
+                }
+                Err(e) if e.errno() == Some(libc::EPROTONOSUPPORT) => Line::Missing,
+                Err(e) => return Err(e),
+            };
+        }
+        match line {
+            Line::Open(session) => Ok(session),
+            Line::Closed | Line::Missing => {
+                let part = if protocol == Protocol::Xfrm { "IPsec (CONFIG_XFRM_USER)" } else { "nf_tables" };
+                Err(Error::Unsupported(format!("this kernel has no {part}")))
+            }
+        }
     }
 
-    /// Runs `work` on a thread of its own inside the namespace: for `/proc/sys/net` and for making sockets.
+    /// Runs `work` inside the namespace, as in [`roaming`]: for `/proc/sys/net` and for making sockets.
     ///
     /// # Errors
     /// What `work` returns, and `Io` when the namespace cannot be entered.
     pub fn inside<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-        enter(&self.file, &format!("enter the namespace {}", self.netns), work)
-    }
-}
-
-thread_local! {
-    /// Whether this thread was made to move between namespaces.
-    static ROAMS: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Runs `work` on a thread of its own, on which entering a namespace costs a system call and no further thread. For work
-/// that enters many; the caller's thread stays where it is.
-pub fn roaming<T: Send>(work: impl FnOnce() -> T + Send) -> T {
-    if ROAMS.get() {
-        return work();
-    }
-    std::thread::scope(|scope| {
-        let thread = scope.spawn(|| {
-            ROAMS.set(true);
-            work()
-        });
-        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })
-}
-
-/// Runs `work` on a thread that has moved to the namespace behind `file`.
-fn enter<T: Send>(file: &OwnedFd, what: &str, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-    on_a_thread(what, || {
-        setns(file, CloneFlags::CLONE_NEWNET).map_err(|e| Error::io(what, e))?;
-        work()
-    })
-}
-
-/// Runs `work` on a thread that may move.
-fn on_a_thread<T: Send>(what: &str, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-    if ROAMS.get() {
-        return work();
-    }
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().spawn_scoped(scope, work);
-        match thread.map_err(|e| Error::io(what, e))?.join() {
-            Ok(result) => result,
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
-    })
-}
-
-/// Opens the namespace of the calling thread.
-///
-/// # Errors
-/// `Io` when `/proc` is not mounted.
-pub fn current() -> Result<OwnedFd> {
-    let path = "/proc/thread-self/ns/net";
-    Ok(fs::File::open(path).map_err(|e| Error::io(format!("open {path}"), e))?.into())
-}
-
-/// The file that stands for the namespace `name`.
-pub fn path(name: &NetnsName) -> PathBuf {
-    Path::new(DIRECTORY).join(name.as_str())
-}
-
-/// Opens the namespace that `ip netns` calls `name`.
-///
-/// # Errors
-/// `Io` when there is none.
-pub fn open(name: &NetnsName) -> Result<OwnedFd> {
-    let path = path(name);
-    let file =
-        fs::File::open(&path).map_err(|e| Error::io(format!("open the namespace {}", path.display()), e))?;
-    Ok(file.into())
-}
-
-/// The names in `/run/netns` behind which there is a namespace.
-///
-/// # Errors
-/// `Io` when the directory cannot be read; that it does not exist is no error.
-pub fn list() -> Result<Vec<NetnsName>> {
-    let failed = |e| Error::io(format!("list {DIRECTORY}"), e);
-    let entries = match fs::read_dir(DIRECTORY) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other.map_err(failed)?,
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(failed)?;
-        let name = entry.file_name().to_str().and_then(|name| name.parse().ok());
-        names.extend(name.filter(is_mounted));
-    }
-    names.sort();
-    Ok(names)
-}
-
-/// Whether a namespace is behind the name, and not just the empty file of an interrupted `ip netns add`.
-pub fn is_mounted(name: &NetnsName) -> bool {
-    nix::sys::statfs::statfs(&path(name)).is_ok_and(|fs| fs.filesystem_type() == nix::sys::statfs::NSFS_MAGIC)
-}
-
-/// Makes the namespace `name`, its loopback up, with the mark of `owner` on it before anyone can see it.
-///
-/// Equivalent: `ip netns add NAME; ip -n NAME link set lo up alias 'guestnet owner=…'`.
-///
-/// # Errors
-/// `Io`; `EPERM` without `CAP_SYS_ADMIN`.
-pub fn create(name: &NetnsName, owner: Owner) -> Result<()> {
-    create_watched(name, owner, &Watch::default())
-}
-
-/// [`create`], and `watch` is told of it.
-///
-/// # Errors
-/// As [`create`].
-pub fn create_watched(name: &NetnsName, owner: Owner, watch: &Watch) -> Result<()> {
-    let netns = Netns::Named(name.clone());
-    watch.tell(&netns, Deed::CreateNamespace(name));
-    let what = format!("make the namespace {name}");
-    let failed = |e: io::Error| Error::io(what.clone(), e);
-    prepare_directory().map_err(failed)?;
-    let target = path(name);
-    on_a_thread(&what, || {
-        unshare(CloneFlags::CLONE_NEWNET).map_err(|e| Error::io(what.clone(), e))?;
-        let mut session = Session::open(Protocol::Route)?;
-        session.watched(&netns, watch);
-        let mut marks = [link::mark_loopback(&owner.mark())];
-        if let Some((_, refusal)) = session.exchange(&mut marks)?.into_iter().next() {
-            return Err(Error::io(what.clone(), io::Error::from_raw_os_error(refusal.errno)));
-        }
-        // An empty file that is there already was left by someone who was killed between these two steps.
-        let open = OpenOptions::new().create(true).truncate(false).write(true).open(&target);
-        drop(open.map_err(|e| Error::io(what.clone(), e))?);
-        let source = "/proc/thread-self/ns/net";
-        mount(Some(source), &target, None::<&str>, MsFlags::MS_BIND, None::<&str>)
-            .map_err(|e| Error::io(what.clone(), e))
-    })
-}
-
-/// Makes `/run/netns` as `ip netns` does: a mount point of its own whose mounts every mount namespace sees.
-fn prepare_directory() -> io::Result<()> {
-    fs::create_dir_all(DIRECTORY)?;
-    let shared = MsFlags::MS_SHARED | MsFlags::MS_REC;
-    let none = None::<&str>;
-    if mount(none, DIRECTORY, none, shared, none).is_ok() {
-        return Ok(());
-    }
-    let bind = MsFlags::MS_BIND | MsFlags::MS_REC;
-    mount(Some(DIRECTORY), DIRECTORY, none, bind, none)?;
-    Ok(mount(none, DIRECTORY, none, shared, none)?)
-}
-
-/// Takes the name of the namespace away; the namespace goes when its last process and descriptor are gone.
-///
-/// # Errors
-/// `Io`. That there was no such name is no error.
-pub fn delete(name: &NetnsName) -> Result<()> {
-    let target = path(name);
-    let failed = |e: io::Error| Error::io(format!("delete the namespace {name}"), e);
-    match umount2(&target, MntFlags::MNT_DETACH) {
-        Ok(()) | Err(nix::errno::Errno::EINVAL | nix::errno::Errno::ENOENT) => {}
-        Err(e) => return Err(failed(e.into())),
-    }
-    match fs::remove_file(&target) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed(e)),
-        _ => Ok(()),
+        roam::enter(&self.file, self.id, &format!("enter the namespace {}", self.netns), work)
     }
 }

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::address::ip;
 use crate::diff::Change;
 use crate::error::Result;
-use crate::kind::{Context, Kind, Message, Outbox, Phase, Protocol};
+use crate::kind::{Context, Kind, Message, Outbox, Phase, Protocol, Ripple};
 use crate::name::LinkName;
 use crate::netlink::Attributes;
 use crate::netns::Namespace;
@@ -287,6 +287,11 @@ impl Kind for Route {
             all.replies().filter_map(|reply| read(reply.payload, namespace)).for_each(&mut note);
         }
         Ok(observed)
+    }
+
+    /// A route that goes takes none along: the kernel looks at a gateway when a route over it is made, and not again.
+    fn ripple(_: &Change<Self>) -> Ripple {
+        Ripple::None
     }
 
     fn encode(change: &Change<Self>, _: Phase, context: &Context, out: &mut Outbox) -> Result<()> {

@@ -6,7 +6,8 @@
 
 use std::fmt;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Write;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -16,7 +17,7 @@ use crate::act::Deed;
 use crate::checked_text;
 use crate::diff::Change;
 use crate::error::{Error, Result};
-use crate::kind::{Context, Kind, Outbox, Phase, Step};
+use crate::kind::{Context, Kind, Outbox, Phase, Ripple, Step};
 use crate::name::LinkName;
 use crate::netns::Namespace;
 use crate::set::{Foreign, Object, Observed, Set};
@@ -129,7 +130,33 @@ impl fmt::Display for Sysctl {
     }
 }
 
+/// Parameters of one interface that concern nothing else.
+const CALM: [&str; 11] = [
+    "accept_ra",
+    "accept_redirects",
+    "accept_source_route",
+    "arp_accept",
+    "arp_announce",
+    "arp_ignore",
+    "forwarding",
+    "proxy_arp",
+    "proxy_ndp",
+    "rp_filter",
+    "send_redirects",
+];
+
 impl SysctlKey {
+    /// What setting it may change besides itself.
+    fn ripple(&self) -> Ripple {
+        match self.path.split('/').collect::<Vec<_>>()[..] {
+            ["net", "ipv4", "ip_forward"] => Ripple::Settings,
+            ["net", _, "conf", "all" | "default", parameter] if CALM.contains(&parameter) => Ripple::Settings,
+            ["net", _, "conf", _, parameter] if CALM.contains(&parameter) => Ripple::None,
+            ["net", "ipv4" | "ipv6", parameter] if parameter.contains("fwmark") => Ripple::None,
+            _ => Ripple::Anything,
+        }
+    }
+
     fn file(&self) -> PathBuf {
         Path::new("/proc/sys").join(&self.path)
     }
@@ -188,6 +215,15 @@ impl Kind for Sysctl {
         }
         let ledger = Ledger::of(namespace, wanted.iter().map(|sysctl| &sysctl.key))?;
         look(namespace, wanted, &ledger, wanted.iter().map(Object::key).collect())
+    }
+
+    fn ripple(change: &Change<Self>) -> Ripple {
+        let key = match change {
+            Change::Create(sysctl) | Change::Delete(sysctl) | Change::Replace { new: sysctl, .. } => {
+                &sysctl.key
+            }
+        };
+        key.ripple()
     }
 
     fn encode(change: &Change<Self>, _: Phase, _: &Context, out: &mut Outbox) -> Result<()> {
@@ -254,12 +290,16 @@ fn now(namespace: &Namespace, key: &SysctlKey) -> Option<SysctlValue> {
 
 /// The value in its file, `None` where the sysctl does not exist or is not one.
 fn read(key: SysctlKey) -> Option<Sysctl> {
+    let value = value_of(&fs::File::open(key.file()).ok()?)?;
+    Some(Sysctl { key, value })
+}
+
+fn value_of(file: &fs::File) -> Option<SysctlValue> {
     // More than the longest value; a read of a sysctl gives all of it at once.
     let mut buffer = [0; 128];
-    let length = fs::File::open(key.file()).ok()?.read(&mut buffer).ok()?;
+    let length = file.read_at(&mut buffer, 0).ok()?;
     let text = std::str::from_utf8(buffer.get(..length)?).ok()?;
-    let value = text.trim_end_matches('\n').parse().ok()?;
-    Some(Sysctl { key, value })
+    text.trim_end_matches('\n').parse().ok()
 }
 
 /// Carries out `SetSysctl` and `RestoreSysctl` steps in `namespace`, in order; one result for each. All that are going
@@ -308,10 +348,19 @@ fn set(namespace: &Namespace, steps: &[Step]) -> Result<Vec<Result<()>>> {
     })
 }
 
+/// Sets a sysctl, and looks whether it is what it was set to: the kernel takes some values and keeps another.
 fn write(namespace: &Namespace, key: &SysctlKey, value: &str) -> Result<()> {
     namespace.tell(Deed::SetSysctl(key, value));
-    let write = || fs::OpenOptions::new().write(true).open(key.file())?.write_all(value.as_bytes());
-    write().map_err(|e| Error::io(format!("set sysctl {key} to {value}"), e))
+    let failed = |e| Error::io(format!("set sysctl {key} to {value}"), e);
+    let file = fs::OpenOptions::new().read(true).write(true).open(key.file()).map_err(failed)?;
+    (&file).write_all(value.as_bytes()).map_err(failed)?;
+    match value_of(&file) {
+        Some(now) if now.0 == value => Ok(()),
+        Some(now) => {
+            Err(Error::Unsupported(format!("sysctl {key} was set to {value} and is {now}: say that")))
+        }
+        None => Err(Error::Unsupported(format!("sysctl {key} cannot be read back, so it is no setting"))),
+    }
 }
 
 /// Forgets what the sysctls of links were that are gone from `namespace`. For those who have just read all links of it.

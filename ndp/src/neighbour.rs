@@ -8,7 +8,7 @@ use guestnet_core::owner::PROTOCOL;
 use guestnet_core::sysctl::SysctlError;
 use guestnet_core::{
     Change, Context, Kind, LinkName, Message, Namespace, Object, Observed, Outbox, Path, Phase, Problems,
-    Protocol, Result, Set, Sysctl,
+    Protocol, Result, Ripple, Set, Sysctl,
 };
 use netlink_packet_core::Emitable;
 use netlink_packet_route::AddressFamily;
@@ -131,6 +131,10 @@ impl Kind for ProxyNeighbour {
 
     /// `NLM_F_EXCL` means nothing to the kernel here: an entry that another adds after ours were observed becomes
     /// ours.
+    fn ripple(_: &Change<Self>) -> Ripple {
+        Ripple::None
+    }
+
     fn encode(change: &Change<Self>, _: Phase, context: &Context, out: &mut Outbox) -> Result<()> {
         let (kind, flags, neighbour) = match change {
             Change::Create(new) => (libc::RTM_NEWNEIGH, libc::NLM_F_CREATE | libc::NLM_F_EXCL, new),

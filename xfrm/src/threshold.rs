@@ -5,7 +5,7 @@ use std::fmt;
 
 use guestnet_core::problem::{Path, Problems};
 use guestnet_core::{
-    Change, Context, Foreign, Kind, Namespace, Object, Observed, Outbox, Phase, Protocol, Result, Set,
+    Change, Context, Foreign, Kind, Namespace, Object, Observed, Outbox, Phase, Protocol, Result, Ripple, Set,
 };
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -158,6 +158,10 @@ impl Kind for HashThreshold {
             }
         }
         Ok(observed)
+    }
+
+    fn ripple(_: &Change<Self>) -> Ripple {
+        Ripple::None
     }
 
     fn encode(change: &Change<Self>, _: Phase, _: &Context, out: &mut Outbox) -> Result<()> {

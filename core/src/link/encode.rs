@@ -8,7 +8,7 @@ use netlink_packet_route::link::{
 use super::{BridgeOptions, Link, LinkKind, Peer, PortOptions, read};
 use crate::diff::Change;
 use crate::error::Result;
-use crate::kind::{Context, Kind, Message, Outbox, Phase, Protocol, Step};
+use crate::kind::{Context, Kind, Message, Outbox, Phase, Protocol, Ripple, Step};
 use crate::name::{LinkName, Netns};
 use crate::netns::Namespace;
 use crate::owner::{DOOMED_GROUP, LINK_GROUP};
@@ -23,6 +23,17 @@ impl Kind for Link {
 
     fn observe_keys(namespace: &mut Namespace, wanted: &Set<Self>) -> Result<Observed<Self>> {
         read::observe_keys(namespace, wanted)
+    }
+
+    /// A port may change its bridge, and of a bridge's options the kernel rounds some.
+    fn ripple(change: &Change<Self>) -> Ripple {
+        match change {
+            Change::Create(Self { kind: LinkKind::Bridge(_), .. } | Self { bridge: Some(_), .. }) => {
+                Ripple::Anything
+            }
+            Change::Create(_) => Ripple::None,
+            Change::Replace { .. } | Change::Delete(_) => Ripple::Anything,
+        }
     }
 
     fn encode(change: &Change<Self>, phase: Phase, context: &Context, out: &mut Outbox) -> Result<()> {

@@ -76,6 +76,13 @@ pub struct VethEnd {
 }
 
 impl Names {
+    /// What a new namespace has: the loopback, which is its first link.
+    pub(crate) fn fresh() -> Self {
+        let Ok(lo) = "lo".parse::<LinkName>() else { return Self::default() };
+        let indexes = Arc::new(BTreeMap::from([(lo.clone(), 1)]));
+        Self { by_index: BTreeMap::from([(1, lo)]), indexes, ..Self::default() }
+    }
+
     /// Takes names, indexes and the loopback's alias from links. Names that guestnet would not make are passed over.
     pub(crate) fn learn(&mut self, links: &Dump) {
         let indexes = Arc::make_mut(&mut self.indexes);

@@ -3,14 +3,17 @@
 use anyhow::{Result, ensure};
 use guestnet_core::diff::{Conflict, diff};
 use guestnet_core::owner::Owner;
-use guestnet_core::{Change, Context, Kind, Message, Namespace, Outbox, Phase, Protocol, Set, Step, netns};
+use guestnet_core::{
+    Change, Context, Kind, Message, Namespace, Outbox, Phase, Protocol, Set, Step, Watch, netns,
+};
 use guestnet_lab::sh;
 use guestnet_xfrm::{Key, Policy, State, TunnelSpec};
 
 /// A namespace that guestnet made, in which everything is its own.
 pub fn own() -> Result<Namespace> {
     let name = "xfrm".parse()?;
-    netns::create(&name, Owner(1))?;
+    netns::create(&name, Owner(1), &Watch::default())?;
+    // Opened as one that was found: what says that it is ours is read.
     let namespace = Namespace::named(&name)?;
     ensure!(namespace.is_ours());
     Ok(namespace)

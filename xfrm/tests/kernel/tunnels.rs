@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use guestnet_core::owner::Owner;
-use guestnet_core::{Kind, Namespace, Set, netns};
+use guestnet_core::{Kind, Namespace, Set, Watch, netns};
 use guestnet_lab::{Capability, Netns, lab_test, need, sh};
 use guestnet_xfrm::derive::Inner;
 use guestnet_xfrm::tunnel::{Pair, Shape};
@@ -89,7 +89,7 @@ lab_test! {
             let hosts = [("a", &a), ("b", &b)].map(|(name, end)| (format!("{name}{round}"), end));
             let [(a_name, _), (b_name, _)] = &hosts;
             for (name, _) in &hosts {
-                netns::create(&name.parse()?, Owner(1))?;
+                netns::create(&name.parse()?, Owner(1), &Watch::default())?;
             }
             sh(&format!("ip -n {a_name} link add v type veth peer name v netns {b_name}"))?;
             for (name, end) in &hosts {

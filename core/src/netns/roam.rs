@@ -1,0 +1,117 @@
+//! Moving between namespaces, which is something that threads do.
+
+use std::cell::Cell;
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+
+use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::stat::{FileStat, fstat};
+
+use crate::error::{Error, Result};
+
+/// Which namespace a descriptor stands for: device and inode of its file. An inode is not used again while a descriptor
+/// of it is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Id(u64, u64);
+
+impl Id {
+    /// A namespace that no descriptor stands for yet.
+    const UNKNOWN: Self = Self(0, 0);
+
+    pub(crate) fn of(file: &OwnedFd) -> io::Result<Self> {
+        Ok(Self::from(fstat(file)?))
+    }
+}
+
+impl From<FileStat> for Id {
+    fn from(stat: FileStat) -> Self {
+        Self(stat.st_dev, stat.st_ino)
+    }
+}
+
+thread_local! {
+    /// Where this thread is while it roams.
+    static HERE: Cell<Option<Id>> = const { Cell::new(None) };
+}
+
+/// Runs `work`, in which entering a namespace costs a system call, and none where the thread is there already. Afterwards
+/// the caller's thread is where it was, also when `work` panics. Where there would be no way back (the namespace belongs
+/// to a user namespace that the thread has left), `work` runs on a thread of its own.
+pub fn roaming<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    if HERE.get().is_some() {
+        return work();
+    }
+    if let Some(_way_back) = Journey::begin() {
+        return work();
+    }
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            let here = current().ok().and_then(|file| Id::of(&file).ok());
+            HERE.set(Some(here.unwrap_or(Id::UNKNOWN)));
+            work()
+        });
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// A thread away from where it belongs. It goes back when this is dropped.
+struct Journey {
+    home: OwnedFd,
+    id: Id,
+}
+
+impl Journey {
+    fn begin() -> Option<Self> {
+        let home = current().ok()?;
+        let id = Id::of(&home).ok()?;
+        // Whether one may come is the same question here as on the way back.
+        setns(&home, CloneFlags::CLONE_NEWNET).ok()?;
+        HERE.set(Some(id));
+        Some(Self { home, id })
+    }
+}
+
+impl Drop for Journey {
+    fn drop(&mut self) {
+        if HERE.get() != Some(self.id) && setns(&self.home, CloneFlags::CLONE_NEWNET).is_err() {
+            // It was possible a moment ago. A caller must not go on in a namespace that it does not expect.
+            std::process::abort();
+        }
+        HERE.set(None);
+    }
+}
+
+/// Runs `work` in the namespace behind `file`.
+pub(crate) fn enter<T: Send>(
+    file: &OwnedFd,
+    id: Id,
+    what: &str,
+    work: impl FnOnce() -> Result<T> + Send,
+) -> Result<T> {
+    roaming(|| {
+        if HERE.get() != Some(id) {
+            setns(file, CloneFlags::CLONE_NEWNET).map_err(|e| Error::io(what, e))?;
+            HERE.set(Some(id));
+        }
+        work()
+    })
+}
+
+/// Runs `work` in a new namespace, which goes unless `work` keeps it.
+pub(crate) fn enter_new<T: Send>(what: &str, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    roaming(|| {
+        unshare(CloneFlags::CLONE_NEWNET).map_err(|e| Error::io(what, e))?;
+        HERE.set(Some(Id::UNKNOWN));
+        work()
+    })
+}
+
+/// Opens the namespace of the calling thread.
+///
+/// # Errors
+/// `Io` when `/proc` is not mounted.
+pub fn current() -> Result<OwnedFd> {
+    let path = "/proc/thread-self/ns/net";
+    Ok(fs::File::open(path).map_err(|e| Error::io(format!("open {path}"), e))?.into())
+}
