@@ -61,9 +61,12 @@ impl Meter {
         Self::new(Purpose::Memory)
     }
 
-    /// The work is done by processes that it starts: their memory counts.
+    /// The work is done by processes that are started from now on: their memory counts.
     pub fn of_processes(&mut self) -> &mut Self {
         self.reading.processes = true;
+        if let Purpose::Memory = self.purpose {
+            peak::begin();
+        }
         self
     }
 
@@ -99,7 +102,6 @@ impl Meter {
         mut work: impl FnMut(usize) -> Result<()>,
     ) -> Result<()> {
         if let Purpose::Memory = self.purpose {
-            peak::begin()?;
             (0..count).try_for_each(|n| prepare(n).and_then(|()| work(n)))?;
             self.reading.memory = self.reading.memory.max(Some(peak::end()?));
             return Ok(());

@@ -17,16 +17,15 @@ static WANTED: AtomicBool = AtomicBool::new(false);
 const NOTES: &str = "/run/peaks";
 
 /// From now on programs are weighed.
-pub fn begin() -> Result<()> {
-    fs::write(NOTES, "")?;
+pub fn begin() {
     WANTED.store(true, Ordering::Relaxed);
-    Ok(())
 }
 
 /// Until now; the most that one had, in KiB.
 pub fn end() -> Result<u64> {
     WANTED.store(false, Ordering::Relaxed);
     let notes = fs::read_to_string(NOTES)?;
+    fs::remove_file(NOTES)?;
     Ok(notes.lines().filter_map(|line| line.parse().ok()).max().unwrap_or(0))
 }
 
@@ -50,6 +49,10 @@ pub fn weigh(words: &[&str]) -> Result<()> {
     let (program, arguments) = words.split_first().context("a program")?;
     let status = Command::new(program).args(arguments).status()?;
     let most = getrusage(UsageWho::RUSAGE_CHILDREN)?.max_rss();
-    fs::OpenOptions::new().append(true).open(NOTES)?.write_all(format!("{most}\n").as_bytes())?;
+    fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(NOTES)?
+        .write_all(format!("{most}\n").as_bytes())?;
     std::process::exit(status.code().or(status.signal()).unwrap_or(1));
 }

@@ -25,14 +25,14 @@ pub fn job() -> Job {
     Job {
         name: "rekey",
         what: "the tunnels to so many peers rekeyed at one end: inbound, outbound, drain",
-        sizes: Sizes { whole: &[(100, 3), (1000, 2)], quick: &[(100, 2)] },
+        sizes: Sizes { whole: &[(10, 3), (1000, 3)], quick: &[(10, 2), (100, 2)] },
         contestants: vec![
             Contestant::new("floor", |n| floor(n, false)),
             Contestant::new("floor and questions", |n| floor(n, true)),
             Contestant::new("guestnet", guestnet),
             Contestant::new("guestnet, the command", command),
             Contestant::new("ip -batch", batches),
-            Contestant::new("a process an object", processes).up_to(100),
+            Contestant::new("a process an object", processes).up_to(10),
         ],
         growth: None,
         goals: vec![Goal { who: "guestnet", with: "floor", most: Most::Times(1.25) }],

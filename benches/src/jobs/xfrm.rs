@@ -30,7 +30,7 @@ pub fn state() -> Job {
     Job {
         name: "state",
         what: "one IPsec state added to many, AES-256-GCM",
-        sizes: Sizes { whole: &[(1000, 3), (10_000, 3)], quick: &[(1000, 3)] },
+        sizes: Sizes { whole: &[(10_000, 3), (100_000, 3)], quick: &[(1000, 3)] },
         contestants: contestants::<State>(),
         growth: Some(("guestnet", 1.5)),
         goals: vec![Goal { who: "guestnet", with: "floor", most: Most::Times(1.25) }],

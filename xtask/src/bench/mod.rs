@@ -42,6 +42,8 @@ pub fn run(words: &[String]) -> Result<u8> {
     let (json, markdown) = (report(&format!("{name}.json"))?, report(&format!("{name}.md"))?);
 
     let mut command = Command::new("env");
+    // Cargo has set it for us; the linker of every program that is started would look there first.
+    command.args(["-u", "LD_LIBRARY_PATH"]);
     command.arg(format!("GUESTNET_BENCH_COMMAND={}", program.with_file_name("guestnet").display()));
     if !second_kernel {
         for (variable, python) in peers::pythons(&jobs) {
