@@ -7,6 +7,7 @@ mod guests;
 mod ip;
 mod job;
 mod jobs;
+mod legend;
 mod libnftables;
 mod mesh;
 mod meter;

@@ -10,9 +10,9 @@ use serde_json::json;
 
 use crate::contest::{self, Results};
 use crate::goal::Goal;
-use crate::jobs;
 use crate::meter::Reading;
 use crate::statistics::{Spread, digits, time};
+use crate::{jobs, legend};
 
 /// What was measured of one contestant.
 #[derive(Debug, Serialize)]
@@ -75,7 +75,8 @@ impl Options {
 pub fn run(words: &[&str]) -> Result<()> {
     let options = Options::read(words)?;
     let mut tables = Vec::new();
-    let mut text = String::new();
+    let mut text = legend::head(&kernel(), options.quick);
+    print!("{text}");
     for job in jobs::all() {
         if !options.jobs.is_empty() && !options.jobs.iter().any(|name| name == job.name) {
             continue;
@@ -106,17 +107,22 @@ pub fn run(words: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// How a contestant's time grows from the smallest size to the largest.
+/// How a contestant's time grows from the smallest size to the largest. The least of each is compared: minutes lie between
+/// the two, in which a machine changes its pace.
 fn growth_of((who, most): (&str, f64), tables: &[Table]) -> Option<String> {
-    let median = |table: &Table| table.rows.iter().find(|row| row.contestant == who)?.time.map(|t| t.median);
+    let times = |table: &Table| table.rows.iter().find(|row| row.contestant == who)?.time;
     let (smallest, largest) = (tables.first()?, tables.last()?);
     if smallest.size == largest.size {
         return None;
     }
-    let growth = median(largest)? / median(smallest)?;
+    let (small, large) = (times(smallest)?, times(largest)?);
+    let growth = large.min / small.min;
     let verdict = if growth <= most { "met" } else { "**missed**" };
-    let (from, to) = (smallest.size, largest.size);
-    Some(format!("{who}: {} × as long at {to} as at {from}; ≤ {most} ×: {verdict}", digits(growth)))
+    let (from, to, median) = (smallest.size, largest.size, digits(large.median / small.median));
+    let growth = digits(growth);
+    Some(format!(
+        "{who}: the least at {to} is {growth} × that at {from} (the median {median} ×); ≤ {most} ×: {verdict}"
+    ))
 }
 
 fn kernel() -> String {
