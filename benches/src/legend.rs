@@ -1,5 +1,7 @@
 //! What stands above the tables: how to read them, and who the contestants are.
 
+use crate::job::Job;
+
 /// The contestants, and what they do.
 const CONTESTANTS: &[(&str, &str)] = &[
     ("floor", "what guestnet sent, sent again from a tight loop: the kernel's own time"),
@@ -31,8 +33,8 @@ const CONTESTANTS: &[(&str, &str)] = &[
     ("the seed's linear rules", "two rules a guest, in one chain"),
 ];
 
-/// The head of a report.
-pub fn head(kernel: &str, quick: bool) -> String {
+/// The head of a report about `jobs`.
+pub fn head(kernel: &str, quick: bool, jobs: &[Job]) -> String {
     let quick = if quick { " --quick" } else { "" };
     let mut out = format!(
         "# `cargo xtask bench{quick}`, on Linux {kernel}\n\n\
@@ -40,7 +42,11 @@ pub fn head(kernel: &str, quick: bool) -> String {
          round; then the median of these. Memory: by how much a process grows, or the most that a program takes which is \
          started. Calls: system calls. The last column: what was promised, or why there is nothing.\n\n"
     );
-    CONTESTANTS.iter().for_each(|(name, what)| out += &format!("- *{name}*: {what}\n"));
+    let there = |name| jobs.iter().flat_map(|job| &job.contestants).any(|contestant| contestant.name == name);
+    CONTESTANTS
+        .iter()
+        .filter(|(name, _)| there(*name))
+        .for_each(|(name, what)| out += &format!("- *{name}*: {what}\n"));
     out
 }
 

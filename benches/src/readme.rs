@@ -26,12 +26,13 @@ const JOBS: [(&str, &str); 14] = [
 ];
 
 /// The columns, each with the contestants that can stand in it.
-const COLUMNS: [(&str, &[&str]); 5] = [
+const COLUMNS: [(&str, &[&str]); 6] = [
     ("guestnet", &["guestnet"]),
     ("the command", &["guestnet, the command"]),
     ("libnftables", &["libnftables, JSON"]),
     ("`ip -batch`, `nft -f`", &["ip -batch, nft -f", "nft -f", "ip -batch", "ip -batch, of 100"]),
     ("a process an object", &["a process an object", "nft, a process an element", "a process of ip"]),
+    ("the seed's processes", &["the seed's processes"]),
 ];
 
 const BEGIN: &str = "<!-- measured: cargo xtask bench --readme -->\n";
@@ -55,7 +56,10 @@ fn section(document: &Value) -> Result<String> {
     let tables = document["tables"].as_array().context("the tables of the report")?;
     let quick = if document["quick"] == true { " --quick" } else { "" };
     let kernel = document["kernel"].as_str().unwrap_or_default();
-    let mut out = format!("By `cargo xtask bench{quick}`, on Linux {kernel}, medians:\n\n| ÷ floor |");
+    let processors = document["processors"].as_u64().context("the number of processors")?;
+    let mut out = format!(
+        "By `cargo xtask bench{quick}`, on {processors} processors, Linux {kernel}; medians:\n\n| ÷ floor |"
+    );
     COLUMNS.iter().for_each(|(name, _)| out += &format!(" {name} |"));
     out += "\n|---|";
     COLUMNS.iter().for_each(|_| out += "--:|");
@@ -112,11 +116,14 @@ mod tests {
             { "contestant": "libnftables, JSON", "time": null, "ratio": null },
         ] })
         };
-        let document = json!({ "kernel": "6.18", "quick": false, "tables": [table(10_000), table(100_000)] });
+        let document = json!({ "kernel": "6.18", "processors": 2, "quick": false, "tables": [table(10_000), table(100_000)] });
         let section = section(&document).unwrap();
-        assert!(section.starts_with("By `cargo xtask bench`, on Linux 6.18, medians:"), "{section}");
+        assert!(
+            section.starts_with("By `cargo xtask bench`, on 2 processors, Linux 6.18; medians:"),
+            "{section}"
+        );
         let last = section.lines().last().unwrap();
-        assert_eq!(last, "| one guest more in the translation of 100,000 (2.50 us) | 1.00 | | | 600 | |");
+        assert_eq!(last, "| one guest more in the translation of 100,000 (2.50 us) | 1.00 | | | 600 | | |");
         let text = replaced(&format!("a\n{BEGIN}old\n{END}b\n"), &section).unwrap();
         assert!(text.starts_with("a\n<!--") && text.ends_with("-->\nb\n") && !text.contains("old"), "{text}");
         assert!(replaced("no marks", "").is_err());

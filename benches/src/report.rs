@@ -75,12 +75,11 @@ impl Options {
 pub fn run(words: &[&str]) -> Result<()> {
     let options = Options::read(words)?;
     let mut tables = Vec::new();
-    let mut text = legend::head(&kernel(), options.quick);
+    let mut jobs = jobs::all();
+    jobs.retain(|job| options.jobs.is_empty() || options.jobs.iter().any(|name| name == job.name));
+    let mut text = legend::head(&kernel(), options.quick, &jobs);
     print!("{text}");
-    for job in jobs::all() {
-        if !options.jobs.is_empty() && !options.jobs.iter().any(|name| name == job.name) {
-            continue;
-        }
+    for job in jobs {
         let sizes = if options.quick { job.sizes.quick } else { job.sizes.whole };
         let before = tables.len();
         for &(size, rounds) in sizes {
@@ -101,7 +100,10 @@ pub fn run(words: &[&str]) -> Result<()> {
         fs::write(path, text)?;
     }
     if let Some(path) = options.json {
-        let document = json!({ "version": 1, "kernel": kernel(), "quick": options.quick, "tables": tables });
+        let processors = std::thread::available_parallelism()?.get();
+        let document = json!({
+            "version": 1, "kernel": kernel(), "processors": processors, "quick": options.quick, "tables": tables,
+        });
         fs::write(path, format!("{document:#}\n"))?;
     }
     Ok(())
