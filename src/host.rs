@@ -3,15 +3,17 @@
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use guestnet_core::owner::Owner;
-use guestnet_core::{Act, Error as CoreError, Namespace, Netns, NetnsName, Watch, netns, sysctl};
+use guestnet_core::{Act, Error as CoreError, Namespace, Netns, NetnsName, Protocol, Watch, netns, sysctl};
 use nix::fcntl::{Flock, FlockArg};
 
 use crate::again;
 use crate::apply::{self, Outcome};
 use crate::lower::Lowered;
+use crate::memory::Memory;
 use crate::objects::Objects;
 use crate::observe::{Namespaces, Observation};
 use crate::plan::Plan;
@@ -37,10 +39,13 @@ pub struct Host {
     pub(crate) owner: Owner,
     directory: PathBuf,
     patience: Duration,
+    memory: Memory,
 }
 
 /// What a host shall come to.
 pub(crate) struct Goal<'a> {
+    /// Who says so, if it was a spec.
+    pub(crate) spec: Option<&'a HostSpec>,
     /// What shall be, of all that is read.
     pub(crate) wanted: &'a Lowered,
     /// What is read where the scope is keys: theirs.
@@ -50,8 +55,8 @@ pub(crate) struct Goal<'a> {
 
 impl<'a> Goal<'a> {
     /// The host is `wanted` and nothing else.
-    pub(crate) fn all(wanted: &'a Lowered) -> Self {
-        Self { wanted, named: &wanted.objects, scope: Scope::All }
+    pub(crate) fn all(spec: Option<&'a HostSpec>, wanted: &'a Lowered) -> Self {
+        Self { spec, wanted, named: &wanted.objects, scope: Scope::All }
     }
 }
 
@@ -79,10 +84,18 @@ impl Host {
     /// # Errors
     /// When `fd` is no network namespace or the caller may not enter it.
     pub fn from_fd(fd: OwnedFd) -> Result<Self, Error> {
-        let namespace = Namespace::enter(fd, Netns::Host, &Watch::default())?;
+        let mut namespace = Namespace::enter(fd, Netns::Host, &Watch::default())?;
+        // Opened now and not at the first call, which may be waited for. What is missing is said when it is needed.
+        netns::roaming(|| [Protocol::Netfilter, Protocol::Xfrm].map(|protocol| namespace.speaks(protocol)));
         let owner = Owner(namespace.cookie());
         let namespaces = Namespaces::of(namespace);
-        Ok(Self { namespaces, owner, directory: PathBuf::from(DIRECTORY), patience: PATIENCE })
+        Ok(Self {
+            namespaces,
+            owner,
+            directory: PathBuf::from(DIRECTORY),
+            patience: PATIENCE,
+            memory: Memory::default(),
+        })
     }
 
     /// Puts the files for daemons below `directory`.
@@ -140,9 +153,10 @@ impl Host {
     /// # Errors
     /// When the spec is wrong (with all its problems) or the host cannot be read.
     pub fn plan(&mut self, spec: &HostSpec) -> Result<Plan, Error> {
-        let wanted = spec.lower()?;
-        let found = netns::roaming(|| self.read(&wanted.objects, &wanted.objects, Scope::All))?;
+        let wanted = self.memory.lower(spec)?;
+        let found = netns::roaming(|| self.recall(&wanted))?;
         let mut plan = Plan::between(wanted.settled(&found)?.as_ref(), &found);
+        self.memory.settle(&plan);
         plan.warnings = spec.warnings_with(&wanted.objects);
         plan.warnings.extend(again::warnings(&plan, &found));
         Ok(plan)
@@ -164,10 +178,11 @@ impl Host {
     /// [`Error::Core`] with nothing changed; [`Error::Apply`] when something was refused under way, after which
     /// what had been done was undone.
     pub fn apply(&mut self, spec: &HostSpec) -> Result<Report, Error> {
-        let wanted = spec.lower()?;
+        let wanted = self.memory.lower(spec)?;
         netns::roaming(|| {
             let _alone = self.lock()?;
-            let report = self.converge(&Goal::all(&wanted), None)?;
+            let found = self.recall(&wanted)?;
+            let report = self.converge(&Goal::all(Some(spec), &wanted), Some(found))?;
             if report.changes > 0 {
                 self.find_policies_fast(&wanted.objects);
             }
@@ -182,7 +197,7 @@ impl Host {
     pub fn remove_all(&mut self) -> Result<Report, Error> {
         netns::roaming(|| {
             let _alone = self.lock()?;
-            self.converge(&Goal::all(&Lowered::default()), None)
+            self.converge(&Goal::all(None, &Lowered::default()), None)
         })
     }
 
@@ -208,7 +223,15 @@ impl Host {
         desired: &Objects,
         scope: Scope,
     ) -> Result<Observation, CoreError> {
-        Observation::read(&mut self.namespaces, self.owner, &self.directory, named, desired, scope)
+        Observation::read(&mut self.namespaces, self.owner, &self.directory, named, desired, scope, None)
+    }
+
+    /// Reads everything; what is as it was the last time for the same objects need not be understood again.
+    fn recall(&mut self, wanted: &Arc<Lowered>) -> Result<Observation, CoreError> {
+        let objects = &wanted.objects;
+        let Self { namespaces, owner, directory, memory, .. } = self;
+        memory.turn_to(wanted);
+        Observation::read(namespaces, *owner, directory, objects, objects, Scope::All, Some(memory))
     }
 
     /// Plans and applies until nothing is left to do. For those who hold the lock.
@@ -229,11 +252,12 @@ impl Host {
         &mut self,
         goal: &Goal<'_>,
         mut found: Option<Observation>,
-        before: &mut Option<Objects>,
+        before: &mut Option<Observation>,
     ) -> Result<Report, Error> {
         let began = Instant::now();
         let mut report = Report::default();
         let mut ripples = None;
+        let mut gone = false;
         for _ in 0..ROUNDS {
             let found = match (found.take(), &ripples) {
                 (Some(found), _) => found,
@@ -243,6 +267,9 @@ impl Host {
                 }
             };
             let plan = Plan::between(goal.wanted.settled(&found)?.as_ref(), &found);
+            if found.recalled {
+                self.memory.settle(&plan);
+            }
             if !plan.conflicts.is_empty() {
                 return Err(CoreError::Foreign(plan.conflicts()).into());
             }
@@ -250,9 +277,10 @@ impl Host {
                 report.left.clone_from(&plan.left);
             }
             if plan.is_empty() {
-                return self.done(goal, report, began);
+                return self.done(goal, gone, report, began);
             }
-            let before = before.get_or_insert_with(|| found.into_ours());
+            gone |= plan.takes_links_away();
+            let before = &*before.get_or_insert(found);
             let outcome = apply::carry_out(&plan, &mut self.namespaces, self.owner, &self.directory);
             report.changes += outcome.done;
             report.files.extend(outcome.files.iter().cloned());
@@ -260,21 +288,24 @@ impl Host {
             if !outcome.failures.is_empty() {
                 return Err(self.undo(before, outcome, goal));
             }
-            let ripples = &*ripples.insert(plan.ripples());
+            let ripples = &*ripples.insert(plan.ripples(&goal.wanted.objects));
             if ripples.is_empty() {
-                return self.done(goal, report, began);
+                return self.done(goal, gone, report, began);
             }
         }
         let found = self.read(goal.named, &goal.wanted.objects, goal.scope)?;
         let plan = Plan::between(goal.wanted.settled(&found)?.as_ref(), &found);
         if plan.is_empty() {
-            return self.done(goal, report, began);
+            return self.done(goal, gone, report, began);
         }
         Err(Error::Apply(Box::new(Failure { refusals: Vec::new(), state: State::Unstable(lines(&plan)) })))
     }
 
-    fn done(&self, goal: &Goal<'_>, mut report: Report, began: Instant) -> Result<Report, Error> {
-        self.tidy(goal)?;
+    /// `gone` says whether links went.
+    fn done(&self, goal: &Goal<'_>, gone: bool, mut report: Report, began: Instant) -> Result<Report, Error> {
+        if gone {
+            self.tidy(goal)?;
+        }
         report.microseconds = microseconds(began.elapsed());
         Ok(report)
     }
@@ -289,11 +320,13 @@ impl Host {
     }
 
     /// Makes the host as it was `before`, and says how far that went.
-    fn undo(&mut self, before: &Objects, outcome: Outcome, goal: &Goal<'_>) -> Error {
+    fn undo(&mut self, before: &Observation, outcome: Outcome, goal: &Goal<'_>) -> Error {
+        let before = &before.ours();
+        let places = goal.spec.and_then(|spec| spec.lower_with_paths().ok()).unwrap_or_default();
         let refusals = outcome
             .failures
             .into_iter()
-            .map(|(object, error)| Refusal { path: goal.wanted.path_of(&object), object, error })
+            .map(|(object, error)| Refusal { path: places.path_of(&object), object, error })
             .collect();
         let mut reverted = 0;
         let mut left = vec!["the host could not be read".to_owned()];

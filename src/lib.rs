@@ -39,6 +39,7 @@ mod explain;
 mod hint;
 mod host;
 mod lower;
+mod memory;
 mod objects;
 mod observe;
 mod part;

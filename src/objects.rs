@@ -13,7 +13,7 @@ use guestnet_nft::Table;
 use guestnet_xfrm::{HashThreshold, Policy, Secrets, State};
 use serde::{Deserialize, Serialize};
 
-use crate::seen::{Scope, Seen};
+use crate::seen::{Remembered, Scope, Seen};
 use crate::spec::reqids;
 
 /// All that a host has, or shall have, by namespace; files stand beside the namespaces.
@@ -166,6 +166,26 @@ macro_rules! kinds {
         }
 
         impl Found {
+            /// Reads all that is ours in the namespace, by what is remembered of the last time.
+            pub(crate) fn recall(
+                namespace: &mut Namespace,
+                wanted: &NamespaceObjects,
+                memory: &mut Recollection,
+            ) -> Result<Self> {
+                let mut last = std::mem::take(memory);
+                let lessons = namespace.lessons();
+                let known = last.place == (namespace.cookie(), lessons);
+                $(
+                    // Where links have other names now, the rest has to be read by these.
+                    let former = last.$field.take().filter(|_| known && namespace.lessons() == lessons);
+                    let remembered = Remembered::read(namespace, &wanted.$field, former)?;
+                    let $field = remembered.seen();
+                    memory.$field = Some(remembered);
+                )*
+                memory.place = (namespace.cookie(), namespace.lessons());
+                Ok(Self { $($field),* })
+            }
+
             /// Reads the namespace. Links come first: the others name them.
             pub(crate) fn read(namespace: &mut Namespace, wanted: &NamespaceObjects, scope: Scope) -> Result<Self> {
                 if scope == Scope::Keys {
@@ -195,6 +215,23 @@ macro_rules! kinds {
             /// What is ours of it.
             pub(crate) fn into_ours(self) -> NamespaceObjects {
                 NamespaceObjects { $($field: self.$field.into_ours(),)* }
+            }
+        }
+
+        /// What is remembered of one namespace.
+        #[derive(Debug, Default)]
+        pub(crate) struct Recollection {
+            /// The number of the namespace, and what was known of its links.
+            place: (u64, u64),
+            $($field: Option<Remembered<$type>>,)*
+        }
+
+        impl Recollection {
+            /// Notes of each kind whether it is as wanted.
+            pub(crate) fn settle(&mut self, settled: impl Fn(&str) -> bool) {
+                $(if let Some(remembered) = &mut self.$field {
+                    remembered.settle(settled($type::KIND));
+                })*
             }
         }
 

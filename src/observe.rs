@@ -7,12 +7,14 @@ use guestnet_core::link::Peer;
 use guestnet_core::netns;
 use guestnet_core::owner::Owner;
 use guestnet_core::{
-    Foreign, Link, LinkKind, LinkName, Namespace, Netns, NetnsName, Observed, Result, Ripple, Watch, file,
+    File, Foreign, Link, LinkKind, LinkName, Namespace, Netns, NetnsName, Observed, Result, Ripple,
+    Transcript, Watch, file,
 };
 
-use crate::objects::{Found, NamespaceObjects, Objects};
-use crate::plan::{FoundFiles, NamedNamespace};
-use crate::seen::Scope;
+use crate::memory::Memory;
+use crate::objects::{Found, NamespaceObjects, Objects, Recollection};
+use crate::plan::NamedNamespace;
+use crate::seen::{Scope, Seen};
 
 /// The namespaces of a host, opened.
 pub(crate) struct Namespaces {
@@ -102,15 +104,17 @@ pub(crate) struct Observation {
     found: BTreeMap<Netns, Found>,
     foreign_namespaces: BTreeSet<NetnsName>,
     others: BTreeMap<NetnsName, Vec<String>>,
-    pub(crate) files: FoundFiles,
+    pub(crate) files: Seen<File>,
     nothing: Found,
     /// Whether only that was read which others of the acknowledged changes may have changed.
     pub(crate) again: bool,
+    /// Whether it is what [`Memory`] remembers now.
+    pub(crate) recalled: bool,
 }
 
 impl Observation {
     /// Reads everything that is ours, and what of others' holds a key of `named`; or nothing but what has a key of `named`.
-    /// `desired` says which namespaces stay.
+    /// `desired` says which namespaces stay. What is remembered of everything need not be read again where it is the same.
     pub(crate) fn read(
         namespaces: &mut Namespaces,
         owner: Owner,
@@ -118,18 +122,58 @@ impl Observation {
         named: &Objects,
         desired: &Objects,
         scope: Scope,
+        memory: Option<&mut Memory>,
     ) -> Result<Self> {
         let foreign_namespaces = namespaces.refresh(owner, named, scope)?;
+        let recalled = memory.is_some();
+        let (recollections, files) = match memory {
+            Some(Memory { namespaces, files, .. }) => (Some(namespaces), Some(files)),
+            None => (None, None),
+        };
+        let many = files.as_ref().is_some_and(|files| files.len() > MANY);
+        let read_files = || match (scope, files) {
+            (Scope::All, Some(files)) => files.read(directory, owner, named),
+            (Scope::All, None) => {
+                file::observe(directory, owner, &named.files, &mut Transcript::default()).map(Seen::of)
+            }
+            (Scope::Keys, _) => file::observe_keys(directory, owner, &named.files).map(Seen::of),
+        };
+        let read_namespaces = || Self::read_namespaces(namespaces, named, desired, scope, recollections);
+        let (files, seen) = beside(many, read_files, read_namespaces);
+        Ok(Self { files: files?, foreign_namespaces, recalled, ..seen? })
+    }
+
+    fn read_namespaces(
+        namespaces: &mut Namespaces,
+        named: &Objects,
+        desired: &Objects,
+        scope: Scope,
+        mut recollections: Option<&mut BTreeMap<Netns, Recollection>>,
+    ) -> Result<Self> {
         let mut found = BTreeMap::new();
         let empty = NamespaceObjects::default();
+        let mut gone = false;
+        if let Some(recollections) = &mut recollections {
+            let before = recollections.len();
+            recollections.retain(|netns, _| namespaces.open.contains_key(netns));
+            gone = recollections.len() < before;
+        }
         for (netns, namespace) in &mut namespaces.open {
             let named = match netns {
                 Netns::Host => Some(&named.host),
                 Netns::Named(name) => named.namespaces.get(name),
             };
             if let Some(named) = named.or((scope == Scope::All).then_some(&empty)) {
-                found.insert(netns.clone(), Found::read(namespace, named, scope)?);
+                let here = match &mut recollections {
+                    Some(known) => Found::recall(namespace, named, known.entry(netns.clone()).or_default())?,
+                    None => Found::read(namespace, named, scope)?,
+                };
+                found.insert(netns.clone(), here);
             }
+        }
+        // A pair has ends in two namespaces: when links of one are others now, so may be those of another.
+        if gone || found.values().any(|found| !found.links.is_settled()) {
+            found.values_mut().for_each(|found| found.links.settle(false));
         }
         name_the_other_ends(namespaces, &mut found);
         let mut others = BTreeMap::new();
@@ -145,11 +189,7 @@ impl Observation {
                 others.insert(name, residents(namespace, found)?);
             }
         }
-        let files = match scope {
-            Scope::All => file::observe(directory, owner, &named.files)?,
-            Scope::Keys => file::observe_keys(directory, owner, &named.files)?,
-        };
-        Ok(Self { found, foreign_namespaces, others, files, nothing: Found::default(), again: false })
+        Ok(Self { found, others, ..Self::default() })
     }
 
     /// Reads again what changes that were acknowledged may have changed besides, in the namespaces that `ripples` names.
@@ -173,7 +213,7 @@ impl Observation {
 
     /// What is ours.
     pub(crate) fn into_ours(self) -> Objects {
-        let mut objects = Objects { files: self.files.ours, ..Objects::default() };
+        let mut objects = Objects { files: self.files.into_ours(), ..Objects::default() };
         for (netns, found) in self.found {
             *objects.in_namespace(&netns) = found.into_ours();
         }
@@ -242,6 +282,21 @@ impl Observation {
     }
 }
 
+/// With more files than this they are looked at by a thread of their own.
+const MANY: usize = 500;
+
+/// What `a` and `b` return, done at the same time where there are `many` of what `a` is about.
+fn beside<A: Send, B>(many: bool, a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B) -> (A, B) {
+    if !many {
+        return (a(), b());
+    }
+    std::thread::scope(|scope| {
+        let a = scope.spawn(a);
+        let b = b();
+        (a.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), b)
+    })
+}
+
 /// The links that the kernel puts into every namespace once a module is loaded; nobody made them.
 const FALLBACKS: [&str; 13] = [
     "lo",
@@ -283,7 +338,7 @@ fn name_the_other_ends(namespaces: &Namespaces, found: &mut BTreeMap<Netns, Foun
         }
     }
     for (netns, namespace) in &namespaces.open {
-        let Some(found) = found.get_mut(netns) else { continue };
+        let Some(found) = found.get_mut(netns).filter(|found| !found.links.is_settled()) else { continue };
         for (name, end) in namespace.veths().iter().filter(|(_, end)| end.elsewhere.is_some()) {
             let candidates = ends.get(&(end.peer_index, end.index)).map_or(&[][..], Vec::as_slice);
             let mut others = candidates.iter().filter(|(other, _)| *other != netns);

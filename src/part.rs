@@ -27,7 +27,7 @@ impl Host {
             let _alone = self.lock()?;
             let (wanted, scope, found) = self.together(&added.objects)?;
             let named = std::mem::replace(&mut added.objects, wanted);
-            self.converge(&Goal { wanted: &added, named: &named, scope }, Some(found))
+            self.converge(&Goal { spec: Some(spec), wanted: &added, named: &named, scope }, Some(found))
         })
     }
 
@@ -87,7 +87,7 @@ impl Host {
             if rest.namespaces.is_empty() && rest.host.len() == rest.host.sysctls.len() {
                 rest.host.sysctls = Set::new();
             }
-            self.converge(&Goal::all(&Lowered::from(rest)), None)
+            self.converge(&Goal::all(None, &Lowered::from(rest)), None)
         })
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use guestnet_core::diff::{Conflict, diff};
-use guestnet_core::{Change, File, Netns, NetnsName, Object, Observed, Ripple, Set};
+use guestnet_core::{Change, File, Kind, Netns, NetnsName, Object, Ripple, Set};
 
 use crate::objects::{NamespaceObjects, ObjectChange, Objects, changes};
 use crate::observe::Observation;
@@ -175,6 +175,9 @@ impl Plan {
                 plan.between_here(wanted.of(&netns).unwrap_or(&empty), found, netns);
             }
         }
+        if found.files.is_settled() {
+            return plan;
+        }
         let (changes, conflicts) = diff(&wanted.files, &found.files);
         plan.changes
             .extend(changes.into_iter().map(|c| PlannedChange { netns: Netns::Host, what: What::File(c) }));
@@ -190,8 +193,24 @@ impl Plan {
         self.conflicts.extend(conflicts.into_iter().map(|c| (netns.clone(), c)));
     }
 
-    /// What has to be looked at again when all of this was acknowledged, by namespace.
-    pub(crate) fn ripples(&self) -> BTreeMap<Netns, Ripple> {
+    pub(crate) fn takes_links_away(&self) -> bool {
+        let goes = |change: &PlannedChange| {
+            matches!(&change.what, What::Object(ObjectChange::Link(Change::Delete(_))))
+        };
+        self.changes.iter().any(goes)
+    }
+
+    /// The kinds of objects that there is something to do about, by namespace.
+    pub(crate) fn kinds(&self) -> impl Iterator<Item = (&Netns, &'static str)> {
+        self.changes.iter().filter_map(|change| match &change.what {
+            What::Object(object) => Some((&change.netns, object.kind())),
+            What::File(_) => Some((&change.netns, File::KIND)),
+            What::Namespace(_) => None,
+        })
+    }
+
+    /// What has to be looked at again when all of this was acknowledged, by namespace; `wanted` is what shall be.
+    pub(crate) fn ripples(&self, wanted: &Objects) -> BTreeMap<Netns, Ripple> {
         let mut ripples: BTreeMap<Netns, Ripple> = BTreeMap::new();
         for change in &self.changes {
             let ripple = match &change.what {
@@ -207,8 +226,24 @@ impl Plan {
         if ripples.values().any(|ripple| *ripple == Ripple::Anything) {
             ripples.values_mut().for_each(|ripple| *ripple = Ripple::Anything);
         }
-        ripples.retain(|_, ripple| *ripple != Ripple::None);
+        ripples.retain(|netns, ripple| match ripple {
+            Ripple::None => false,
+            // Those of interfaces are set after those of all; what was not set now may have been overrun.
+            Ripple::Settings => wanted.of(netns).is_some_and(|wanted| !self.sets_all_of_links(netns, wanted)),
+            Ripple::Anything => true,
+        });
         ripples
+    }
+
+    /// Whether all sysctls of interfaces that `wanted` has in `netns` are among the changes.
+    fn sets_all_of_links(&self, netns: &Netns, wanted: &NamespaceObjects) -> bool {
+        let set = |change: &PlannedChange| match &change.what {
+            What::Object(ObjectChange::Sysctl(change)) => Some(change.key()),
+            _ => None,
+        };
+        let set: BTreeSet<_> = self.changes.iter().filter(|c| c.netns == *netns).filter_map(set).collect();
+        let of_links = wanted.sysctls.iter().filter(|sysctl| sysctl.lives_on().is_some());
+        of_links.map(Object::key).all(|key| set.contains(&key))
     }
 
     /// Whether a namespace that is no longer wanted has to stay, because others live in it.
@@ -246,6 +281,3 @@ impl fmt::Display for Plan {
         if self.conflicts.is_empty() { Ok(()) } else { write!(f, ", {} in the way", self.conflicts.len()) }
     }
 }
-
-/// What was found of the files, for a plan.
-pub(crate) type FoundFiles = Observed<File>;

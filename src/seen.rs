@@ -1,8 +1,9 @@
-//! What was read of one kind in one namespace.
+//! What was read of one kind in one namespace, and what is remembered of it.
 
 use std::ops::Deref;
+use std::sync::Arc;
 
-use guestnet_core::{Kind, Namespace, Object, Observed, Result, Ripple, Set, Sysctl};
+use guestnet_core::{Kind, Namespace, Object, Observed, Result, Ripple, Set, Sysctl, Transcript};
 
 /// How much of a host is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,17 +14,17 @@ pub(crate) enum Scope {
     Keys,
 }
 
-/// What was read of one kind, unless it is known to be as wanted.
+/// What was read of one kind, and whether it is known to be as wanted.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen<T: Object> {
-    observed: Observed<T>,
+    observed: Arc<Observed<T>>,
     settled: bool,
 }
 
 impl<T: Object> Default for Seen<T> {
     /// Nothing is there.
     fn default() -> Self {
-        Self { observed: Observed::default(), settled: false }
+        Self { observed: Arc::default(), settled: false }
     }
 }
 
@@ -36,9 +37,14 @@ impl<T: Object> Deref for Seen<T> {
 }
 
 impl<T: Object> Seen<T> {
+    /// What was read.
+    pub(crate) fn of(observed: Observed<T>) -> Self {
+        Self { observed: Arc::new(observed), settled: false }
+    }
+
     /// What need not be read, since it is as wanted.
     pub(crate) fn settled() -> Self {
-        Self { observed: Observed::default(), settled: true }
+        Self { settled: true, ..Self::default() }
     }
 
     /// Whether it is known to be as wanted.
@@ -46,13 +52,18 @@ impl<T: Object> Seen<T> {
         self.settled
     }
 
+    /// Notes whether it is as wanted.
+    pub(crate) fn settle(&mut self, settled: bool) {
+        self.settled = settled;
+    }
+
     pub(crate) fn into_ours(self) -> Set<T> {
-        self.observed.ours
+        Arc::unwrap_or_clone(self.observed).ours
     }
 
     /// What is ours, to be completed.
     pub(crate) fn ours_mut(&mut self) -> &mut Set<T> {
-        &mut self.observed.ours
+        &mut Arc::make_mut(&mut self.observed).ours
     }
 }
 
@@ -63,7 +74,7 @@ impl<T: Kind> Seen<T> {
             Scope::All => T::observe(namespace, wanted)?,
             Scope::Keys => T::observe_keys(namespace, wanted)?,
         };
-        Ok(Self { observed, settled: false })
+        Ok(Self::of(observed))
     }
 
     /// Whether `ripple` reaches objects of this kind.
@@ -73,5 +84,39 @@ impl<T: Kind> Seen<T> {
             Ripple::Settings => T::KIND == Sysctl::KIND,
             Ripple::Anything => !T::AS_SENT,
         }
+    }
+}
+
+/// What was read of one kind in one namespace the last time that all of it was, and what said so.
+#[derive(Debug)]
+pub(crate) struct Remembered<T: Object> {
+    seen: Seen<T>,
+    transcript: Transcript,
+    generation: Option<u32>,
+}
+
+impl<T: Kind> Remembered<T> {
+    /// Reads what there is, of `last` no more than it takes to see that it has not changed.
+    pub(crate) fn read(namespace: &mut Namespace, wanted: &Set<T>, last: Option<Self>) -> Result<Self> {
+        let generation = T::generation(namespace)?;
+        if let Some(last) = last
+            && match generation {
+                Some(_) => generation == last.generation,
+                None => namespace.repeats(&last.transcript)?,
+            }
+        {
+            return Ok(last);
+        }
+        let (seen, transcript) = namespace.attend(|namespace| Seen::read(namespace, wanted, Scope::All))?;
+        Ok(Self { seen, transcript, generation })
+    }
+
+    pub(crate) fn seen(&self) -> Seen<T> {
+        self.seen.clone()
+    }
+
+    /// Notes whether what was read is as it is wanted.
+    pub(crate) fn settle(&mut self, settled: bool) {
+        self.seen.settle(settled);
     }
 }

@@ -13,6 +13,7 @@ use crate::checked_text;
 use crate::diff::Change;
 use crate::error::{Error, Result};
 use crate::owner::Owner;
+use crate::recall::Transcript;
 use crate::set::{Foreign, Object, Observed, Set};
 
 /// A file below the host's directory for files (`/run/guestnet` unless the caller says otherwise).
@@ -66,7 +67,7 @@ impl FromStr for FilePath {
             || text.ends_with('/')
             || !plain
             || text.chars().any(char::is_control)
-            || text.starts_with(".host")
+            || text.starts_with(STATE)
         {
             let why = "it is relative, stays below the directory for files and does not start with .host";
             return Err(FileError(format!("{text:?} is no path of a file: {why}")));
@@ -134,15 +135,25 @@ impl File {
     }
 }
 
-/// Reads the files below `directory` that carry the mark of `owner`.
+/// What is in the directory besides files for daemons, and is not listed: ledgers and locks.
+const STATE: &str = ".host";
+
+/// Reads the files below `directory` that carry the mark of `owner`. What is read is noted in `transcript`.
 ///
 /// # Errors
 /// `Io` when a directory or a file of ours cannot be read. That `directory` does not exist is no error.
-pub fn observe(directory: &Path, owner: Owner, wanted: &Set<File>) -> Result<Observed<File>> {
+pub fn observe(
+    directory: &Path,
+    owner: Owner,
+    wanted: &Set<File>,
+    transcript: &mut Transcript,
+) -> Result<Observed<File>> {
     let mut found = Vec::new();
-    walk(directory, &mut found).map_err(|e| Error::io(format!("read {}", directory.display()), e))?;
+    walk(directory, &mut found, transcript)
+        .map_err(|e| Error::io(format!("read {}", directory.display()), e))?;
     let key = |path: &Path| path.strip_prefix(directory).ok()?.to_str()?.parse::<FilePath>().ok();
-    look(found.into_iter().filter_map(|path| Some((key(&path)?, path))), owner, wanted)
+    let found = found.into_iter().filter_map(|path| Some((key(&path)?, path)));
+    look(found.inspect(|(_, path)| transcript.reads(path)), owner, wanted)
 }
 
 /// Reads the files of `wanted`, and no others.
@@ -176,15 +187,18 @@ fn look(
     Ok(observed)
 }
 
-fn walk(directory: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
+fn walk(directory: &Path, found: &mut Vec<PathBuf>, transcript: &mut Transcript) -> io::Result<()> {
+    transcript.reads(directory);
     let entries = match fs::read_dir(directory) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
         other => other?,
     };
     for entry in entries {
         let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            walk(&entry.path(), found)?;
+        if entry.file_name() == STATE {
+            // Not for daemons, and no name for their files.
+        } else if entry.file_type()?.is_dir() {
+            walk(&entry.path(), found, transcript)?;
         } else {
             found.push(entry.path());
         }
@@ -314,13 +328,19 @@ mod tests {
         let wanted: Set<File> = [file.clone()].into_iter().collect();
 
         carry_out(&directory, mine, &Change::Create(file.clone())).unwrap();
-        let observed = observe(&directory, mine, &wanted).unwrap();
+        // What was changed just now cannot be told from what is changed next.
+        std::thread::sleep(std::time::Duration::from_millis(30));
+        let mut transcript = Transcript::default();
+        let observed = observe(&directory, mine, &wanted, &mut transcript).unwrap();
         assert!(diff(&wanted, &observed).0.is_empty());
+        assert!(transcript.files_are_the_same());
 
-        let (changes, conflicts) = diff(&wanted, &observe(&directory, other, &wanted).unwrap());
+        let (changes, conflicts) =
+            diff(&wanted, &observe(&directory, other, &wanted, &mut Transcript::default()).unwrap());
         assert!(changes.is_empty() && conflicts.len() == 1, "another host's file is foreign");
 
         carry_out(&directory, mine, &Change::Delete(file)).unwrap();
+        assert!(!transcript.files_are_the_same());
         assert_eq!(fs::read_dir(&directory).unwrap().count(), 0, "the directory that was made is gone too");
         fs::remove_dir_all(&directory).unwrap();
     }

@@ -241,6 +241,14 @@ pub trait Kind: Object {
     /// What the kernel refuses, and answers that cannot be understood. An unknown attribute is not an error.
     fn observe(namespace: &mut Namespace, wanted: &Set<Self>) -> Result<Observed<Self>>;
 
+    /// A number that is another one whenever anything of this kind in the namespace has changed, if the kernel has one.
+    ///
+    /// # Errors
+    /// When the kernel cannot be asked.
+    fn generation(_: &mut Namespace) -> Result<Option<u32>> {
+        Ok(None)
+    }
+
     /// Reads only what holds a key of `wanted`, be it ours or others'. What that costs should not grow with what else is
     /// there; unless a kind knows better, it reads everything and forgets the rest.
     ///

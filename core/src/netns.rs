@@ -11,7 +11,9 @@ use crate::link;
 use crate::name::{LinkName, Netns, NetnsName};
 use crate::netlink::{Dump, Refusal, Session};
 use crate::owner::Owner;
+use crate::recall::Transcript;
 use crate::sys;
+use crate::sysctl::{self, SysctlKey, SysctlValue};
 
 mod named;
 mod roam;
@@ -32,7 +34,13 @@ pub struct Namespace {
     xfrm: Line,
     netfilter: Line,
     names: link::Names,
+    /// How often the names were learned or forgotten.
+    lessons: u64,
     watch: Watch,
+    /// What is asked is noted here while somebody attends.
+    transcript: Option<Transcript>,
+    /// Answers that were given just now and are asked for next.
+    at_hand: Vec<(Protocol, Message, Arc<Dump>)>,
 }
 
 /// A session that is opened when it is needed, which for most namespaces of guests is never.
@@ -108,7 +116,10 @@ impl Namespace {
             xfrm: Line::Closed,
             netfilter: Line::Closed,
             names: link::Names::default(),
+            lessons: 0,
             watch: Watch::default(),
+            transcript: None,
+            at_hand: Vec::new(),
         })
     }
 
@@ -190,15 +201,25 @@ impl Namespace {
             gone.push(name);
         }
         let dump = self.get_each(Protocol::Route, &requests)?;
-        self.names.forget(&gone);
-        self.names.learn(&dump);
+        self.names_mut().forget(&gone);
+        self.names_mut().learn(&dump);
         Ok(dump)
+    }
+
+    fn names_mut(&mut self) -> &mut link::Names {
+        self.lessons += 1;
+        &mut self.names
+    }
+
+    /// Another number whenever something was learned of its links, or forgotten.
+    pub fn lessons(&self) -> u64 {
+        self.lessons
     }
 
     /// Takes the names from a dump of links.
     pub(crate) fn learn_links(&mut self, dump: &Dump) {
-        self.names = link::Names::default();
-        self.names.learn(dump);
+        *self.names_mut() = link::Names::default();
+        self.names_mut().learn(dump);
         self.owner = self.names.alias.as_deref().and_then(Owner::read);
     }
 
@@ -214,23 +235,23 @@ impl Namespace {
 
     /// Forgets the settings of links, because something may have changed them.
     pub(crate) fn forget_settings(&mut self) {
-        self.names.conf = HashMap::new();
+        self.names_mut().conf = HashMap::new();
     }
 
     /// Forgets links that were deleted.
     pub fn forget_links<'a>(&mut self, names: impl IntoIterator<Item = &'a LinkName>) {
-        self.names.forget(&names.into_iter().collect::<Vec<_>>());
+        self.names_mut().forget(&names.into_iter().collect::<Vec<_>>());
     }
 
     /// Adds the names of links that were asked for.
     pub(crate) fn learn_more(&mut self, links: &Dump) {
-        self.names.learn(links);
+        self.names_mut().learn(links);
     }
 
     /// Reads the owner's mark on `lo`.
     fn read_owner(&mut self) -> Result<()> {
         let dump = self.get_each(Protocol::Route, &[link::get_loopback()])?;
-        self.names.learn(&dump);
+        self.names_mut().learn(&dump);
         self.owner = self.names.alias.as_deref().and_then(Owner::read);
         Ok(())
     }
@@ -244,15 +265,75 @@ impl Namespace {
     ///
     /// # Errors
     /// See [`Session::dump`].
-    pub fn dump(&mut self, protocol: Protocol, request: &Message) -> Result<Dump> {
+    pub fn dump(&mut self, protocol: Protocol, request: &Message) -> Result<Arc<Dump>> {
+        let known = self.at_hand.iter().position(|(p, r, _)| *p == protocol && r == request);
+        let dump = match known {
+            Some(n) => self.at_hand.swap_remove(n).2,
+            None => self.ask(protocol, request)?,
+        };
+        if let Some(transcript) = &mut self.transcript {
+            transcript.notes(protocol, request, &dump);
+        }
+        Ok(dump)
+    }
+
+    fn ask(&mut self, protocol: Protocol, request: &Message) -> Result<Arc<Dump>> {
         let netns = self.netns.clone();
         let dump = self.session(protocol)?.dump(request);
-        dump.map_err(|e| match e {
+        let mut dump = dump.map_err(|e| match e {
             Error::Io { what, source } => {
                 Error::Io { what: format!("read namespace {netns}: {what}"), source }
             }
             other => other,
-        })
+        })?;
+        dump.make_comparable();
+        Ok(Arc::new(dump))
+    }
+
+    /// What `work` learns, and what it asked to learn it.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub fn attend<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<(T, Transcript)> {
+        self.transcript = Some(Transcript::default());
+        let learned = work(self);
+        self.at_hand.clear();
+        let transcript = self.transcript.take().unwrap_or_default();
+        Ok((learned?, transcript))
+    }
+
+    /// Asks again what was asked, and says whether all answers are the same. If not, those that were given are at hand for
+    /// the next who [attends](Self::attend).
+    ///
+    /// # Errors
+    /// When the kernel cannot be asked.
+    pub fn repeats(&mut self, transcript: &Transcript) -> Result<bool> {
+        if transcript.lacks || !transcript.files_are_the_same() {
+            return Ok(false);
+        }
+        for (protocol, request, before) in &transcript.dumps {
+            let now = self.ask(*protocol, request)?;
+            let same = now == *before;
+            self.at_hand.push((*protocol, request.clone(), now));
+            if !same {
+                return Ok(false);
+            }
+        }
+        let same = |(key, was): &(SysctlKey, Option<SysctlValue>)| sysctl::value(key) == *was;
+        let same =
+            transcript.sysctls.is_empty() || self.inside(|| Ok(transcript.sysctls.iter().all(same)))?;
+        if same {
+            self.at_hand.clear();
+        }
+        Ok(same)
+    }
+
+    /// Runs `work`, which notes what it reads besides answers of the kernel, if somebody attends.
+    pub(crate) fn noting<T>(&mut self, work: impl FnOnce(&Self, Option<&mut Transcript>) -> T) -> T {
+        let mut transcript = self.transcript.take();
+        let done = work(self, transcript.as_mut());
+        self.transcript = transcript;
+        done
     }
 
     /// Asks for one object.
@@ -260,6 +341,7 @@ impl Namespace {
     /// # Errors
     /// See [`Session::get`].
     pub fn get(&mut self, protocol: Protocol, request: &Message) -> Result<Option<Dump>> {
+        self.noting(|_, transcript| transcript.into_iter().for_each(|t| t.lacks = true));
         self.session(protocol)?.get(request)
     }
 
@@ -290,6 +372,7 @@ impl Namespace {
         if requests.is_empty() {
             return Ok((Dump::default(), Vec::new()));
         }
+        self.noting(|_, transcript| transcript.into_iter().for_each(|t| t.lacks = true));
         self.session(protocol)?.get_each(requests)
     }
 

@@ -21,13 +21,26 @@ impl Path {
     /// The field `name` of the value at this path.
     #[must_use]
     pub fn field(&self, name: &str) -> Self {
-        if self.0.is_empty() { Self(name.to_owned()) } else { Self(format!("{}.{name}", self.0)) }
+        // Without `format!`: of every value of a spec there is a path, and of most it is never shown.
+        let mut path = String::with_capacity(self.0.len() + 1 + name.len());
+        path.push_str(&self.0);
+        if !path.is_empty() {
+            path.push('.');
+        }
+        path.push_str(name);
+        Self(path)
     }
 
     /// The element `index` of the list at this path.
     #[must_use]
     pub fn index(&self, index: usize) -> Self {
-        Self(format!("{}[{index}]", self.0))
+        let index = index.to_string();
+        let mut path = String::with_capacity(self.0.len() + 2 + index.len());
+        path.push_str(&self.0);
+        path.push('[');
+        path.push_str(&index);
+        path.push(']');
+        Self(path)
     }
 
     /// The path as text; empty for the spec itself.

@@ -131,7 +131,8 @@ impl fmt::Display for Sysctl {
 }
 
 /// Parameters of one interface that concern nothing else.
-const CALM: [&str; 11] = [
+const CALM: [&str; 12] = [
+    "accept_dad",
     "accept_ra",
     "accept_redirects",
     "accept_source_route",
@@ -152,6 +153,7 @@ impl SysctlKey {
             ["net", "ipv4", "ip_forward"] => Ripple::Settings,
             ["net", _, "conf", "all" | "default", parameter] if CALM.contains(&parameter) => Ripple::Settings,
             ["net", _, "conf", _, parameter] if CALM.contains(&parameter) => Ripple::None,
+            ["net", _, "neigh", ..] => Ripple::None,
             ["net", "ipv4" | "ipv6", parameter] if parameter.contains("fwmark") => Ripple::None,
             _ => Ripple::Anything,
         }
@@ -203,7 +205,7 @@ impl Kind for Sysctl {
     const PHASES: &'static [Phase] = &[Phase::Settings];
 
     fn observe(namespace: &mut Namespace, wanted: &Set<Self>) -> Result<Observed<Self>> {
-        let ledger = Ledger::read(namespace)?;
+        let ledger = namespace.noting(Ledger::read)?;
         let more = ledger.keys().filter(|key| !wanted.contains(key));
         let keys = wanted.iter().map(Object::key).chain(more).collect();
         look(namespace, wanted, &ledger, keys)
@@ -243,7 +245,7 @@ impl Kind for Sysctl {
 
 /// Reads the sysctls `keys`.
 fn look(
-    namespace: &Namespace,
+    namespace: &mut Namespace,
     wanted: &Set<Sysctl>,
     ledger: &Ledger,
     keys: Vec<SysctlKey>,
@@ -258,9 +260,13 @@ fn look(
     let told = told.into_iter().filter_map(|(value, key)| Some(Sysctl { key, value: value? }));
     let mut found: Vec<Sysctl> = told.collect();
     if !rest.is_empty() {
-        found.extend(
-            namespace.inside(|| Ok(rest.into_iter().filter_map(|(_, key)| read(key)).collect::<Vec<_>>()))?,
-        );
+        let read = |(_, key): (_, SysctlKey)| (value(&key), key);
+        let read = namespace.inside(|| Ok(rest.into_iter().map(read).collect::<Vec<_>>()))?;
+        namespace.noting(|_, transcript| {
+            let noted = read.iter().map(|(value, key)| (key.clone(), value.clone()));
+            transcript.into_iter().for_each(|t| t.sysctls.extend(noted.clone()));
+        });
+        found.extend(read.into_iter().filter_map(|(value, key)| Some(Sysctl { key, value: value? })));
     }
     let mut observed = Observed::default();
     for sysctl in found {
@@ -285,13 +291,12 @@ fn told(namespace: &Namespace, key: &SysctlKey) -> Option<SysctlValue> {
 
 /// The present value, `None` where the sysctl does not exist. For those who are inside the namespace.
 fn now(namespace: &Namespace, key: &SysctlKey) -> Option<SysctlValue> {
-    told(namespace, key).or_else(|| read(key.clone()).map(|sysctl| sysctl.value))
+    told(namespace, key).or_else(|| value(key))
 }
 
-/// The value in its file, `None` where the sysctl does not exist or is not one.
-fn read(key: SysctlKey) -> Option<Sysctl> {
-    let value = value_of(&fs::File::open(key.file()).ok()?)?;
-    Some(Sysctl { key, value })
+/// The value in its file, `None` where the sysctl does not exist or is not one. For those who are inside the namespace.
+pub(crate) fn value(key: &SysctlKey) -> Option<SysctlValue> {
+    value_of(&fs::File::open(key.file()).ok()?)
 }
 
 fn value_of(file: &fs::File) -> Option<SysctlValue> {
@@ -368,7 +373,7 @@ fn write(namespace: &Namespace, key: &SysctlKey, value: &str) -> Result<()> {
 /// # Errors
 /// `Io` when the ledger cannot be read or written.
 pub fn tidy(namespace: &Namespace) -> Result<()> {
-    let mut ledger = Ledger::read(namespace)?;
+    let mut ledger = Ledger::read(namespace, None)?;
     ledger.forget_gone();
     ledger.tidy()
 }

@@ -34,6 +34,10 @@ impl Kind for Table {
         crate::observe::tables(namespace, wanted)
     }
 
+    fn generation(namespace: &mut Namespace) -> Result<Option<u32>> {
+        if namespace.speaks(Protocol::Netfilter) { crate::observe::generation(namespace) } else { Ok(None) }
+    }
+
     fn observe_keys(namespace: &mut Namespace, wanted: &Keyed<Self>) -> Result<Observed<Self>> {
         crate::observe::tables_by_key(namespace, wanted)
     }

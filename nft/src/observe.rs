@@ -1,5 +1,7 @@
 //! Asking the kernel for the tables that are ours.
 
+use std::sync::Arc;
+
 use guestnet_core::netlink::{Attributes, Dump};
 use guestnet_core::{Error, Message, Namespace, Object, Observed, Protocol, Result, Set as Keyed};
 
@@ -52,7 +54,7 @@ fn at_one_moment(
 }
 
 /// The number of the ruleset's generation: every transaction makes a new one.
-fn generation(namespace: &mut Namespace) -> Result<Option<u32>> {
+pub(crate) fn generation(namespace: &mut Namespace) -> Result<Option<u32>> {
     let request = request(libc::NFT_MSG_GETGEN, 0, &[]);
     let answer = match namespace.get(Protocol::Netfilter, &request) {
         Err(e) if [Some(libc::EINVAL), Some(libc::EOPNOTSUPP)].contains(&e.errno()) => return Ok(None),
@@ -94,10 +96,10 @@ fn element_request(TableKey(family, table): &TableKey, set: &Set, key: &Key) -> 
 /// `NLA_F_NESTED`.
 const NESTED: u16 = 0x8000;
 
-fn dump(namespace: &mut Namespace, request: &Message) -> Result<Dump> {
+fn dump(namespace: &mut Namespace, request: &Message) -> Result<Arc<Dump>> {
     match namespace.dump(Protocol::Netfilter, request) {
         // The table went away under way; the generation says so too.
-        Err(e) if e.errno() == Some(libc::ENOENT) => Ok(Dump::default()),
+        Err(e) if e.errno() == Some(libc::ENOENT) => Ok(Arc::default()),
         other => other,
     }
 }

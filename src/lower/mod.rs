@@ -25,8 +25,8 @@ use crate::spec::HostSpec;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Lowered {
     pub(crate) objects: Objects,
-    /// By namespace, kind and key; see [`place`].
-    paths: BTreeMap<String, Path>,
+    /// By namespace, kind and key; see [`place`]. Noted only when they are asked for, which is when something is wrong.
+    paths: Option<BTreeMap<String, Path>>,
     /// What is translated in each namespace: one table for all the guests in it.
     nat: BTreeMap<Netns, NatSpec>,
     /// The tunnels, which may have been rekeyed since the spec was written.
@@ -53,7 +53,7 @@ impl From<Objects> for Lowered {
 impl Lowered {
     /// The place in the spec that asked for `object`, named as by [`place`].
     pub(crate) fn path_of(&self, object: &str) -> Option<String> {
-        self.paths.get(object).map(ToString::to_string)
+        self.paths.as_ref()?.get(object).map(ToString::to_string)
     }
 
     /// Adds an object that the spec asks for at `path`. The same may be asked for several times (sysctls).
@@ -64,28 +64,37 @@ impl Lowered {
         path: &Path,
         set: fn(&mut NamespaceObjects) -> &mut Set<T>,
     ) {
-        let name = place(netns, &format!("{} {}", T::KIND, object.key()));
         let set = set(self.objects.in_namespace(netns));
-        if let Some(other) = set.get(&object.key()).filter(|other| **other != object) {
-            let elsewhere = self.paths.get(&name).cloned().unwrap_or_default();
+        let name = || place(netns, &format!("{} {}", T::KIND, object.key()));
+        if let Some(other) = set.get(&object.key()) {
+            if *other == object {
+                return;
+            }
+            let elsewhere = self.paths.as_ref().and_then(|paths| paths.get(&name()));
+            let elsewhere = elsewhere.cloned().unwrap_or_default();
             let words = format!("asks for {} {object}, but at {elsewhere} there is {other}", T::KIND);
             if !self.problems.iter().any(|known| known.message == words) {
                 self.problems.at(path, words);
             }
             return;
         }
-        self.paths.entry(name).or_insert_with(|| path.clone());
+        if let Some(paths) = &mut self.paths {
+            paths.insert(name(), path.clone());
+        }
         set.insert(object);
     }
 
     fn add_file(&mut self, file: File, path: &Path) {
-        let name = format!("{} {}", File::KIND, file.path);
+        let name = || format!("{} {}", File::KIND, file.path);
         if let Some(other) = self.objects.files.get(&file.path) {
-            let elsewhere = self.paths.get(&name).cloned().unwrap_or_default();
+            let elsewhere = self.paths.as_ref().and_then(|paths| paths.get(&name()));
+            let elsewhere = elsewhere.cloned().unwrap_or_default();
             self.problems.at(path, format!("asks for file {file}, but at {elsewhere} there is {other}"));
             return;
         }
-        self.paths.insert(name, path.clone());
+        if let Some(paths) = &mut self.paths {
+            paths.insert(name(), path.clone());
+        }
         self.objects.files.insert(file);
     }
 }
@@ -97,7 +106,19 @@ impl HostSpec {
         if !problems.is_empty() {
             return Err(problems.into());
         }
-        let mut lowered = Lowered::default();
+        let lowered = self.put_together(None)?;
+        // What two parts of it disagree about is said with both places.
+        if lowered.problems.is_empty() { Ok(lowered) } else { self.lower_with_paths() }
+    }
+
+    /// The same, and where in the spec each comes from.
+    pub(crate) fn lower_with_paths(&self) -> Result<Lowered, Error> {
+        let lowered = self.put_together(Some(BTreeMap::new()))?;
+        if lowered.problems.is_empty() { Ok(lowered) } else { Err(lowered.problems.into()) }
+    }
+
+    fn put_together(&self, paths: Option<BTreeMap<String, Path>>) -> Result<Lowered, Error> {
+        let mut lowered = Lowered { paths, ..Lowered::default() };
         lowered.objects_given(&self.objects);
         for (n, bridge) in self.bridges.iter().enumerate() {
             lowered.bridge(bridge, &Path::root().field("bridges").index(n))?;
@@ -117,9 +138,6 @@ impl HostSpec {
         lowered.complete_pairs();
         lowered.thresholds();
         lowered.closed(self)?;
-        if !lowered.problems.is_empty() {
-            return Err(lowered.problems.into());
-        }
         Ok(lowered)
     }
 
@@ -135,6 +153,7 @@ impl HostSpec {
 impl Lowered {
     fn objects_given(&mut self, given: &Objects) {
         self.objects = given.clone();
+        let Some(paths) = &mut self.paths else { return };
         let root = Path::root().field("objects");
         for (netns, objects) in given.iter() {
             let here = match &netns {
@@ -142,10 +161,10 @@ impl Lowered {
                 Netns::Named(name) => root.field("namespaces").field(name.as_str()),
             };
             let places = objects.places(&here).into_iter();
-            self.paths.extend(places.map(|(name, path)| (place(&netns, &name), path)));
+            paths.extend(places.map(|(name, path)| (place(&netns, &name), path)));
         }
         for (n, file) in given.files.with_positions() {
-            self.paths.insert(format!("{} {}", File::KIND, file.path), root.field("files").index(n));
+            paths.insert(format!("{} {}", File::KIND, file.path), root.field("files").index(n));
         }
     }
 

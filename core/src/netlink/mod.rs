@@ -1,6 +1,7 @@
 //! Netlink, as far as guestnet needs it: send many messages at once, learn which of them were refused and why,
 //! and read dumps that are whole.
 
+mod lasting;
 mod reply;
 mod session;
 

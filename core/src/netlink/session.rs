@@ -6,6 +6,7 @@ use std::os::fd::AsRawFd;
 use netlink_sys::{Socket, SocketAddr};
 use zeroize::Zeroize;
 
+use super::lasting;
 use super::reply::{Refusal, Reply, replies};
 use crate::act::{Datagram, Deed, Watch};
 use crate::error::{Error, Result};
@@ -47,7 +48,7 @@ pub struct Session {
 }
 
 /// A whole dump. Iterate over [`Dump::replies`]. One of IPsec states holds their keys, and is wiped when dropped.
-#[derive(Default)]
+#[derive(Default, PartialEq, Eq)]
 pub struct Dump {
     bytes: Vec<u8>,
     secret: bool,
@@ -68,6 +69,18 @@ impl std::fmt::Debug for Dump {
 }
 
 impl Dump {
+    /// Whether it holds keys.
+    pub(crate) fn is_secret(&self) -> bool {
+        self.secret
+    }
+
+    /// Makes dumps that say the same equal; see [`lasting::keep`].
+    pub(crate) fn make_comparable(&mut self) {
+        if !self.secret {
+            lasting::keep(&mut self.bytes);
+        }
+    }
+
     /// The messages of the dump.
     pub fn replies(&self) -> impl Iterator<Item = Reply<'_>> {
         replies(&self.bytes).filter(|reply| i32::from(reply.kind) >= libc::NLMSG_MIN_TYPE)
@@ -86,8 +99,8 @@ impl Session {
             Protocol::Netfilter => (libc::NETLINK_NETFILTER, "NETLINK_NETFILTER"),
         };
         let failed = |e| Error::io(format!("open a {name} socket"), e);
-        let mut socket = Socket::new(number as isize).map_err(failed)?;
-        socket.bind_auto().map_err(failed)?;
+        let socket = Socket::new(number as isize).map_err(failed)?;
+        // Which binds it as well.
         socket.connect(&SocketAddr::new(0, 0)).map_err(failed)?;
         // All of these are improvements that an old kernel or an unprivileged user may lack.
         let _ = socket.set_ext_ack(true);

@@ -11,6 +11,7 @@ use super::{STATE, Sysctl, SysctlKey, SysctlValue, now};
 use crate::error::{Error, Result};
 use crate::name::{LinkName, Netns};
 use crate::netns::Namespace;
+use crate::recall::Transcript;
 
 /// What the sysctls that are ours were before: one line `KEY = VALUE` each, in the order of writing. The sysctl of a
 /// link has the link's index behind its key (`KEY#INDEX = VALUE`): another link with its name, later, is not it. What
@@ -51,14 +52,18 @@ impl Ledger {
         }
     }
 
-    /// Reads all of it.
-    pub(super) fn read(namespace: &Namespace) -> Result<Self> {
+    /// Reads all of it, and says to whoever attends what is read.
+    pub(super) fn read(namespace: &Namespace, mut transcript: Option<&mut Transcript>) -> Result<Self> {
         let mut ledger = Self::empty(namespace);
+        let mut reads = |path: &Path| transcript.iter_mut().for_each(|t| t.reads(path));
+        reads(&Self::path(ledger.cookie, None));
         ledger.load(None)?;
         if ledger.is_host {
             let directory = Self::path(ledger.cookie, Some(0)).with_file_name("");
+            reads(&directory);
             for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
                 if let Some(number) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
+                    reads(&entry.path());
                     ledger.load(Some(number))?;
                 }
             }
@@ -241,7 +246,12 @@ fn append(path: &Path, text: &str) -> io::Result<()> {
 
 /// The sysctls that the kernel changes by itself when `key` is written, as they are (`inet_forward_change`,
 /// `addrconf_forward_change`): those that it will not change back by itself when `key` becomes what it `was`.
+///
+/// In a namespace of ours, which goes as a whole, all links are as the kernel made them.
 fn changed_with(namespace: &Namespace, key: &SysctlKey, was: &SysctlValue) -> Vec<Sysctl> {
+    if namespace.is_ours() {
+        return Vec::new();
+    }
     let family = match key.path.as_str() {
         "net/ipv4/ip_forward" | "net/ipv4/conf/all/forwarding" => "ipv4",
         "net/ipv6/conf/all/forwarding" => "ipv6",

@@ -1,0 +1,148 @@
+//! What of an answer lasts. Counters and timers change by themselves; without them two answers that say the same are the
+//! same bytes.
+
+const IFLA_STATS: u16 = libc::IFLA_STATS;
+const IFLA_STATS64: u16 = libc::IFLA_STATS64;
+const IFLA_INFO_KIND: u16 = libc::IFLA_INFO_KIND;
+const IFLA_INFO_DATA: u16 = libc::IFLA_INFO_DATA;
+const IFLA_INFO_SLAVE_DATA: u16 = libc::IFLA_INFO_SLAVE_DATA;
+/// `IFLA_BR_HELLO_TIMER` to `IFLA_BR_GC_TIMER`.
+const BRIDGE_TIMERS: std::ops::RangeInclusive<u16> = 16..=19;
+/// `IFLA_BRPORT_MESSAGE_AGE_TIMER` to `IFLA_BRPORT_HOLD_TIMER`.
+const PORT_TIMERS: std::ops::RangeInclusive<u16> = 21..=23;
+/// `IFLA_INET6_FLAGS` (how far router discovery is), `_STATS`, `_CACHEINFO`, `_ICMP6STATS`.
+const INET6_COUNTERS: [u16; 4] = [1, 3, 5, 6];
+const IFA_CACHEINFO: u16 = libc::IFA_CACHEINFO;
+
+/// Lengths of `struct nlmsghdr`, `struct ifinfomsg` and `struct ifaddrmsg`.
+const NLMSGHDR: usize = 16;
+const IFINFOMSG: usize = 16;
+const IFADDRMSG: usize = 8;
+
+/// Fills with zeros what does not last in the messages of `dump`, and the numbers of the request and of who asked.
+pub fn keep(dump: &mut [u8]) {
+    let mut rest = dump;
+    while let Some([a, b, c, d, kind, kind_, _, _, who @ ..]) = rest.get_mut(..NLMSGHDR) {
+        who.fill(0);
+        let kind = u16::from_ne_bytes([*kind, *kind_]);
+        let length = (u32::from_ne_bytes([*a, *b, *c, *d]) as usize).max(NLMSGHDR).min(rest.len());
+        let (message, behind) = rest.split_at_mut(length.next_multiple_of(4).min(rest.len()));
+        let message = &mut message[..length];
+        match kind {
+            libc::RTM_NEWLINK => each(message.get_mut(NLMSGHDR + IFINFOMSG..), of_link),
+            libc::RTM_NEWADDR => each(message.get_mut(NLMSGHDR + IFADDRMSG..), |kind, value| {
+                if kind == IFA_CACHEINFO {
+                    value.fill(0);
+                }
+            }),
+            _ => {}
+        }
+        rest = behind;
+    }
+}
+
+fn of_link(kind: u16, value: &mut [u8]) {
+    match kind {
+        IFLA_STATS | IFLA_STATS64 => value.fill(0),
+        libc::IFLA_AF_SPEC => each(Some(value), |family, value| {
+            if i32::from(family) == libc::AF_INET6 {
+                forget(value, |kind| INET6_COUNTERS.contains(&kind));
+            }
+        }),
+        libc::IFLA_LINKINFO => {
+            let mut is_bridge = false;
+            each(Some(value), |kind, value| match kind {
+                IFLA_INFO_KIND => is_bridge = value.starts_with(b"bridge"),
+                IFLA_INFO_DATA if is_bridge => forget(value, |kind| BRIDGE_TIMERS.contains(&kind)),
+                IFLA_INFO_SLAVE_DATA => forget(value, |kind| PORT_TIMERS.contains(&kind)),
+                _ => {}
+            });
+        }
+        _ => {}
+    }
+}
+
+fn forget(attributes: &mut [u8], passing: impl Fn(u16) -> bool) {
+    each(Some(attributes), |kind, value| {
+        if passing(kind) {
+            value.fill(0);
+        }
+    });
+}
+
+/// Calls `of` with type and value of each attribute.
+fn each(attributes: Option<&mut [u8]>, mut of: impl FnMut(u16, &mut [u8])) {
+    let mut rest = attributes.unwrap_or_default();
+    while let Some([a, b, c, d]) = rest.first_chunk() {
+        let length = usize::from(u16::from_ne_bytes([*a, *b]));
+        // Without the flags "nested" and "in network order".
+        let kind = u16::from_ne_bytes([*c, *d]) & 0x3fff;
+        let Some(value) = rest.get_mut(4..length) else { return };
+        of(kind, value);
+        let next = length.next_multiple_of(4).min(rest.len());
+        rest = &mut std::mem::take(&mut rest)[next..];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+        let mut bytes = (4 + value.len() as u16).to_ne_bytes().to_vec();
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend(value);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    }
+
+    fn message(kind: u16, header: usize, sequence: u32, attributes: &[Vec<u8>]) -> Vec<u8> {
+        let body = [vec![0; header], attributes.concat()].concat();
+        let mut bytes = (16 + body.len() as u32).to_ne_bytes().to_vec();
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend([2, 0]);
+        bytes.extend(sequence.to_ne_bytes());
+        bytes.extend(sequence.to_ne_bytes());
+        [bytes, body].concat()
+    }
+
+    fn link(sequence: u32, counter: u8, mtu: u8) -> Vec<u8> {
+        let inet6 = attribute(10, &[attribute(2, &[mtu; 8]), attribute(3, &[counter; 16])].concat());
+        let data = [attribute(4, &[mtu; 4]), attribute(19, &[counter; 8])].concat();
+        let info = [attribute(IFLA_INFO_KIND, b"bridge\0"), attribute(IFLA_INFO_DATA, &data)].concat();
+        let attributes = [
+            attribute(libc::IFLA_IFNAME, b"br0\0"),
+            attribute(IFLA_STATS64, &[counter; 200]),
+            attribute(libc::IFLA_MTU, &[mtu; 4]),
+            attribute(libc::IFLA_LINKINFO | 0x8000, &info),
+            attribute(libc::IFLA_AF_SPEC, &inet6),
+        ];
+        message(libc::RTM_NEWLINK, IFINFOMSG, sequence, &attributes)
+    }
+
+    fn kept(mut bytes: Vec<u8>) -> Vec<u8> {
+        keep(&mut bytes);
+        bytes
+    }
+
+    #[test]
+    fn counters_and_timers_make_no_difference_and_settings_do() {
+        let two = |sequence, counter, mtu| [link(sequence, 0, 5), link(sequence, counter, mtu)].concat();
+        assert_ne!(two(1, 7, 5), two(2, 8, 5));
+        assert_eq!(kept(two(1, 7, 5)), kept(two(2, 8, 5)));
+        assert_ne!(kept(two(1, 7, 5)), kept(two(1, 7, 6)));
+    }
+
+    #[test]
+    fn nothing_in_a_message_ends_the_process() {
+        let whole = link(1, 2, 3);
+        for n in 0..whole.len() {
+            kept(whole[..n].to_vec());
+            for bad in [0, 1, 3, 0xff] {
+                let mut damaged = whole.clone();
+                damaged[n] = bad;
+                kept(damaged);
+            }
+        }
+    }
+}
