@@ -2,6 +2,8 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use guestnet_lab::{die_with_parent, enter, isolate};
@@ -25,6 +27,10 @@ enum Answer {
 /// What is asked of it.
 const TIME: &str = "time";
 const COUNT: &str = "count";
+const WEIGH: &str = "weigh";
+
+/// Between the turns of two.
+const PAUSE: Duration = Duration::from_millis(30);
 
 /// All that was read of one contestant.
 #[derive(Debug, Default, Serialize)]
@@ -33,8 +39,12 @@ pub struct Results {
     pub name: String,
     /// A reading for each round.
     pub rounds: Vec<Reading>,
+    /// KiB.
+    pub memory: Option<u64>,
     /// System calls for one time that the job was done.
     pub calls: Option<f64>,
+    /// Whether processes that it starts do the work.
+    pub by_processes: bool,
     /// Why there is nothing more.
     pub missing: Option<String>,
 }
@@ -60,23 +70,32 @@ pub fn run(job: &Job, size: usize, rounds: usize) -> Result<Vec<Results>> {
         }
         turns.push((results, process));
     }
+    // What is not timed comes first: it makes everybody warm.
+    turns.iter_mut().for_each(|who| turn(who, COUNT));
+    let by_processes = |who: &&mut (Results, _)| who.0.by_processes;
+    turns.iter_mut().filter(by_processes).for_each(|who| turn(who, WEIGH));
     for round in 0..rounds {
         let count = turns.len();
         // Whoever was second is first in the next round; forwards and backwards by turns.
         let order: Vec<usize> = (0..count).map(|n| (n + round) % count).collect();
         let order = if round % 2 == 0 { order } else { order.into_iter().rev().collect() };
         for n in order {
+            // The kernel frees what the one before has left after it has said that it is done.
+            sleep(PAUSE);
             turn(&mut turns[n], TIME);
         }
     }
-    turns.iter_mut().for_each(|who| turn(who, COUNT));
     Ok(turns.into_iter().map(|(results, _)| results).collect())
 }
 
 fn turn((results, process): &mut (Results, Option<Process>), word: &str) {
     let Some(running) = process else { return };
     match running.ask(word) {
-        Ok(Answer::Read(reading)) if word == COUNT => results.calls = reading.calls,
+        Ok(Answer::Read(reading)) if word == COUNT => {
+            (results.calls, results.memory) = (reading.calls, reading.memory);
+            results.by_processes = reading.processes;
+        }
+        Ok(Answer::Read(reading)) if word == WEIGH => results.memory = reading.memory,
         Ok(Answer::Read(reading)) => results.rounds.push(reading),
         Ok(Answer::Failed(reason)) => fail(results, process, reason),
         Ok(other) => fail(results, process, format!("{other:?}")),
@@ -164,7 +183,11 @@ pub fn child(job: &str, contestant: &str, size: usize) -> Result<()> {
         }
     };
     for line in std::io::stdin().lines() {
-        let mut meter = if line? == COUNT { Meter::calls() } else { Meter::clock() };
+        let mut meter = match line?.as_str() {
+            COUNT => Meter::calls(),
+            WEIGH => Meter::memory(),
+            _ => Meter::clock(),
+        };
         match round(&mut meter) {
             Ok(()) => say(&Answer::Read(meter.reading()))?,
             Err(e) => say(&Answer::Failed(format!("{e:#}")))?,

@@ -6,6 +6,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::peak;
+
 /// A line of a rendering, with the namespace that it is about; an empty name is the host's.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Line {
@@ -131,6 +133,7 @@ fn in_namespace(netns: &str, program: &str) -> Command {
 
 /// Runs `command` with `input`; its output is thrown away.
 pub fn run(command: &mut Command, input: &str) -> Result<()> {
+    let mut command = peak::weighed(command);
     command.stdout(Stdio::null());
     if input.is_empty() {
         let status = command.stdin(Stdio::null()).status().with_context(|| format!("start {command:?}"))?;

@@ -8,12 +8,16 @@ mod guests;
 mod ip;
 mod job;
 mod jobs;
+mod legend;
 mod libnftables;
+mod mesh;
 mod meter;
 mod middle;
 mod nat;
+mod peak;
 mod perf;
 mod pyroute2;
+mod readme;
 mod recording;
 mod report;
 mod seed;
@@ -27,7 +31,9 @@ use anyhow::{Result, bail};
 
 const USAGE: &str = "\
 guestnet-bench list                                        the jobs
+guestnet-bench known JOB...                                whether there are such jobs
 guestnet-bench run [--quick] [--json FILE] [--markdown FILE] [JOB...]
+guestnet-bench readme REPORT README                        puts a report's figures into README.md
 guestnet-bench count FIGURE                                runs the pure middle once, for callgrind
 ";
 
@@ -46,9 +52,12 @@ fn dispatch(arguments: &[String]) -> Result<()> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["list"] => jobs::all().iter().for_each(|job| println!("{:18} {}", job.name, job.what)),
+        ["known", names @ ..] => return names.iter().try_for_each(|name| jobs::known(name)),
         ["run", rest @ ..] => return report::run(rest),
         // What `run` starts, one process for each contestant.
         ["contestant", job, contestant, size] => return contest::child(job, contestant, size.parse()?),
+        ["readme", report, readme] => return readme::write(report, readme),
+        ["weigh", words @ ..] => return peak::weigh(words),
         ["count", figure] => return middle::count(figure),
         _ => bail!("what is {:?}?\n{USAGE}", arguments.join(" ")),
     }

@@ -1,50 +1,72 @@
-//! What is measured of a round: time, memory, system calls.
+//! What is measured of a round: time; or, since that takes time itself, system calls and memory.
 
 use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use nix::sys::resource::{UsageWho, getrusage};
 use serde::{Deserialize, Serialize};
 
 use crate::perf::Counter;
+use crate::{peak, sys};
 
 /// What came of a round.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Reading {
     /// Nanoseconds, one figure for each time that the job was done.
     pub times: Vec<f64>,
-    /// By how many KiB the memory of the process grew at most, or the most that a program it started had.
-    pub memory: u64,
+    /// By how many KiB the memory of the process grew at most; or the most that a program had which it started.
+    pub memory: Option<u64>,
     /// System calls of the process and those it started, for one time that the job was done.
     pub calls: Option<f64>,
+    /// The work is done by processes that it starts.
+    pub processes: bool,
     /// What else the report should say.
     #[serde(default)]
     pub note: Option<String>,
 }
 
-/// Measures a round. Counting system calls slows them down, so it is done in a round without a clock.
+/// What a round is for.
+enum Purpose {
+    Time,
+    /// System calls, where the kernel lets us count them, and the memory of this process.
+    Calls(Option<Counter>),
+    /// The memory of processes that it starts.
+    Memory,
+}
+
+/// Measures a round.
 pub struct Meter {
-    counter: Option<Counter>,
-    processes: bool,
+    purpose: Purpose,
     parts: f64,
     reading: Reading,
 }
 
 impl Meter {
+    fn new(purpose: Purpose) -> Self {
+        Self { purpose, parts: 1.0, reading: Reading::default() }
+    }
+
     /// A clock.
     pub fn clock() -> Self {
-        Self { counter: None, processes: false, parts: 1.0, reading: Reading::default() }
+        Self::new(Purpose::Time)
     }
 
-    /// A counter of system calls, where the kernel lets us count.
+    /// A counter of system calls and a scale for the process's own memory.
     pub fn calls() -> Self {
-        Self { counter: Counter::of_calls().ok(), processes: false, parts: 1.0, reading: Reading::default() }
+        Self::new(Purpose::Calls(Counter::of_calls().ok()))
     }
 
-    /// The work is done by processes that it starts: their memory counts.
+    /// A scale for the memory of the processes that it starts.
+    pub fn memory() -> Self {
+        Self::new(Purpose::Memory)
+    }
+
+    /// The work is done by processes that are started from now on: their memory counts.
     pub fn of_processes(&mut self) -> &mut Self {
-        self.processes = true;
+        self.reading.processes = true;
+        if let Purpose::Memory = self.purpose {
+            peak::begin();
+        }
         self
     }
 
@@ -79,31 +101,36 @@ impl Meter {
         mut prepare: impl FnMut(usize) -> Result<()>,
         mut work: impl FnMut(usize) -> Result<()>,
     ) -> Result<()> {
-        // Resets the mark of the highest memory use. Not everybody may.
-        let _ = fs::write("/proc/self/clear_refs", "5");
-        let before = memory("VmRSS:");
-        let mut times = Vec::with_capacity(count);
-        for n in 0..count {
-            prepare(n)?;
-            if let Some(counter) = &self.counter {
-                counter.start();
-                work(n)?;
-                counter.stop();
-            } else {
+        if let Purpose::Memory = self.purpose {
+            (0..count).try_for_each(|n| prepare(n).and_then(|()| work(n)))?;
+            self.reading.memory = self.reading.memory.max(Some(peak::end()?));
+            return Ok(());
+        }
+        let Purpose::Calls(counter) = &self.purpose else {
+            for n in 0..count {
+                prepare(n)?;
                 let began = Instant::now();
                 work(n)?;
-                times.push(nanoseconds(began.elapsed()) / self.parts);
+                self.reading.times.push(nanoseconds(began.elapsed()) / self.parts);
             }
-        }
-        let own = memory("VmHWM:").saturating_sub(before);
-        let of_processes = match getrusage(UsageWho::RUSAGE_CHILDREN) {
-            Ok(usage) if self.processes => u64::try_from(usage.max_rss()).unwrap_or(0),
-            _ => 0,
+            return Ok(());
         };
-        self.reading.memory = self.reading.memory.max(own).max(of_processes);
-        self.reading.times.append(&mut times);
+        let mut grown = 0;
+        for n in 0..count {
+            prepare(n)?;
+            // What was freed and kept for later would be taken without growing.
+            sys::give_memory_back();
+            // Resets the mark of the highest memory use. Not everybody may.
+            let _ = fs::write("/proc/self/clear_refs", "5");
+            let before = memory("VmRSS:");
+            counter.iter().for_each(Counter::start);
+            work(n)?;
+            counter.iter().for_each(Counter::stop);
+            grown = grown.max(memory("VmHWM:").saturating_sub(before));
+        }
         self.reading.calls =
-            self.counter.as_ref().map(|counter| counter.read() as f64 / count as f64 / self.parts);
+            counter.as_ref().map(|counter| counter.read() as f64 / count as f64 / self.parts);
+        self.reading.memory = self.reading.memory.max(Some(grown));
         Ok(())
     }
 

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::ip::Line;
 use crate::job::Missing;
+use crate::peak;
 
 /// In the environment: a Python that has pyroute2. `cargo xtask bench` makes one.
 pub const PYTHON: &str = "GUESTNET_BENCH_PYTHON";
@@ -45,8 +46,7 @@ impl Warm {
     /// file that it is called with.
     pub fn running(python: &str, program: &str, given: &str) -> Result<Self> {
         std::fs::write("/run/given.json", given)?;
-        let mut command = Command::new(python);
-        command.args(["-I", "-c", program, "/run/given.json"]);
+        let mut command = peak::weighed(Command::new(python).args(["-I", "-c", program, "/run/given.json"]));
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         hear(&mut child, "ready")?;
         Ok(Self(child))

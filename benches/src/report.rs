@@ -4,15 +4,15 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::contest::{self, Results};
 use crate::goal::Goal;
-use crate::jobs;
 use crate::meter::Reading;
 use crate::statistics::{Spread, digits, time};
+use crate::{jobs, legend};
 
 /// What was measured of one contestant.
 #[derive(Debug, Serialize)]
@@ -20,6 +20,8 @@ struct Row {
     contestant: String,
     /// Nanoseconds.
     time: Option<Spread>,
+    /// Of each round the median, in nanoseconds.
+    rounds: Vec<f64>,
     /// The time divided by that of the first contestant, round by round.
     ratio: Option<Spread>,
     memory_kib: Option<u64>,
@@ -58,9 +60,9 @@ impl Options {
                 "--markdown" => {
                     options.markdown = Some(words.next().context("--markdown needs a file")?.into())
                 }
+                option if option.starts_with('-') => bail!("there is no option {option}"),
                 name => {
-                    let known = jobs::all().iter().any(|job| job.name == name);
-                    ensure!(known, "there is no job {name:?}: `cargo xtask bench list` names them");
+                    jobs::known(name)?;
                     options.jobs.push(name.to_owned());
                 }
             }
@@ -73,11 +75,11 @@ impl Options {
 pub fn run(words: &[&str]) -> Result<()> {
     let options = Options::read(words)?;
     let mut tables = Vec::new();
-    let mut text = String::new();
-    for job in jobs::all() {
-        if !options.jobs.is_empty() && !options.jobs.iter().any(|name| name == job.name) {
-            continue;
-        }
+    let mut jobs = jobs::all();
+    jobs.retain(|job| options.jobs.is_empty() || options.jobs.iter().any(|name| name == job.name));
+    let mut text = legend::head(&kernel(), options.quick, &jobs);
+    print!("{text}");
+    for job in jobs {
         let sizes = if options.quick { job.sizes.quick } else { job.sizes.whole };
         let before = tables.len();
         for &(size, rounds) in sizes {
@@ -98,23 +100,31 @@ pub fn run(words: &[&str]) -> Result<()> {
         fs::write(path, text)?;
     }
     if let Some(path) = options.json {
-        let document = json!({ "version": 1, "kernel": kernel(), "quick": options.quick, "tables": tables });
+        let processors = std::thread::available_parallelism()?.get();
+        let document = json!({
+            "version": 1, "kernel": kernel(), "processors": processors, "quick": options.quick, "tables": tables,
+        });
         fs::write(path, format!("{document:#}\n"))?;
     }
     Ok(())
 }
 
-/// How a contestant's time grows from the smallest size to the largest.
+/// How a contestant's time grows from the smallest size to the largest. The least of each is compared: minutes lie between
+/// the two, in which a machine changes its pace.
 fn growth_of((who, most): (&str, f64), tables: &[Table]) -> Option<String> {
-    let median = |table: &Table| table.rows.iter().find(|row| row.contestant == who)?.time.map(|t| t.median);
+    let times = |table: &Table| table.rows.iter().find(|row| row.contestant == who)?.time;
     let (smallest, largest) = (tables.first()?, tables.last()?);
     if smallest.size == largest.size {
         return None;
     }
-    let growth = median(largest)? / median(smallest)?;
+    let (small, large) = (times(smallest)?, times(largest)?);
+    let growth = large.min / small.min;
     let verdict = if growth <= most { "met" } else { "**missed**" };
-    let (from, to) = (smallest.size, largest.size);
-    Some(format!("{who}: {} × as long at {to} as at {from}; ≤ {most} ×: {verdict}", digits(growth)))
+    let (from, to, median) = (smallest.size, largest.size, digits(large.median / small.median));
+    let growth = digits(growth);
+    Some(format!(
+        "{who}: the least at {to} is {growth} × that at {from} (the median {median} ×); ≤ {most} ×: {verdict}"
+    ))
 }
 
 fn kernel() -> String {
@@ -142,10 +152,11 @@ fn rows(results: &[Results], goals: &[Goal]) -> Vec<Row> {
             Row {
                 contestant: who.name.clone(),
                 time: measured.then(|| Spread::of(who.rounds.iter().flat_map(|r| r.times.iter().copied()))),
+                rounds: who.rounds.iter().map(middle).collect(),
                 ratio: first
                     .filter(|first| measured && !first.rounds.is_empty())
                     .map(|first| compared(first, |a, b| a / b)),
-                memory_kib: who.rounds.iter().map(|reading| reading.memory).max(),
+                memory_kib: who.memory,
                 system_calls: who.calls,
                 goals: goals.collect(),
                 note: who.missing.clone().or(note),
@@ -163,9 +174,20 @@ fn middle(reading: &Reading) -> f64 {
 }
 
 impl Table {
+    /// The one reason why nobody could do the job.
+    fn nothing(&self) -> Option<&str> {
+        let reason = self.rows.first()?.note.as_deref()?;
+        let same = |row: &Row| row.time.is_none() && row.note.as_deref() == Some(reason);
+        self.rows.iter().all(same).then_some(reason)
+    }
+
     fn markdown(&self) -> String {
         let mut out =
             format!("\n### {}, {}\n\n{}; {} rounds.\n\n", self.job, self.size, self.what, self.rounds);
+        if let Some(reason) = self.nothing() {
+            let _ = writeln!(out, "Not measured: {reason}.");
+            return out;
+        }
         let first = self.rows.first().map_or("", |row| row.contestant.as_str());
         let _ = writeln!(out, "| | median | quartiles | least | ÷ {first} | quartiles | memory | calls | |");
         let _ = writeln!(out, "|---|--:|--:|--:|--:|--:|--:|--:|---|");

@@ -8,6 +8,7 @@ use anyhow::Result;
 use guestnet_lab::output;
 
 use crate::ip::run;
+use crate::peak;
 
 /// The commands, a line each. They run without a shell but for those that begin with `sh`, which is called as well.
 fn commands(vetho_ll: &str, vethi_ll: &str) -> Vec<String> {
@@ -76,7 +77,7 @@ pub fn provision() -> Result<usize> {
     let mut ask = |line: &str, may_fail: bool| -> Result<String> {
         count += 1;
         let words: Vec<String> = split(line);
-        let said = output(Command::new(&words[0]).args(&words[1..]));
+        let said = output(&mut peak::weighed(Command::new(&words[0]).args(&words[1..])));
         if may_fail { Ok(said.unwrap_or_default()) } else { said }
     };
     // What an earlier try may have left.

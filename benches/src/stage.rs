@@ -43,6 +43,10 @@ pub fn leave() -> Result<()> {
     if Path::new(FILES).exists() {
         fs::remove_dir_all(FILES)?;
     }
+    // With each link that goes, the kernel looks through all routes that are left: of 10,000 links, for 45 s.
+    for routes in ["-6 route flush table main", "-6 route flush table local", "-4 route flush table main"] {
+        let _ = output(Command::new("ip").args(routes.split(' ')));
+    }
     unshare(CloneFlags::CLONE_NEWNET).context("make a network namespace")?;
     settle()
 }

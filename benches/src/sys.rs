@@ -77,6 +77,12 @@ pub fn make_tap(tun: &OwnedFd, name: &str, flags: c_int) -> io::Result<()> {
     Ok(())
 }
 
+/// Gives memory that was freed back to the kernel.
+pub fn give_memory_back() {
+    // SAFETY: takes a plain number, and may be called at any time.
+    unsafe { libc::malloc_trim(0) };
+}
+
 /// libnftables, opened when it is first needed: a machine without it can run the other benchmarks.
 pub struct Libnftables {
     context: *mut c_void,

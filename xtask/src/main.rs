@@ -25,8 +25,9 @@ cargo xtask demo                two hosts, their guests and an internet, shown a
 cargo xtask test [--quick]      everything that must hold; --quick leaves out what needs the second kernel
 cargo xtask bench [--quick] [JOB...]
                                 what it costs, beside the kernel's floor and other tools; `list` names the jobs
-cargo xtask bench --second-kernel [JOB...]
+cargo xtask bench --second-kernel [--quick] [JOB...]
                                 the jobs that this kernel may lack something for (IPsec states): ratios only
+cargo xtask bench --readme      write what the last whole run has measured into README.md
 cargo xtask bench --count       the instructions of the pure middle; --accept: and they are the new baseline
 cargo xtask firewall            the firewall judged by packets, in namespaces on this kernel: docs/testing-the-firewall.md
 cargo xtask deps                install what building and testing need on a Debian machine
@@ -64,6 +65,7 @@ fn dispatch(arguments: &[String]) -> Result<u8> {
         ["test", "--quick"] => test::run(test::Extent::Quick),
         ["bench", "--count"] => bench::check().map(|()| 0),
         ["bench", "--accept"] => bench::accept(),
+        ["bench", "--readme"] => bench::write_readme().map(|()| 0),
         ["bench", ..] => bench::run(&arguments[1..]),
         // What `test` runs inside the second kernel.
         ["test-list", list] => second_kernel::run_list(list.as_ref()),

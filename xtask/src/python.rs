@@ -131,7 +131,7 @@ pub fn test() -> Result<()> {
     for (minor, python) in std::iter::once(oldest).chain(newest) {
         println!("with CPython 3.{minor}:");
         let environment = Environment::with(&format!("tests-3.{minor}"), python, FOR_TESTS)?;
-        install(&environment)?;
+        install(&environment, "debug")?;
         let tests = place::target().join("python/tests");
         let _ = fs::remove_file(&tests);
         symlink(&environment.0, &tests)?;
@@ -146,8 +146,18 @@ pub fn test() -> Result<()> {
     Ok(())
 }
 
-/// Puts the package into the environment, as a wheel would, with the module that cargo has built.
-fn install(environment: &Environment) -> Result<()> {
+/// A Python that has the package as a wheel has it, built as for shipping.
+pub fn for_benchmarks() -> Result<PathBuf> {
+    let python = VERSIONS.rev().find_map(python_of).context("there is no Python of version 3.9 or later")?;
+    let build = ["build", "--quiet", "--profile", "bench", "--package", "guestnet-python"];
+    run(Command::new("cargo").args(build).current_dir(place::repository()))?;
+    let environment = Environment::clean("bench", &python)?;
+    install(&environment, "release")?;
+    Ok(environment.0.join("bin/python"))
+}
+
+/// Puts the package into the environment, as a wheel would, with the module that cargo has put into `folder`.
+fn install(environment: &Environment, folder: &str) -> Result<()> {
     let package = environment.packages()?.join("guestnet");
     if package.exists() {
         fs::remove_dir_all(&package)?;
@@ -159,7 +169,7 @@ fn install(environment: &Environment) -> Result<()> {
             fs::copy(entry.path(), package.join(entry.file_name()))?;
         }
     }
-    let library = place::target().join("debug/lib_native.so");
+    let library = place::target().join(folder).join("lib_native.so");
     fs::copy(&library, package.join("_native.abi3.so")).with_context(|| library.display().to_string())?;
     Ok(())
 }

@@ -10,7 +10,7 @@ use crate::floor::Floor;
 use crate::goal::{Goal, Most};
 use crate::guests::{self, Place};
 use crate::job::{Contestant, Job, Round, Sizes};
-use crate::recording::{Recorder, Recording};
+use crate::recording::Recorder;
 use crate::{ip, stage};
 
 use super::whole;
@@ -21,8 +21,9 @@ pub fn job() -> Job {
         what: "the same spec again, with nothing to do",
         sizes: Sizes { whole: &[(10_000, 5)], quick: &[(1000, 3)] },
         contestants: vec![
-            Contestant::new("raw dumps", |n| dumps(n, false)),
-            Contestant::new("raw dumps, sysctls, files", |n| dumps(n, true)),
+            Contestant::new("raw dumps", |n| dumps(n, Asked::AtFirst, false)),
+            Contestant::new("raw dumps, sysctls, files", |n| dumps(n, Asked::AtFirst, true)),
+            Contestant::new("raw dumps of an open host", |n| dumps(n, Asked::Again, false)),
             Contestant::new("guestnet", again),
             Contestant::new("guestnet, the command", again_by_command),
         ],
@@ -37,7 +38,7 @@ pub fn read_back() -> Job {
         what: "all that is on the host read back",
         sizes: Sizes { whole: &[(10_000, 5)], quick: &[(1000, 3)] },
         contestants: vec![
-            Contestant::new("raw dumps", |n| dumps(n, false)),
+            Contestant::new("raw dumps", |n| dumps(n, Asked::AtFirst, false)),
             Contestant::new("guestnet", observe),
             Contestant::new("ip -j, nft -j", by_processes),
         ],
@@ -55,30 +56,42 @@ pub fn furnished(count: usize) -> Result<(Host, HostSpec)> {
     Ok((host, spec))
 }
 
-/// The questions that a reading of the host asks, asked again; and as an own part what it reads of files.
-fn dumps(count: usize, with_files: bool) -> Result<Round> {
-    let (mut host, spec) = furnished(count)?;
-    let questions = questions(&mut host, &spec)?;
+/// Which questions.
+#[derive(Clone, Copy)]
+enum Asked {
+    /// All that a host asks which was just opened and knows nothing.
+    AtFirst,
+    /// Those that a host still asks which has done the same before.
+    Again,
+}
+
+/// The questions that a reading of the host asks, asked again; and, if wanted, what guestnet has made in files and sysctls
+/// read, one by one.
+fn dumps(count: usize, asked: Asked, with_files: bool) -> Result<Round> {
+    let (made, spec) = furnished(count)?;
+    drop(made);
+    let mut host = Host::open()?;
+    if let Asked::Again = asked {
+        ensure!(host.apply(&spec)?.changes == 0, "there was something to do");
+    }
+    let recorder = Recorder::of(&mut host);
+    ensure!(host.apply(&spec)?.changes == 0, "the host is not as it was made");
+    let questions = recorder.take()?.only(true);
+    drop(host);
+    let asks = questions.acts.len();
+    ensure!(asks > 0, "nothing was asked");
     let objects = spec.objects()?;
     let sysctls = objects.host.sysctls.iter().map(|sysctl| format!("/proc/sys/{}", sysctl.key));
     let files = objects.files.iter().map(|file| format!("/run/guestnet/{}", file.path));
     let paths: Vec<String> = sysctls.chain(files).filter(|_| with_files).collect();
     let mut floor = Floor::ready(questions)?;
     Ok(Box::new(move |meter| {
+        meter.note(format!("{asks} questions"));
         meter.once(|| {
             floor.run()?;
             paths.iter().try_for_each(|path| Ok(fs::read(path).map(drop)?))
         })
     }))
-}
-
-fn questions(host: &mut Host, spec: &HostSpec) -> Result<Recording> {
-    let recorder = Recorder::of(host);
-    ensure!(host.verify(spec)?.is_empty(), "the host is not as it was made");
-    let questions = recorder.take()?.only(true);
-    host.watch(|_| ());
-    ensure!(!questions.acts.is_empty(), "nothing was asked");
-    Ok(questions)
 }
 
 fn again(count: usize) -> Result<Round> {

@@ -9,10 +9,23 @@ mod nat;
 mod one_guest;
 mod one_more;
 mod python;
+mod rekey;
 mod whole;
 mod xfrm;
 
+use anyhow::{Result, ensure};
+
 use crate::job::Job;
+
+/// Whether there is a job `name`.
+///
+/// # Errors
+/// With the names of those that there are.
+pub fn known(name: &str) -> Result<()> {
+    let names: Vec<&str> = all().iter().map(|job| job.name).collect();
+    ensure!(names.contains(&name), "there is no job {name:?}, but {}", names.join(", "));
+    Ok(())
+}
 
 /// All of them, in the order of the report.
 pub fn all() -> Vec<Job> {
@@ -31,9 +44,21 @@ pub fn all() -> Vec<Job> {
         firewall::element(),
         xfrm::policy(),
         xfrm::state(),
+        rekey::policies(),
+        rekey::job(),
         data_plane::inward(),
         data_plane::outward(),
         firewall_packets::from_guests(),
         firewall_packets::to_guests(),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn an_unknown_job_is_answered_with_those_there_are() {
+        assert!(super::known("one-guest").is_ok());
+        let words = super::known("one-gest").unwrap_err().to_string();
+        assert!(words.starts_with("there is no job \"one-gest\", but one-guest, guests, "), "{words}");
+    }
 }

@@ -36,8 +36,9 @@ fn with_pyroute2(spec: HostSpec) -> Result<Round> {
     let lines = ip::lines(&guestnet::render(&spec.objects()?))?;
     Ok(Box::new(move |meter| {
         stage::fresh()?;
+        let meter = meter.of_processes();
         let warm = pyroute2::Warm::start(&python, &lines)?;
-        meter.of_processes().once(|| warm.work())?;
+        meter.once(|| warm.work())?;
         stage::leave()
     }))
 }

@@ -1,5 +1,8 @@
 //! One guest more on a host with many; and one lost element of theirs found and put back.
 
+use std::thread::sleep;
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use guestnet::{Host, HostSpec};
 use guestnet_lab::sh;
@@ -15,13 +18,27 @@ use super::again::furnished;
 use super::whole;
 
 /// How often in one round: the host stays.
-const TIMES: usize = 3;
+const TIMES: usize = 5;
+
+/// Takes guest `n` away again, as somebody else would, and lets the kernel finish: it frees a link after the call has
+/// returned, on whatever processor is idle, and who makes the next one at once waits for its locks.
+fn away(n: usize) -> Result<()> {
+    let (public, private) = (guests::public(n), guests::private(n));
+    sh(&format!(
+        "ip link del tap{n:05}
+        rm -rf /run/guestnet/vm{n:05}
+        nft 'delete element ip guestnet_nat inbound32 {{ {public} }}
+        delete element ip guestnet_nat outbound32 {{ {private} }}'"
+    ))?;
+    sleep(Duration::from_millis(20));
+    Ok(())
+}
 
 pub fn job() -> Job {
     Job {
         name: "one-more",
         what: "one guest more in the host's namespace",
-        sizes: Sizes { whole: &[(10, 4), (10_000, 4)], quick: &[(10, 2), (1000, 2)] },
+        sizes: Sizes { whole: &[(10, 12), (10_000, 12)], quick: &[(10, 4), (1000, 4)] },
         contestants: vec![
             Contestant::new("floor", floor),
             Contestant::new("guestnet", add),
@@ -38,7 +55,7 @@ pub fn lost() -> Job {
     Job {
         name: "lost-element",
         what: "one element of the translation that got lost, found and put back",
-        sizes: Sizes { whole: &[(10_000, 4)], quick: &[(1000, 2)] },
+        sizes: Sizes { whole: &[(10_000, 5)], quick: &[(1000, 3)] },
         contestants: vec![
             Contestant::new("floor and questions", floor_of_lost),
             Contestant::new("guestnet", repair),
@@ -49,70 +66,81 @@ pub fn lost() -> Job {
     }
 }
 
-/// A host with guests, its spec, and that with one more.
+/// A host with guests, a spec with one more, and one with that alone.
 fn host_and_specs(count: usize) -> Result<(Host, HostSpec, HostSpec)> {
-    let (host, before) = furnished(count)?;
-    Ok((host, before, guests::spec(count + 1, Place::Host)?))
+    let (host, _) = furnished(count)?;
+    Ok((host, guests::spec(count + 1, Place::Host)?, guests::only(count, Place::Host)?))
 }
 
 fn floor(count: usize) -> Result<Round> {
-    let (mut host, before, after) = host_and_specs(count)?;
+    let (mut host, after, one) = host_and_specs(count)?;
     let tap = format!("tap{count:05}");
     let recorder = Recorder::of(&mut host);
-    host.add(&guests::only(count, Place::Host)?)?;
+    host.add(&one)?;
     let recording = recorder.take()?.only(false);
     let old = nix::net::if_::if_nametoindex(tap.as_str())?;
-    host.apply(&before)?;
+    away(count)?;
     host.watch(|_| ());
+    let mut checked = false;
     Ok(Box::new(move |meter| {
         for _ in 0..TIMES {
             // The index that the next interface will have: one more than that of one made and deleted now.
             let next = sh("ip link add try type bridge; ip -o link show try; ip link del try")?;
             let next: u32 = next.split(':').next().context("an index")?.trim().parse()?;
+            sleep(Duration::from_millis(20));
             let mut floor = Floor::ready(recording.clone().with_index(old, next + 1))?;
             meter.once(|| floor.run())?;
-            let plan = host.verify(&after)?;
-            ensure!(plan.is_empty(), "the floor has not made the same guest:\n{plan}");
-            host.apply(&before)?;
+            once(&mut checked, || is_there(&mut host, &after))?;
+            away(count)?;
         }
         Ok(())
     }))
 }
 
+/// Reading a large host to check it is slow, and what was right in the round that is not timed will be so again.
+fn once(checked: &mut bool, check: impl FnOnce() -> Result<()>) -> Result<()> {
+    if std::mem::replace(checked, true) { Ok(()) } else { check() }
+}
+
+fn is_there(host: &mut Host, after: &HostSpec) -> Result<()> {
+    let plan = host.verify(after)?;
+    ensure!(plan.is_empty(), "the guest is not as it should be:\n{plan}");
+    Ok(())
+}
+
 fn add(count: usize) -> Result<Round> {
-    let (mut host, before, after) = host_and_specs(count)?;
-    let one = guests::only(count, Place::Host)?;
+    let (mut host, after, one) = host_and_specs(count)?;
+    let mut checked = false;
     Ok(Box::new(move |meter| {
         for _ in 0..TIMES {
             meter.once(|| Ok(host.add(&one)?))?;
-            ensure!(host.verify(&after)?.is_empty(), "the guest was not added");
-            host.apply(&before)?;
+            once(&mut checked, || is_there(&mut host, &after))?;
+            away(count)?;
         }
         Ok(())
     }))
 }
 
 fn apply(count: usize) -> Result<Round> {
-    let (mut host, before, after) = host_and_specs(count)?;
+    let (mut host, after, _) = host_and_specs(count)?;
     Ok(Box::new(move |meter| {
-        for _ in 0..TIMES {
-            let report = meter.once(|| Ok(host.apply(&after)?))?;
-            ensure!(report.changes > 0, "nothing was added");
-            host.apply(&before)?;
-        }
-        Ok(())
+        let report = meter.once(|| Ok(host.apply(&after)?))?;
+        ensure!(report.changes > 0, "nothing was added");
+        away(count)
     }))
 }
 
 fn command(count: usize) -> Result<Round> {
-    let (mut host, before, _) = host_and_specs(count)?;
-    std::fs::write("/run/spec.json", serde_json::to_string(&guests::only(count, Place::Host)?)?)?;
+    let (mut host, after, one) = host_and_specs(count)?;
+    std::fs::write("/run/spec.json", serde_json::to_string(&one)?)?;
+    let mut checked = false;
     Ok(Box::new(move |meter| {
         for _ in 0..TIMES {
             meter
                 .of_processes()
                 .once(|| ip::run(&mut whole::guestnet_command("add", "/run/spec.json")?, ""))?;
-            host.apply(&before)?;
+            once(&mut checked, || is_there(&mut host, &after))?;
+            away(count)?;
         }
         Ok(())
     }))
@@ -120,8 +148,8 @@ fn command(count: usize) -> Result<Round> {
 
 /// The lines of the new guest alone, its element by `nft`.
 fn batches(count: usize) -> Result<Round> {
-    let (mut host, before, after) = host_and_specs(count)?;
-    let known = guestnet::render(&before.objects()?);
+    let (_, after, _) = host_and_specs(count)?;
+    let known = guestnet::render(&guests::spec(count, Place::Host)?.objects()?);
     let known: std::collections::BTreeSet<&str> = known.lines().collect();
     let rendering = guestnet::render(&after.objects()?);
     let new = rendering.lines().filter(|line| !known.contains(line));
@@ -134,12 +162,10 @@ fn batches(count: usize) -> Result<Round> {
     let nft = [element("inbound32", public, private), element("outbound32", private, public)].join("\n");
     lines.push(ip::Line::Nft(String::new(), nft));
     let batches = ip::batches(&lines);
-    let tap = format!("tap{count:05}");
     Ok(Box::new(move |meter| {
         for _ in 0..TIMES {
             meter.of_processes().once(|| ip::in_batches(&batches))?;
-            sh(&format!("ip link del {tap}"))?;
-            host.apply(&before)?;
+            away(count)?;
         }
         Ok(())
     }))

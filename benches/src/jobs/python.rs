@@ -43,8 +43,9 @@ fn in_python(count: usize) -> Result<Round> {
     let spec = HostSpec::from_json(&text)?;
     Ok(Box::new(move |meter| {
         stage::fresh()?;
+        let meter = meter.of_processes();
         let warm = Warm::running(&python, include_str!("python.py"), &text)?;
-        meter.of_processes().once(|| warm.work())?;
+        meter.once(|| warm.work())?;
         ensure!(Host::open()?.verify(&spec)?.is_empty(), "Python has not made the same host");
         stage::leave()
     }))

@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 use guestnet::core::{Change, Context, Kind, Message, Namespace, Outbox, Phase, Protocol, Step};
 use guestnet::xfrm::{Algorithm, Direction, Key, Policy, Selector, Spi, State, Template};
+use guestnet_lab::{Capability, has};
 
 use crate::floor::Floor;
 use crate::goal::{Goal, Most};
@@ -29,7 +30,7 @@ pub fn state() -> Job {
     Job {
         name: "state",
         what: "one IPsec state added to many, AES-256-GCM",
-        sizes: Sizes { whole: &[(1000, 3), (10_000, 3)], quick: &[(1000, 3)] },
+        sizes: Sizes { whole: &[(10_000, 3), (100_000, 3)], quick: &[(1000, 3)] },
         contestants: contestants::<State>(),
         growth: Some(("guestnet", 1.5)),
         goals: vec![Goal { who: "guestnet", with: "floor", most: Most::Times(1.25) }],
@@ -38,17 +39,29 @@ pub fn state() -> Job {
 
 /// Something of which there can be many.
 trait Many: Kind {
+    /// Whether the kernel must have ESP.
+    const NEEDS_ESP: bool;
     /// Number `n`.
     fn nth(n: usize) -> Result<Self>;
     /// What `ip` is told to make it.
     fn line(n: usize) -> Result<String>;
 }
 
-fn host(last: u16) -> IpAddr {
+/// The reason why there is nothing to measure where the kernel has no ESP.
+pub fn needs_esp() -> Result<()> {
+    let missing =
+        |_| Missing("this kernel has no ESP; `cargo xtask bench --second-kernel` has one".to_owned());
+    Ok(has(Capability::Esp).map_err(missing)?)
+}
+
+/// An outer address.
+pub fn host(last: u16) -> IpAddr {
     Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last).into()
 }
 
 impl Many for Policy {
+    const NEEDS_ESP: bool = false;
+
     fn nth(n: usize) -> Result<Self> {
         let selector = Selector::new(IpAddr::from(private(n)).into(), IpAddr::from(public(0)).into());
         Ok(Self::through(selector, Direction::Out, Template::tunnel(host(1), host(2), 0x6700_0000)))
@@ -68,6 +81,8 @@ fn key(n: usize) -> Vec<u8> {
 }
 
 impl Many for State {
+    const NEEDS_ESP: bool = true;
+
     fn nth(n: usize) -> Result<Self> {
         let spi: Spi = format!("{:#010x}", SPI + n).parse().map_err(|e| anyhow::anyhow!("{e}"))?;
         let key = Key::new(key(n)).map_err(|e| anyhow::anyhow!("{e}"))?;
@@ -111,7 +126,8 @@ fn encode<T: Kind>(changes: &[Change<T>]) -> Result<Vec<Message>> {
         .collect())
 }
 
-fn send<T: Kind>(namespace: &mut Namespace, changes: &[Change<T>]) -> Result<()> {
+/// Carries changes out together.
+pub fn send<T: Kind>(namespace: &mut Namespace, changes: &[Change<T>]) -> Result<()> {
     let refused = namespace.exchange(Protocol::Xfrm, &mut encode(changes)?)?;
     ensure!(refused.is_empty(), "the kernel refuses: {}", words(&refused));
     Ok(())
@@ -128,11 +144,11 @@ fn several<T: Many>(numbers: std::ops::Range<usize>, change: fn(T) -> Change<T>)
 
 /// A fresh namespace with `count` of them.
 fn loaded<T: Many>(count: usize) -> Result<Namespace> {
+    if T::NEEDS_ESP {
+        needs_esp()?;
+    }
     stage::bare()?;
     let mut namespace = Namespace::current()?;
-    let first = several::<T>(0..1, Change::Create)?;
-    send(&mut namespace, &first).map_err(|e| Missing(format!("not on this kernel: {e:#}")))?;
-    send(&mut namespace, &several::<T>(0..1, Change::Delete)?)?;
     send(&mut namespace, &several::<T>(TIMES..TIMES + count, Change::Create)?)?;
     Ok(namespace)
 }

@@ -3,7 +3,7 @@
 mod count;
 mod peers;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -13,41 +13,72 @@ use crate::run::run as run_command;
 use crate::{deps, place, vm};
 
 /// How long the second kernel may take.
-const DEADLINE: Duration = Duration::from_secs(1800);
+const DEADLINE: Duration = Duration::from_secs(3600);
+
+/// The jobs for which the second kernel is there.
+const NEED_ESP: [&str; 2] = ["state", "rekey"];
+
+const SECOND_KERNEL: &str = "--second-kernel";
 
 pub use count::{accept, check};
 
 /// Runs the jobs that are named, or all.
 pub fn run(words: &[String]) -> Result<u8> {
     deps::install()?;
+    let program = build()?;
     if words.first().is_some_and(|word| word == "list") {
-        run_command(Command::new(build()?).arg("list"))?;
+        run_command(Command::new(program).arg("list"))?;
         return Ok(0);
     }
-    let python = peers::pyroute2();
-    let program = build()?;
-    let out = place::target().join("bench");
-    std::fs::create_dir_all(&out)?;
-    let (json, markdown) = (out.join("report.json"), out.join("report.md"));
-    let mut command = Command::new(&program);
-    command.arg("run").args(words).arg("--json").arg(&json).arg("--markdown").arg(&markdown);
-    command.env("GUESTNET_BENCH_COMMAND", program.with_file_name("guestnet"));
-    if let Some(python) = python {
-        command.env("GUESTNET_BENCH_PYTHON", python);
+    let (options, mut jobs): (Vec<&str>, Vec<&str>) =
+        words.iter().map(String::as_str).partition(|word| word.starts_with('-'));
+    // Whether there are such jobs should be known before anything is installed or booted.
+    run_command(Command::new(&program).arg("known").args(&jobs))?;
+    let second_kernel = options.contains(&SECOND_KERNEL);
+    if second_kernel && jobs.is_empty() {
+        jobs.extend(NEED_ESP);
     }
-    if let Some(jobs) = words.strip_prefix(&["--second-kernel".to_owned()]) {
-        return in_the_second_kernel(&program, jobs);
+    let name = if second_kernel { "report-second-kernel" } else { "report" };
+    let (json, markdown) = (report(&format!("{name}.json"))?, report(&format!("{name}.md"))?);
+
+    let mut command = Command::new("env");
+    // Cargo has set it for us; the linker of every program that is started would look there first.
+    command.args(["-u", "LD_LIBRARY_PATH"]);
+    command.arg(format!("GUESTNET_BENCH_COMMAND={}", program.with_file_name("guestnet").display()));
+    if !second_kernel {
+        for (variable, python) in peers::pythons(&jobs) {
+            command.arg(format!("{variable}={}", python.display()));
+        }
     }
-    run_command(&mut command)?;
+    command.arg(&program).arg("run");
+    command.args(options.iter().filter(|option| **option != SECOND_KERNEL)).args(&jobs);
+    command.arg("--json").arg(&json).arg("--markdown").arg(&markdown);
+    if second_kernel {
+        println!("this kernel runs without hardware virtualisation: ratios mean something, times do not");
+        let words = std::iter::once(command.get_program()).chain(command.get_args());
+        let words: Vec<String> = words.map(|word| word.to_string_lossy().into_owned()).collect();
+        let code = vm::run(&words, DEADLINE)?;
+        if code != 0 {
+            return Ok(code);
+        }
+    } else {
+        run_command(&mut command)?;
+    }
     println!("\nthe same in {} and {}", markdown.display(), json.display());
     Ok(0)
 }
 
-/// The jobs that this kernel may lack something for. Without hardware virtualisation only ratios mean anything.
-fn in_the_second_kernel(program: &Path, jobs: &[String]) -> Result<u8> {
-    let mut command = vec![program.to_string_lossy().into_owned(), "run".to_owned(), "--quick".to_owned()];
-    command.extend(if jobs.is_empty() { vec!["state".to_owned()] } else { jobs.to_vec() });
-    vm::run(&command, DEADLINE)
+/// Has README say what the last whole run has measured.
+pub fn write_readme() -> Result<()> {
+    let (program, readme) = (build()?, place::repository().join("README.md"));
+    run_command(Command::new(program).arg("readme").arg(report("report.json")?).arg(readme))
+}
+
+/// Where a report is.
+fn report(name: &str) -> Result<PathBuf> {
+    let folder = place::target().join("bench");
+    std::fs::create_dir_all(&folder)?;
+    Ok(folder.join(name))
 }
 
 /// Builds the benchmarks and the command; where the benchmarks are.

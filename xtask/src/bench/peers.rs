@@ -1,13 +1,31 @@
-//! The one peer that Debian's packages do not bring in a current version: pyroute2, in a Python environment of its own.
+//! What is in Python: the one peer that Debian's packages do not bring in a current version, pyroute2; and guestnet's own
+//! package. Each in an environment of its own.
 
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::place;
 use crate::run::{find, run};
+use crate::{place, python};
+
+/// The Pythons that `jobs` need, or all jobs if none are named, each with the variable that tells where it is.
+pub fn pythons(jobs: &[&str]) -> Vec<(&'static str, PathBuf)> {
+    let needed = |job| jobs.is_empty() || jobs.contains(&job);
+    let mut pythons = Vec::new();
+    if needed("one-guest") {
+        pythons.extend(pyroute2().map(|python| ("GUESTNET_BENCH_PYTHON", python)));
+    }
+    if needed("python") {
+        println!("building the Python package");
+        match python::for_benchmarks() {
+            Ok(python) => pythons.push(("GUESTNET_PYTHON", python)),
+            Err(e) => println!("SKIPPED: the Python package was not built, so its rows stay empty: {e:#}"),
+        }
+    }
+    pythons
+}
 
 /// A Python that has pyroute2, made if need be. `None`, aloud, where that cannot be: then its column stays empty.
-pub fn pyroute2() -> Option<PathBuf> {
+fn pyroute2() -> Option<PathBuf> {
     let folder = place::lab().join("pyroute2");
     let python = folder.join("bin/python");
     let works = |python: &PathBuf| {
