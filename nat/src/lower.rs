@@ -87,7 +87,8 @@ impl NatSpec {
                 table = table.set(Set { size, ..Set::map(name, data, data).with(elements) });
             }
         }
-        Some(words.chains(self.mode).into_iter().fold(table, Table::chain))
+        table.chains = words.chains(self.mode);
+        Some(table)
     }
 }
 

@@ -1,5 +1,9 @@
 //! The rules, in words for both families.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use guestnet_core::Set as Keyed;
 use guestnet_nft::expr::{Bytes, Cmp, CmpOp, Fib, FibFlag, FibResult, Map, Register};
 use guestnet_nft::{
     Chain, ChainType, DataType, Expr, Family, Field, Hook, Name, Rule, Statement, icmp, icmpv6, ip, ip6,
@@ -51,10 +55,21 @@ pub fn name(text: &str) -> Name {
     text.parse().unwrap_or_else(|e| unreachable!("{e}"))
 }
 
+/// The chains that were made, by what they are made of.
+type Made = BTreeMap<(Family, bool, Vec<u8>), Keyed<Chain>>;
+
 impl Words {
-    /// The chains. A packet costs what it crosses: the rules stand in the base chains themselves, and ICMP, which is
+    /// The chains, which are the same for all guests: made once, and shared by all tables of their form.
+    pub fn chains(&self, mode: Mode) -> Keyed<Chain> {
+        static MADE: Mutex<Made> = Mutex::new(BTreeMap::new());
+        let form = (self.family, mode == Mode::Tracked, self.lengths.clone());
+        let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+        made.entry(form).or_insert_with(|| self.make_chains(mode).into_iter().collect()).clone()
+    }
+
+    /// A packet costs what it crosses: the rules stand in the base chains themselves, and ICMP, which is
     /// rare, turns off where it has been found to be that, once.
-    pub fn chains(&self, mode: Mode) -> Vec<Chain> {
+    fn make_chains(&self, mode: Mode) -> Vec<Chain> {
         let inward = || self.inward(mode).into_iter();
         let prerouting = Chain::base(name("prerouting"), Hook::Prerouting, BEFORE_CONNTRACK);
         let own_errors = Chain::regular(name("own_errors"));
