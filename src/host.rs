@@ -31,9 +31,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// link that goes down loses its addresses, `conf/all/forwarding` sets every interface's.
 const ROUNDS: usize = 4;
 
-/// A host whose guests' network guestnet keeps. Blocking, `Send`; each call runs on a short-lived thread that enters
-/// namespaces, and never moves the caller's. It keeps four descriptors open for each namespace of a guest: a program that has
-/// hundreds of those raises its soft limit (`RLIMIT_NOFILE`), as the command does.
+/// A host whose guests' network guestnet keeps. Blocking, `Send`; when a call returns, the caller's thread is in the namespace
+/// where it was. It keeps up to four descriptors open for each namespace of a guest: a program that has hundreds of those
+/// raises its soft limit (`RLIMIT_NOFILE`), as the command does.
+///
+/// A host that stays open remembers what it was asked for and what it found, keys included: the same spec again costs
+/// little more than the kernel's answers, which are asked for each time. That takes some KiB a guest.
 pub struct Host {
     pub(crate) namespaces: Namespaces,
     pub(crate) owner: Owner,
