@@ -86,8 +86,11 @@ lab_test! {
         };
         let mut of = |make: fn(&str, u8) -> Value, few: &[u8], more: &[u8], last: u8| {
             let names = |of: &[u8]| of.iter().map(|n| make(&format!("g{n:02}"), *n)).collect::<Vec<_>>();
-            host.apply(&spec_of(&names(few))).unwrap();
             let one = spec_of(&[make(&format!("g{last:02}"), last)]);
+            // The first time the rules are read too.
+            host.apply(&spec_of(&names(few))).unwrap();
+            host.add(&one).unwrap();
+            host.apply(&spec_of(&names(few))).unwrap();
             let with_few = acts(&mut host, |host| drop(host.add(&one).unwrap()));
             host.apply(&spec_of(&names(more))).unwrap();
             let with_more = acts(&mut host, |host| drop(host.add(&one).unwrap()));

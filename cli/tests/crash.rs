@@ -101,7 +101,7 @@ lab_test! {
         let wanted = write(&spec);
         // All that changes anything goes through these. Each thread counts its own calls.
         let mut kills = 0;
-        for call in ["sendto", "mount", "umount2", "ioctl", "rename,renameat,renameat2", "write", "mkdir,mkdirat", "unlink,unlinkat"] {
+        for call in ["sendto,sendmsg", "mount", "umount2", "ioctl", "rename,renameat,renameat2", "write", "mkdir,mkdirat", "unlink,unlinkat"] {
             let all = count(call);
             host.remove_all().unwrap();
             for n in 1..=all {
