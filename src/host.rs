@@ -31,9 +31,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// link that goes down loses its addresses, `conf/all/forwarding` sets every interface's.
 const ROUNDS: usize = 4;
 
-/// A host whose guests' network guestnet keeps. Blocking, `Send`; each call runs on a short-lived thread that enters
-/// namespaces, and never moves the caller's. It keeps four descriptors open for each namespace of a guest: a program that has
-/// hundreds of those raises its soft limit (`RLIMIT_NOFILE`), as the command does.
+/// A host whose guests' network guestnet keeps. Blocking, `Send`; when a call returns, the caller's thread is in the namespace
+/// where it was. It keeps up to four descriptors open for each namespace of a guest: a program that has hundreds of those
+/// raises its soft limit (`RLIMIT_NOFILE`), as the command does.
+///
+/// A host that stays open remembers what it was asked for and what it found, keys included: the same spec again costs
+/// little more than the kernel's answers, which are asked for each time. That takes some KiB a guest.
 pub struct Host {
     pub(crate) namespaces: Namespaces,
     pub(crate) owner: Owner,
@@ -302,19 +305,24 @@ impl Host {
     }
 
     /// `gone` says whether links went.
-    fn done(&self, goal: &Goal<'_>, gone: bool, mut report: Report, began: Instant) -> Result<Report, Error> {
-        if gone {
-            self.tidy(goal)?;
-        }
+    fn done(
+        &mut self,
+        goal: &Goal<'_>,
+        gone: bool,
+        mut report: Report,
+        began: Instant,
+    ) -> Result<Report, Error> {
+        self.tidy(goal, gone)?;
         report.microseconds = microseconds(began.elapsed());
         Ok(report)
     }
 
-    /// Forgets the sysctls of links that are gone.
-    fn tidy(&self, goal: &Goal<'_>) -> Result<(), CoreError> {
+    /// Forgets the sysctls of links that are gone: now, or before a kill.
+    fn tidy(&mut self, goal: &Goal<'_>, gone: bool) -> Result<(), CoreError> {
         // The next who sees the whole forgets what a part has left behind.
         if goal.scope == Scope::All {
-            self.namespaces.open.values().try_for_each(sysctl::tidy)?;
+            let stale = self.namespaces.open.values_mut().filter(|here| gone || here.ledger_is_stale());
+            stale.into_iter().try_for_each(sysctl::tidy)?;
         }
         Ok(())
     }
@@ -338,7 +346,7 @@ impl Host {
             left = lines(&plan);
             if left.is_empty() {
                 // What stays in a ledger of a link that is gone does no harm.
-                let _ = self.tidy(goal);
+                let _ = self.tidy(goal, true);
                 break;
             }
             reverted += apply::carry_out(&plan, &mut self.namespaces, self.owner, &self.directory).done;

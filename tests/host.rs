@@ -118,8 +118,9 @@ lab_test! {
             "- host proxied neighbour 2001:db8:1::7 dev uplink",
         ]);
         change(&|guest| guest["nat"] = json!({"mode": "notrack", "untranslated": ["192.168.0.0/16"]}), &[
-            "~ vm table ip guestnet_nat ~chain arrived, +chain both_ways, ~chain output, ~chain outward, \
-             ~chain prerouting, -chain inward, -chain postrouting, untranslated: -10.0.0.0/8 -172.16.0.0/12",
+            "~ vm table ip guestnet_nat ~chain arrived, ~chain outward, ~chain own_errors, ~chain prerouting, \
+             ~chain quoted_destination, ~chain quoted_source, -chain postrouting, \
+             untranslated: -10.0.0.0/8 -172.16.0.0/12",
         ]);
         change(&|guest| guest["interfaces"].as_array_mut().unwrap().push(json!({"name": "second", "private_ipv4": "192.168.1.7", "serve": false})), &[
             "+ vm link second tap mtu 1500 up",

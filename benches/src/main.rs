@@ -1,6 +1,7 @@
 //! How long guestnet takes, beside the kernel's own floor and beside other tools. `cargo xtask bench` builds and calls it.
 
 mod contest;
+mod firewall;
 mod floor;
 mod goal;
 mod guests;

@@ -27,7 +27,7 @@ pub fn one_more(n: usize) -> Result<(Table, Table)> {
     let with = table(&NatSpec { mode: Mode::Notrack, pairs: vec![pair(MORE + n)], ..NatSpec::default() })?;
     let mut without = with.clone();
     for mut set in with.sets.iter().filter(|set| set.is_map()).cloned() {
-        set.elements = guestnet::core::Set::new();
+        set.elements = guestnet::nft::Elements::new();
         without.sets.insert(set);
     }
     Ok((without, with))

@@ -146,6 +146,8 @@ impl Drop for Libnftables {
 /// Frames that are sent again and again, as fast as one processor can, past the queues of the interface.
 pub struct Flood {
     socket: OwnedFd,
+    /// The interfaces.
+    places: Vec<libc::sockaddr_ll>,
     frames: Vec<u8>,
     length: usize,
     /// The next to be sent.
@@ -158,9 +160,9 @@ const QDISC_BYPASS: c_int = 20;
 const BURST: usize = 64;
 
 impl Flood {
-    /// Frames of equal `length`, one after another in `frames`, to be sent from the interface `link` of the calling
-    /// thread's namespace.
-    pub fn new(link: &str, frames: Vec<u8>, length: usize) -> io::Result<Self> {
+    /// Frames of equal `length`, one after another in `frames`, to be sent from the interfaces `links` of the calling
+    /// thread's namespace, by turns.
+    pub fn new<S: AsRef<str>>(links: &[S], frames: Vec<u8>, length: usize) -> io::Result<Self> {
         // SAFETY: plain system calls; the descriptor that comes back is ours alone.
         let socket = unsafe {
             OwnedFd::from_raw_fd(check(libc::socket(
@@ -169,19 +171,21 @@ impl Flood {
                 0,
             ))?)
         };
-        // SAFETY: sockaddr_ll is plain data for which all zeroes are valid.
-        let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
-        address.sll_family = libc::AF_PACKET as libc::c_ushort;
-        address.sll_ifindex = nix::net::if_::if_nametoindex(link)? as c_int;
+        let mut places = Vec::with_capacity(links.len());
+        for link in links {
+            // SAFETY: sockaddr_ll is plain data for which all zeroes are valid.
+            let mut place: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+            place.sll_family = libc::AF_PACKET as libc::c_ushort;
+            place.sll_ifindex = nix::net::if_::if_nametoindex(link.as_ref())? as c_int;
+            places.push(place);
+        }
         let one: c_int = 1;
-        // SAFETY: the address and the number live until the calls return, and their lengths are right.
+        // SAFETY: the number lives until the call returns, and its length is right.
         unsafe {
-            let length = size_of_val(&address) as libc::socklen_t;
-            check(libc::bind(socket.as_raw_fd(), (&raw const address).cast(), length))?;
             let (value, length) = ((&raw const one).cast(), size_of_val(&one) as libc::socklen_t);
             check(libc::setsockopt(socket.as_raw_fd(), libc::SOL_PACKET, QDISC_BYPASS, value, length))?;
         }
-        Ok(Self { socket, frames, length, next: 0 })
+        Ok(Self { socket, places, frames, length, next: 0 })
     }
 
     /// Sends the next few; how many that were.
@@ -192,12 +196,15 @@ impl Flood {
             unsafe { std::mem::zeroed() };
         let frames = self.frames[self.next * self.length..].chunks_exact(self.length);
         let burst = BURST.min(count - self.next);
-        for ((part, header), frame) in parts.iter_mut().zip(&mut headers).zip(frames) {
+        let places = self.places.iter().cycle().skip(self.next % self.places.len());
+        for (((part, header), frame), place) in parts.iter_mut().zip(&mut headers).zip(frames).zip(places) {
+            header.msg_hdr.msg_name = std::ptr::from_ref(place).cast_mut().cast();
+            header.msg_hdr.msg_namelen = size_of_val(place) as libc::socklen_t;
             *part = libc::iovec { iov_base: frame.as_ptr().cast_mut().cast(), iov_len: self.length };
             header.msg_hdr.msg_iov = part;
             header.msg_hdr.msg_iovlen = 1;
         }
-        // SAFETY: there are at least `burst` headers; they point to parts, and those into frames, that outlive the call.
+        // SAFETY: there are at least `burst` headers; they point to places and to parts, and those into frames, that outlive the call.
         let sent =
             unsafe { libc::sendmmsg(self.socket.as_raw_fd(), headers.as_mut_ptr(), burst as c_uint, 0) };
         let sent = check(sent)? as usize;

@@ -162,6 +162,11 @@ impl Watch {
         Self(Some(Arc::new(Mutex::new(watcher))))
     }
 
+    /// Whether anybody watches.
+    pub fn is_watched(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Tells of `deed` in `netns`.
     pub fn tell(&self, netns: &Netns, deed: Deed<'_>) {
         if let Some(watcher) = &self.0 {

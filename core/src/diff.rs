@@ -18,20 +18,22 @@ pub enum Change<T> {
     Delete(T),
 }
 
-impl<T: Object> Change<T> {
-    /// What identifies the object.
-    pub fn key(&self) -> T::Key {
-        match self {
-            Self::Create(o) | Self::Delete(o) | Self::Replace { new: o, .. } => o.key(),
-        }
-    }
-
+impl<T> Change<T> {
     /// `+`, `~` or `-`.
     pub fn sign(&self) -> char {
         match self {
             Self::Create(_) => '+',
             Self::Replace { .. } => '~',
             Self::Delete(_) => '-',
+        }
+    }
+}
+
+impl<T: Object> Change<T> {
+    /// What identifies the object.
+    pub fn key(&self) -> T::Key {
+        match self {
+            Self::Create(o) | Self::Delete(o) | Self::Replace { new: o, .. } => o.key(),
         }
     }
 

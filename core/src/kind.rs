@@ -120,6 +120,11 @@ impl Message {
         &self.bytes
     }
 
+    /// The whole message, of which its header says how long it is.
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+
     /// Overwrites the message with zeros.
     pub fn wipe(&mut self) {
         zeroize::Zeroize::zeroize(&mut self.bytes[HEADER..]);

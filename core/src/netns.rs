@@ -1,23 +1,25 @@
 //! Network namespaces: their netlink sockets, and work inside of them.
 
+use std::any::{Any, TypeId};
 use std::collections::{BTreeMap, HashMap};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
 use crate::act::{Deed, Watch};
-use crate::error::{Error, KernelError, Result};
+use crate::error::{Error, Result};
 use crate::kind::{Message, Protocol};
 use crate::link;
 use crate::name::{LinkName, Netns, NetnsName};
-use crate::netlink::{Dump, Refusal, Session};
+use crate::netlink::{Dump, Session};
 use crate::owner::Owner;
 use crate::recall::Transcript;
 use crate::sys;
-use crate::sysctl::{self, SysctlKey, SysctlValue};
 
+mod exchange;
 mod named;
 mod roam;
 
+pub use exchange::Transactions;
 pub use named::{DIRECTORY, create, delete, is_mounted, list, open, path};
 pub use roam::{current, roaming};
 
@@ -34,9 +36,15 @@ pub struct Namespace {
     xfrm: Line,
     netfilter: Line,
     names: link::Names,
+    /// Whether its ledger of sysctls speaks of links that are gone.
+    stale_ledger: bool,
     /// How often the names were learned or forgotten.
     lessons: u64,
     watch: Watch,
+    /// What kinds keep of it, by type.
+    keepsakes: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
+    /// How many transactions of nf_tables were sent.
+    transactions: Transactions,
     /// What is asked is noted here while somebody attends.
     transcript: Option<Transcript>,
     /// Answers that were given just now and are asked for next.
@@ -116,8 +124,11 @@ impl Namespace {
             xfrm: Line::Closed,
             netfilter: Line::Closed,
             names: link::Names::default(),
+            stale_ledger: false,
             lessons: 0,
             watch: Watch::default(),
+            keepsakes: HashMap::new(),
+            transactions: Transactions::default(),
             transcript: None,
             at_hand: Vec::new(),
         })
@@ -233,14 +244,29 @@ impl Namespace {
         self.names.conf.get(self.names.indexes.get(name)?)?.get(family, parameter)
     }
 
-    /// Forgets the settings of links, because something may have changed them.
-    pub(crate) fn forget_settings(&mut self) {
-        self.names_mut().conf = HashMap::new();
+    /// Forgets the settings of `link`, or of all, because something may have changed them.
+    pub(crate) fn forget_settings(&mut self, link: Option<&LinkName>) {
+        let names = self.names_mut();
+        match link {
+            Some(link) => {
+                names.indexes.get(link).into_iter().for_each(|index| drop(names.conf.remove(index)))
+            }
+            None => names.conf = HashMap::new(),
+        }
     }
 
     /// Forgets links that were deleted.
     pub fn forget_links<'a>(&mut self, names: impl IntoIterator<Item = &'a LinkName>) {
         self.names_mut().forget(&names.into_iter().collect::<Vec<_>>());
+    }
+
+    pub(crate) fn has_stale_ledger(&mut self, stale: bool) {
+        self.stale_ledger = stale;
+    }
+
+    /// Whether its ledger of sysctls spoke of links that are gone when it was last read: [`sysctl::tidy`].
+    pub fn ledger_is_stale(&self) -> bool {
+        self.stale_ledger
     }
 
     /// Adds the names of links that were asked for.
@@ -259,147 +285,6 @@ impl Namespace {
     /// The ends of veth pairs in it, as of the last time that links were read.
     pub fn veths(&self) -> &BTreeMap<LinkName, link::VethEnd> {
         &self.names.veths
-    }
-
-    /// Takes a dump.
-    ///
-    /// # Errors
-    /// See [`Session::dump`].
-    pub fn dump(&mut self, protocol: Protocol, request: &Message) -> Result<Arc<Dump>> {
-        let known = self.at_hand.iter().position(|(p, r, _)| *p == protocol && r == request);
-        let dump = match known {
-            Some(n) => self.at_hand.swap_remove(n).2,
-            None => self.ask(protocol, request)?,
-        };
-        if let Some(transcript) = &mut self.transcript {
-            transcript.notes(protocol, request, &dump);
-        }
-        Ok(dump)
-    }
-
-    fn ask(&mut self, protocol: Protocol, request: &Message) -> Result<Arc<Dump>> {
-        let netns = self.netns.clone();
-        let dump = self.session(protocol)?.dump(request);
-        let mut dump = dump.map_err(|e| match e {
-            Error::Io { what, source } => {
-                Error::Io { what: format!("read namespace {netns}: {what}"), source }
-            }
-            other => other,
-        })?;
-        dump.make_comparable();
-        Ok(Arc::new(dump))
-    }
-
-    /// What `work` learns, and what it asked to learn it.
-    ///
-    /// # Errors
-    /// Those of `work`.
-    pub fn attend<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<(T, Transcript)> {
-        self.transcript = Some(Transcript::default());
-        let learned = work(self);
-        self.at_hand.clear();
-        let transcript = self.transcript.take().unwrap_or_default();
-        Ok((learned?, transcript))
-    }
-
-    /// Asks again what was asked, and says whether all answers are the same. If not, those that were given are at hand for
-    /// the next who [attends](Self::attend).
-    ///
-    /// # Errors
-    /// When the kernel cannot be asked.
-    pub fn repeats(&mut self, transcript: &Transcript) -> Result<bool> {
-        if transcript.lacks || !transcript.files_are_the_same() {
-            return Ok(false);
-        }
-        for (protocol, request, before) in &transcript.dumps {
-            let now = self.ask(*protocol, request)?;
-            let same = now == *before;
-            self.at_hand.push((*protocol, request.clone(), now));
-            if !same {
-                return Ok(false);
-            }
-        }
-        let same = |(key, was): &(SysctlKey, Option<SysctlValue>)| sysctl::value(key) == *was;
-        let same =
-            transcript.sysctls.is_empty() || self.inside(|| Ok(transcript.sysctls.iter().all(same)))?;
-        if same {
-            self.at_hand.clear();
-        }
-        Ok(same)
-    }
-
-    /// Runs `work`, which notes what it reads besides answers of the kernel, if somebody attends.
-    pub(crate) fn noting<T>(&mut self, work: impl FnOnce(&Self, Option<&mut Transcript>) -> T) -> T {
-        let mut transcript = self.transcript.take();
-        let done = work(self, transcript.as_mut());
-        self.transcript = transcript;
-        done
-    }
-
-    /// Asks for one object.
-    ///
-    /// # Errors
-    /// See [`Session::get`].
-    pub fn get(&mut self, protocol: Protocol, request: &Message) -> Result<Option<Dump>> {
-        self.noting(|_, transcript| transcript.into_iter().for_each(|t| t.lacks = true));
-        self.session(protocol)?.get(request)
-    }
-
-    /// Asks for many objects at once; what there is none of is not among the answers.
-    ///
-    /// # Errors
-    /// What the kernel refuses otherwise.
-    pub fn get_each(&mut self, protocol: Protocol, requests: &[Message]) -> Result<Dump> {
-        let (answers, refusals) = self.ask_each(protocol, requests)?;
-        match refusals.into_iter().find(|(_, refusal)| !refusal.is_absence()) {
-            None => Ok(answers),
-            Some((_, r)) => {
-                let what = format!("read one object of namespace {}", self.netns);
-                Err(KernelError { what, errno: r.errno, words: r.words, attribute: r.attribute }.into())
-            }
-        }
-    }
-
-    /// Asks for many objects at once; the answers, and the refusals by the positions of their requests.
-    ///
-    /// # Errors
-    /// See [`Session::get_each`].
-    pub fn ask_each(
-        &mut self,
-        protocol: Protocol,
-        requests: &[Message],
-    ) -> Result<(Dump, Vec<(usize, Refusal)>)> {
-        if requests.is_empty() {
-            return Ok((Dump::default(), Vec::new()));
-        }
-        self.noting(|_, transcript| transcript.into_iter().for_each(|t| t.lacks = true));
-        self.session(protocol)?.get_each(requests)
-    }
-
-    /// Sends messages; returns those that were refused.
-    ///
-    /// # Errors
-    /// See [`Session::exchange`].
-    pub fn exchange(
-        &mut self,
-        protocol: Protocol,
-        messages: &mut [Message],
-    ) -> Result<Vec<(usize, Refusal)>> {
-        self.session(protocol)?.exchange(messages)
-    }
-
-    /// Sends messages of which none may be refused; `what` says for errors what they ask of the kernel.
-    ///
-    /// # Errors
-    /// The first refusal.
-    pub fn request(&mut self, protocol: Protocol, messages: &mut [Message], what: &str) -> Result<()> {
-        match self.exchange(protocol, messages)?.into_iter().next() {
-            None => Ok(()),
-            Some((_, r)) => {
-                let what = what.to_owned();
-                Err(KernelError { what, errno: r.errno, words: r.words, attribute: r.attribute }.into())
-            }
-        }
     }
 
     /// Whether this kernel has the netlink family at all.

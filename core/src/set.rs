@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{Debug, Display};
+use std::sync::Arc;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, SeqAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
@@ -50,22 +51,24 @@ pub trait Object: Clone + Debug + Display + PartialEq {
 }
 
 /// A set of objects by key. In JSON and TOML it is a list; two objects with one key are an error.
+///
+/// A copy shares the objects until one of the two is changed; until then it costs nothing to compare them.
 #[derive(Clone)]
 pub struct Set<T: Object> {
-    objects: BTreeMap<T::Key, T>,
+    objects: Arc<BTreeMap<T::Key, T>>,
     /// Where the objects stood in the list that the set was read from.
     positions: BTreeMap<T::Key, usize>,
 }
 
 impl<T: Object> Default for Set<T> {
     fn default() -> Self {
-        Self { objects: BTreeMap::new(), positions: BTreeMap::new() }
+        Self { objects: Arc::default(), positions: BTreeMap::new() }
     }
 }
 
 impl<T: Object> PartialEq for Set<T> {
     fn eq(&self, other: &Self) -> bool {
-        self.objects == other.objects
+        Arc::ptr_eq(&self.objects, &other.objects) || self.objects == other.objects
     }
 }
 
@@ -83,12 +86,17 @@ impl<T: Object> Set<T> {
 
     /// Adds `object`. Returns what stood under its key before.
     pub fn insert(&mut self, object: T) -> Option<T> {
-        self.objects.insert(object.key(), object)
+        self.objects_mut().insert(object.key(), object)
+    }
+
+    /// The objects, this set's own.
+    fn objects_mut(&mut self) -> &mut BTreeMap<T::Key, T> {
+        Arc::make_mut(&mut self.objects)
     }
 
     /// Takes the object with `key` out.
     pub fn remove(&mut self, key: &T::Key) -> Option<T> {
-        self.objects.remove(key)
+        self.objects_mut().remove(key)
     }
 
     /// The object with `key`.
@@ -98,7 +106,7 @@ impl<T: Object> Set<T> {
 
     /// The object with `key`, to be changed in place. Whoever changes its key loses it.
     pub fn get_mut(&mut self, key: &T::Key) -> Option<&mut T> {
-        self.objects.get_mut(key)
+        self.objects_mut().get_mut(key)
     }
 
     /// Whether there is an object with `key`.
@@ -123,14 +131,15 @@ impl<T: Object> Set<T> {
     pub fn with_positions_mut(&mut self) -> impl Iterator<Item = (usize, &mut T)> {
         let positions = &self.positions;
         let place = move |(n, (key, object))| (positions.get(key).copied().unwrap_or(n), object);
-        self.objects.iter_mut().enumerate().map(place)
+        Arc::make_mut(&mut self.objects).iter_mut().enumerate().map(place)
     }
 
     /// Takes away what `gone` has, as far as each object lets it go.
     pub fn subtract(&mut self, gone: &Self) {
-        for (key, object) in &gone.objects {
-            if let Some(rest) = self.objects.remove(key).and_then(|mine| mine.less(object)) {
-                self.objects.insert(key.clone(), rest);
+        let objects = self.objects_mut();
+        for (key, object) in gone.objects.iter() {
+            if let Some(rest) = objects.remove(key).and_then(|mine| mine.less(object)) {
+                objects.insert(key.clone(), rest);
             }
         }
     }
@@ -141,7 +150,7 @@ impl<T: Object> Set<T> {
     /// The objects that cannot be both, a line each.
     pub fn join(&mut self, others: &Self) -> Result<(), Vec<String>> {
         let mut problems = Vec::new();
-        for (key, object) in &mut self.objects {
+        for (key, object) in self.objects_mut() {
             match others.get(key).map(|there| object.more(there)) {
                 None => {}
                 Some(Ok(both)) => *object = both,
@@ -153,7 +162,7 @@ impl<T: Object> Set<T> {
 
     /// Keeps the objects for which `keep` says so.
     pub fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
-        self.objects.retain(|_, object| keep(object));
+        self.objects_mut().retain(|_, object| keep(object));
     }
 
     /// How many objects there are.
@@ -169,8 +178,8 @@ impl<T: Object> Set<T> {
 
 impl<T: Object> FromIterator<T> for Set<T> {
     fn from_iter<I: IntoIterator<Item = T>>(objects: I) -> Self {
-        let objects = objects.into_iter().map(|object| (object.key(), object)).collect();
-        Self { objects, positions: BTreeMap::new() }
+        let objects = objects.into_iter().map(|object| (object.key(), object)).collect::<BTreeMap<_, _>>();
+        Self { objects: Arc::new(objects), positions: BTreeMap::new() }
     }
 }
 
@@ -179,9 +188,9 @@ impl<T: Object> Extend<T> for Set<T> {
         let objects = objects.into_iter().map(|object| (object.key(), object));
         if self.objects.is_empty() {
             // All at once is several times faster than one by one.
-            self.objects = objects.collect();
+            self.objects = Arc::new(objects.collect());
         } else {
-            self.objects.extend(objects);
+            self.objects_mut().extend(objects);
         }
     }
 }
@@ -190,7 +199,7 @@ impl<T: Object> IntoIterator for Set<T> {
     type Item = T;
     type IntoIter = std::collections::btree_map::IntoValues<T::Key, T>;
     fn into_iter(self) -> Self::IntoIter {
-        self.objects.into_values()
+        Arc::unwrap_or_clone(self.objects).into_values()
     }
 }
 

@@ -8,13 +8,10 @@ use std::fmt;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::act::Deed;
-use crate::checked_text;
 use crate::diff::Change;
 use crate::error::{Error, Result};
 use crate::kind::{Context, Kind, Outbox, Phase, Ripple, Step};
@@ -22,8 +19,10 @@ use crate::name::LinkName;
 use crate::netns::Namespace;
 use crate::set::{Foreign, Object, Observed, Set};
 
+mod key;
 mod ledger;
 
+pub use key::{SysctlError, SysctlKey, SysctlValue};
 use ledger::Ledger;
 
 /// Where ledgers and locks are kept; goes with the boot, as the kernel's objects do.
@@ -39,128 +38,9 @@ pub struct Sysctl {
     pub value: SysctlValue,
 }
 
-/// The path of a sysctl below `/proc/sys`, starting with `net/`.
-///
-/// Ordered so that what sets others comes first: plain ones, then `conf/all`, `conf/default`, then interfaces. The
-/// `accept_ra` of an interface comes before all of `conf`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct SysctlKey {
-    rank: u8,
-    path: String,
-    link: Option<LinkName>,
-}
-
-/// The value of a sysctl: 1 to 64 printable characters.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct SysctlValue(String);
-
-/// Why a text names no sysctl or is no value.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct SysctlError(String);
-
-impl FromStr for SysctlKey {
-    type Err = SysctlError;
-
-    fn from_str(text: &str) -> std::result::Result<Self, SysctlError> {
-        let path = if text.contains('/') { text.to_owned() } else { text.replace('.', "/") };
-        let refuse = |why: &str| Err(SysctlError(format!("{text:?} is no sysctl of the network: {why}")));
-        let parts: Vec<&str> = path.split('/').collect();
-        if parts[0] != "net" || parts.len() < 3 {
-            return refuse("it starts with net/ and names at least a group and a value");
-        }
-        if parts.iter().any(|part| part.is_empty() || part.starts_with("..") || *part == ".") {
-            return refuse("a part of it is empty or dots");
-        }
-        if let Some(c) = path.chars().find(|c| !c.is_ascii_graphic()) {
-            return refuse(&format!("{c:?} cannot stand in it"));
-        }
-        let (rank, link) = match parts[..] {
-            // Without this being 2, `conf/all/forwarding` takes away the default route that a router has announced.
-            [_, "ipv6", "conf", link, "accept_ra"] if link != "all" && link != "default" => {
-                (0, Some(link.parse().map_err(|e: crate::name::NameError| SysctlError(e.to_string()))?))
-            }
-            [_, "ipv4" | "ipv6", "conf" | "neigh", "all", _] => (1, None),
-            [_, "ipv4" | "ipv6", "conf" | "neigh", "default", _] => (2, None),
-            [_, "ipv4" | "ipv6", "conf" | "neigh", link, _] => {
-                (3, Some(link.parse().map_err(|e: crate::name::NameError| SysctlError(e.to_string()))?))
-            }
-            _ => (0, None),
-        };
-        Ok(Self { rank, path, link })
-    }
-}
-
-impl FromStr for SysctlValue {
-    type Err = SysctlError;
-
-    fn from_str(text: &str) -> std::result::Result<Self, SysctlError> {
-        if text.is_empty()
-            || text.len() > 64
-            || text.chars().any(|c| !c.is_ascii_graphic() && c != ' ' && c != '\t')
-        {
-            return Err(SysctlError(format!(
-                "{text:?} is no value of a sysctl: 1 to 64 printable characters"
-            )));
-        }
-        Ok(Self(text.to_owned()))
-    }
-}
-
-checked_text!(SysctlKey, SysctlError);
-checked_text!(SysctlValue, SysctlError);
-
-impl fmt::Display for SysctlKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.path)
-    }
-}
-
-impl fmt::Display for SysctlValue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 impl fmt::Display for Sysctl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}={}", self.key, self.value)
-    }
-}
-
-/// Parameters of one interface that concern nothing else.
-const CALM: [&str; 12] = [
-    "accept_dad",
-    "accept_ra",
-    "accept_redirects",
-    "accept_source_route",
-    "arp_accept",
-    "arp_announce",
-    "arp_ignore",
-    "forwarding",
-    "proxy_arp",
-    "proxy_ndp",
-    "rp_filter",
-    "send_redirects",
-];
-
-impl SysctlKey {
-    /// What setting it may change besides itself.
-    fn ripple(&self) -> Ripple {
-        match self.path.split('/').collect::<Vec<_>>()[..] {
-            ["net", "ipv4", "ip_forward"] => Ripple::Settings,
-            ["net", _, "conf", "all" | "default", parameter] if CALM.contains(&parameter) => Ripple::Settings,
-            ["net", _, "conf", _, parameter] if CALM.contains(&parameter) => Ripple::None,
-            ["net", _, "neigh", ..] => Ripple::None,
-            ["net", "ipv4" | "ipv6", parameter] if parameter.contains("fwmark") => Ripple::None,
-            _ => Ripple::Anything,
-        }
-    }
-
-    fn file(&self) -> PathBuf {
-        Path::new("/proc/sys").join(&self.path)
     }
 }
 
@@ -206,6 +86,7 @@ impl Kind for Sysctl {
 
     fn observe(namespace: &mut Namespace, wanted: &Set<Self>) -> Result<Observed<Self>> {
         let ledger = namespace.noting(Ledger::read)?;
+        namespace.has_stale_ledger(ledger.has_gone());
         let more = ledger.keys().filter(|key| !wanted.contains(key));
         let keys = wanted.iter().map(Object::key).chain(more).collect();
         look(namespace, wanted, &ledger, keys)
@@ -314,7 +195,11 @@ fn value_of(file: &fs::File) -> Option<SysctlValue> {
 /// When the namespace cannot be entered or its ledger cannot be read or written; then nothing was done.
 pub fn carry_out(namespace: &mut Namespace, steps: &[Step]) -> Result<Vec<Result<()>>> {
     let results = set(namespace, steps);
-    namespace.forget_settings();
+    for step in steps {
+        if let Step::SetSysctl(key, _) | Step::RestoreSysctl(key) = step {
+            namespace.forget_settings(key.link.as_ref());
+        }
+    }
     results
 }
 
@@ -372,7 +257,8 @@ fn write(namespace: &Namespace, key: &SysctlKey, value: &str) -> Result<()> {
 ///
 /// # Errors
 /// `Io` when the ledger cannot be read or written.
-pub fn tidy(namespace: &Namespace) -> Result<()> {
+pub fn tidy(namespace: &mut Namespace) -> Result<()> {
+    namespace.has_stale_ledger(false);
     let mut ledger = Ledger::read(namespace, None)?;
     ledger.forget_gone();
     ledger.tidy()
@@ -381,37 +267,4 @@ pub fn tidy(namespace: &Namespace) -> Result<()> {
 /// Forgets what the sysctls of a namespace were, because it is gone.
 pub fn forget(cookie: u64) {
     Ledger::destroy(cookie);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_are_ordered_so_that_all_comes_before_its_interfaces() {
-        let mut keys: Vec<SysctlKey> =
-            ["net.ipv4.conf.aaa.proxy_arp", "net/ipv4/conf/default/x", "net/ipv4/conf/all/x"]
-                .iter()
-                .chain(&["net.ipv4.ip_forward"])
-                .map(|k| k.parse().unwrap())
-                .collect();
-        keys.sort();
-        let paths: Vec<String> = keys.iter().map(ToString::to_string).collect();
-        let wanted = [
-            "net/ipv4/ip_forward",
-            "net/ipv4/conf/all/x",
-            "net/ipv4/conf/default/x",
-            "net/ipv4/conf/aaa/proxy_arp",
-        ];
-        assert_eq!(paths, wanted);
-    }
-
-    #[test]
-    fn nothing_outside_of_the_network_is_a_key() {
-        for bad in ["kernel/panic", "net/../kernel/panic", "net/ipv4//x", "net", "net/ipv4", "net/a/b\n"] {
-            assert!(bad.parse::<SysctlKey>().is_err(), "{bad:?}");
-        }
-        let dotted: SysctlKey = "net/ipv4/conf/eth0.100/proxy_arp".parse().unwrap();
-        assert_eq!(dotted.link.unwrap().as_str(), "eth0.100");
-    }
 }

@@ -56,14 +56,15 @@ impl NatSpec {
 
     fn table(&self, family: Family, table: TableName) -> Option<Table> {
         let of_family = |net: &IpNet| net.addr().is_ipv6() == (family == Family::Ip6);
-        let mut by_length: BTreeMap<u8, Vec<Pair>> = BTreeMap::new();
-        for pair in self.pairs.iter().filter(|pair| of_family(&pair.public) && pair.mismatch().is_none()) {
-            for pair in in_whole_bytes(pair) {
-                by_length.entry(pair.public.prefix_len()).or_default().push(pair);
-            }
+        let translated = |pair: &&Pair| of_family(&pair.public) && pair.mismatch().is_none();
+        let mut counts: BTreeMap<u8, usize> = BTreeMap::new();
+        for pair in self.pairs.iter().filter(translated) {
+            *counts.entry(in_whole_bytes(pair)).or_default() += 1;
         }
+        // Nothing is said of the pair where everything is translated.
+        counts.remove(&0);
         // Longest first, as in a routing table, for the reader: no two overlap.
-        let words = Words { family, lengths: by_length.keys().rev().copied().collect() };
+        let words = Words { family, lengths: counts.keys().rev().copied().collect() };
         if words.lengths.is_empty() {
             return None;
         }
@@ -77,32 +78,37 @@ impl NatSpec {
         let mut table = Table::new(family, table)
             .set(Set::new(name(UNTRANSLATED), data).interval().with(untranslated.map(Element::new)))
             .set(Set::new(name(ERRORS), errors).with(types.iter().map(|kind| Element::new(*kind))));
-        for (length, pairs) in by_length {
-            let map = |name, elements: &mut dyn Iterator<Item = Element>| {
-                let map = Set::map(name, data, data).with(elements);
-                Set { size: room(map.elements.len()), ..map }
-            };
-            let mapping = |from: &IpNet, to: &IpNet| Element::mapping(from.addr(), to.addr());
-            let mut inward = pairs.iter().map(|pair| mapping(&pair.public, &pair.private));
-            let mut outward = pairs.iter().map(|pair| mapping(&pair.private, &pair.public));
-            table = table.set(map(inbound(length), &mut inward)).set(map(outbound(length), &mut outward));
+        for (length, count) in counts {
+            let pairs = || self.pairs.iter().filter(translated).filter(|pair| in_whole_bytes(pair) == length);
+            let inward = mappings(length, count, pairs().map(|pair| (pair.public, pair.private)));
+            let outward = mappings(length, count, pairs().map(|pair| (pair.private, pair.public)));
+            for (name, elements) in [(inbound(length), inward), (outbound(length), outward)] {
+                let size = room(elements.len());
+                table = table.set(Set { size, ..Set::map(name, data, data).with(elements) });
+            }
         }
-        Some(words.chains(self.mode).into_iter().fold(table, Table::chain))
+        table.chains = words.chains(self.mode);
+        Some(table)
     }
 }
 
-/// The pair, cut into pairs whose prefixes end with a byte. None where everything is translated.
-fn in_whole_bytes(pair: &Pair) -> Vec<Pair> {
-    let length = pair.public.prefix_len().next_multiple_of(8);
-    if length == 0 {
-        return Vec::new();
+/// The length of the prefixes into which a pair's are cut: so many that each ends with a byte.
+fn in_whole_bytes(pair: &Pair) -> u8 {
+    pair.public.prefix_len().next_multiple_of(8)
+}
+
+/// The elements by which the one of two prefixes leads to the other, cut into prefixes of `length` bits; `count` or more.
+fn mappings(length: u8, count: usize, pairs: impl Iterator<Item = (IpNet, IpNet)>) -> Vec<Element> {
+    let mut elements = Vec::with_capacity(count);
+    let mapping = |from: IpNet, to: IpNet| Element::mapping(from.network(), to.network());
+    for (from, to) in pairs {
+        if from.prefix_len() == length {
+            elements.push(mapping(from, to));
+        } else if let (Ok(from), Ok(to)) = (from.trunc().subnets(length), to.trunc().subnets(length)) {
+            elements.extend(from.zip(to).map(|(from, to)| mapping(from, to)));
+        }
     }
-    if length == pair.public.prefix_len() {
-        return vec![Pair { public: pair.public.trunc(), private: pair.private.trunc() }];
-    }
-    let (public, private) = (pair.public.trunc().subnets(length), pair.private.trunc().subnets(length));
-    let (Ok(public), Ok(private)) = (public, private) else { return Vec::new() };
-    public.zip(private).map(|(public, private)| Pair { public, private }).collect()
+    elements
 }
 
 /// For how many elements a map with `count` makes room.

@@ -1,5 +1,9 @@
 //! The rules, in words for both families.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use guestnet_core::Set as Keyed;
 use guestnet_nft::expr::{Bytes, Cmp, CmpOp, Fib, FibFlag, FibResult, Map, Register};
 use guestnet_nft::{
     Chain, ChainType, DataType, Expr, Family, Field, Hook, Name, Rule, Statement, icmp, icmpv6, ip, ip6,
@@ -51,42 +55,48 @@ pub fn name(text: &str) -> Name {
     text.parse().unwrap_or_else(|e| unreachable!("{e}"))
 }
 
+/// The chains that were made, by what they are made of.
+type Made = BTreeMap<(Family, bool, Vec<u8>), Keyed<Chain>>;
+
 impl Words {
-    /// The chains.
-    pub fn chains(&self, mode: Mode) -> Vec<Chain> {
-        let entry = name(if mode == Mode::Notrack { "both_ways" } else { "inward" });
-        let prerouting = Chain::base(name("prerouting"), Hook::Prerouting, BEFORE_CONNTRACK)
-            .rule(Rule::new().with(statement::goto(entry.clone())));
+    /// The chains, which are the same for all guests: made once, and shared by all tables of their form.
+    pub fn chains(&self, mode: Mode) -> Keyed<Chain> {
+        static MADE: Mutex<Made> = Mutex::new(BTreeMap::new());
+        let form = (self.family, mode == Mode::Tracked, self.lengths.clone());
+        let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+        made.entry(form).or_insert_with(|| self.make_chains(mode).into_iter().collect()).clone()
+    }
+
+    /// A packet costs what it crosses: the rules stand in the base chains themselves, and ICMP, which is
+    /// rare, turns off where it has been found to be that, once.
+    fn make_chains(&self, mode: Mode) -> Vec<Chain> {
+        let inward = || self.inward(mode).into_iter();
+        let prerouting = Chain::base(name("prerouting"), Hook::Prerouting, BEFORE_CONNTRACK);
+        let own_errors = Chain::regular(name("own_errors"));
         let mut output = Chain::base(name("output"), Hook::Output, BEFORE_CONNTRACK).rule(
             Rule::new()
+                .with(self.is_icmp())
                 .with(self.is_error())
-                .with(statement::goto(entry.clone()))
+                .with(statement::goto(own_errors.name.clone()))
                 .comment("our own errors about packets that were translated already"),
         );
         // Its packets have to be routed again when they are given another destination.
         output.base.iter_mut().for_each(|base| base.kind = ChainType::Route);
-        let mut chains = vec![prerouting, output];
+        let mut chains = vec![inward().fold(prerouting, Chain::rule), output];
+        chains.push(inward().fold(own_errors, Chain::rule));
+        let arrived = Chain::regular(name("arrived")).rule(self.errors("quoted_source"));
+        let quoted_source = self.quoted_source();
         match mode {
             Mode::Notrack => {
-                let chain = self.find_destination(Chain::regular(entry));
-                let chain = self.stay_private(chain);
-                let local = Rule::new()
-                    .with(is_local())
-                    .with(statement::return_())
-                    .comment("answers of the namespace itself are not translated");
-                chains.push(chain.rule(local).rule(Rule::new().with(statement::goto(name("outward")))));
-                let arrived = Chain::regular(name("arrived")).rule(Rule::new().with(statement::notrack()));
-                let hairpin = Rule::new()
-                    .with(statement::goto(name("outward")))
-                    .comment("hairpin: the source too, whatever the destination");
-                chains.push(self.quoted_source(arrived).rule(hairpin));
+                let hairpin = self.sources(mode).into_iter();
+                let hairpin =
+                    hairpin.map(|rule| rule.comment("hairpin: the source too, whatever the destination"));
+                chains.push(hairpin.fold(arrived, Chain::rule));
+                chains
+                    .push(quoted_source.rule(Rule::new().with(statement::goto(name("quoted_destination")))));
             }
             Mode::Tracked => {
-                chains.push(self.find_destination(Chain::regular(entry)));
-                let mark = Rule::new()
-                    .with(meta::mark().set_bits(MARK, MARK))
-                    .comment("for postrouting: the destination was public");
-                chains.push(self.quoted_source(Chain::regular(name("arrived")).rule(mark)));
+                chains.extend([arrived, quoted_source]);
                 let hairpin = Rule::new()
                     .with(meta::mark().has(MARK))
                     .with(meta::mark().set_bits(MARK, 0_u32))
@@ -94,75 +104,102 @@ impl Words {
                     .comment("hairpin: the source too, whatever the destination");
                 let postrouting =
                     Chain::base(name("postrouting"), Hook::Postrouting, BEHIND_CONNTRACK).rule(hairpin);
-                let postrouting = self.stay_private(postrouting);
-                chains.push(postrouting.rule(Rule::new().with(statement::goto(name("outward")))));
+                let private = self.stay_private().into_iter().fold(postrouting, Chain::rule);
+                chains.push(private.rule(Rule::new().with(statement::goto(name("outward")))));
             }
         }
-        chains.push(self.outward(mode));
+        let outward = Chain::regular(name("outward")).rule(self.errors("quoted_destination"));
+        chains.push(self.sources(mode).into_iter().fold(outward, Chain::rule));
+        chains.push(self.quoted_destination(mode));
         chains
     }
 
+    /// What is asked of a packet before conntrack sees it.
+    fn inward(&self, mode: Mode) -> Vec<Rule> {
+        let mut rules = self.find_destination(mode);
+        if mode == Mode::Notrack {
+            rules.extend(self.stay_private());
+            let local = Rule::new().with(is_local()).with(statement::return_());
+            rules.push(local.comment("answers of the namespace itself are not translated"));
+            rules.push(Rule::new().with(statement::goto(name("outward"))));
+        }
+        rules
+    }
+
     /// From public to private: the outer destination. Who is found goes on to `arrived`.
-    fn find_destination(&self, mut chain: Chain) -> Chain {
+    fn find_destination(&self, mode: Mode) -> Vec<Rule> {
+        let mut rules = Vec::new();
         if self.family == Family::Ip6 {
             // RFC 4861: router and neighbour solicitations and advertisements, redirects.
             let rule = Rule::new()
-                .with(meta::l4proto().eq(ICMPV6))
+                .with(self.is_icmp())
                 .with(icmpv6::kind().within(133_u8, 137_u8))
                 .with(statement::return_())
                 .comment("neighbour discovery is between neighbours");
-            chain = chain.rule(rule);
+            rules.push(rule);
         }
-        self.lengths.iter().fold(chain, |chain, length| {
-            let set = self.translate(self.daddr(), *length, inbound(*length));
-            chain.rule(Rule::new().with(set).with(statement::goto(name("arrived"))))
-        })
+        rules.extend(self.lengths.iter().map(|length| {
+            let rule = Rule::new().with(self.translate(self.daddr(), *length, inbound(*length)));
+            let rule = match mode {
+                Mode::Notrack => rule.with(statement::notrack()),
+                Mode::Tracked => rule
+                    .with(meta::mark().set_bits(MARK, MARK))
+                    .comment("marked for postrouting: the destination was public"),
+            };
+            rule.with(statement::goto(name("arrived")))
+        }));
+        rules
     }
 
     /// Returns with packets whose source stays private.
-    fn stay_private(&self, chain: Chain) -> Chain {
+    fn stay_private(&self) -> Vec<Rule> {
         let untranslated = Rule::new()
             .with(self.daddr().is_in(name(UNTRANSLATED)))
             .with(statement::return_())
             .comment("to where private addresses are known");
-        self.lengths.iter().fold(chain.rule(untranslated), |chain, length| {
-            let neighbour = Rule::new()
+        let neighbours = self.lengths.iter().map(|length| {
+            Rule::new()
                 .with(self.has(self.daddr(), *length, outbound(*length)))
                 .with(statement::return_())
-                .comment("a neighbour, called by the private address");
-            chain.rule(neighbour)
-        })
+                .comment("a neighbour, called by the private address")
+        });
+        std::iter::once(untranslated).chain(neighbours).collect()
+    }
+
+    /// To the chain that looks at what errors quote, and back.
+    fn errors(&self, chain: &str) -> Rule {
+        Rule::new().with(self.is_icmp()).with(statement::jump(name(chain)))
     }
 
     /// The source in the quote of an error for a guest, which is the guest.
-    fn quoted_source(&self, chain: Chain) -> Chain {
-        self.lengths.iter().fold(chain, |chain, length| {
-            let set = self.translate(self.quoted_saddr(), *length, inbound(*length));
-            chain.rule(
-                Rule::new()
-                    .with(self.is_error())
-                    .with(set)
-                    .comment("what an error quotes was sent by the guest"),
-            )
-        })
-    }
-
-    /// From private to public: the outer source; and the destination in the quote of an error about a guest, be it
-    /// by the guest or by a router before it.
-    fn outward(&self, mode: Mode) -> Chain {
-        let end = || if mode == Mode::Notrack { statement::notrack() } else { Statement::new() };
-        let quoted = self.lengths.iter().map(|length| {
-            let set = self.translate(self.quoted_daddr(), *length, outbound(*length));
+    fn quoted_source(&self) -> Chain {
+        let rules = self.lengths.iter().map(|length| {
             Rule::new()
                 .with(self.is_error())
-                .with(set)
-                .with(end())
+                .with(self.translate(self.quoted_saddr(), *length, inbound(*length)))
+                .comment("what an error quotes was sent by the guest")
+        });
+        rules.fold(Chain::regular(name("quoted_source")), Chain::rule)
+    }
+
+    /// The destination in the quote of an error about a guest, be it by the guest or by a router before it.
+    fn quoted_destination(&self, mode: Mode) -> Chain {
+        let rules = self.lengths.iter().map(|length| {
+            Rule::new()
+                .with(self.is_error())
+                .with(self.translate(self.quoted_daddr(), *length, outbound(*length)))
+                .with(untracked(mode))
                 .comment("what an error quotes was sent to the public address")
         });
-        let outer = self.lengths.iter().map(|length| {
-            Rule::new().with(self.translate(self.saddr(), *length, outbound(*length))).with(end())
-        });
-        quoted.chain(outer).fold(Chain::regular(name("outward")), Chain::rule)
+        rules.fold(Chain::regular(name("quoted_destination")), Chain::rule)
+    }
+
+    /// From private to public: the outer source.
+    fn sources(&self, mode: Mode) -> Vec<Rule> {
+        let rule = |length: &u8| {
+            Rule::new().with(self.translate(self.saddr(), *length, outbound(*length))).with(untracked(mode))
+        };
+        self.lengths.iter().map(rule).collect()
     }
 
     /// The first `length` bits of `field` set to what `map` has for them.
@@ -189,13 +226,13 @@ impl Words {
         usize::from(length) == self.data().size() * 8
     }
 
-    /// An ICMP error: one that quotes what it is about.
+    fn is_icmp(&self) -> Statement {
+        meta::l4proto().eq(self.either(ICMP, ICMPV6))
+    }
+
+    /// ICMP is an error: it quotes what it is about.
     fn is_error(&self) -> Statement {
-        let (protocol, kind) = match self.family {
-            Family::Ip6 => (ICMPV6, icmpv6::kind()),
-            _ => (ICMP, icmp::kind()),
-        };
-        [meta::l4proto().eq(protocol), kind.is_in(name(ERRORS))].concat()
+        self.either(icmp::kind(), icmpv6::kind()).is_in(name(ERRORS))
     }
 
     /// The type of its addresses.
@@ -222,6 +259,11 @@ impl Words {
     fn either<T>(&self, ipv4: T, ipv6: T) -> T {
         if self.family == Family::Ip6 { ipv6 } else { ipv4 }
     }
+}
+
+/// `notrack`, where the mode says so.
+fn untracked(mode: Mode) -> Statement {
+    if mode == Mode::Notrack { statement::notrack() } else { Statement::new() }
 }
 
 /// `fib daddr type local`

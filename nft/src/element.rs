@@ -11,6 +11,8 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use crate::{DataType, Value, Verdict};
 
 /// An element of a set, or of a map. What it is depends on the set: see [`crate::Set`].
+///
+/// There can be very many, so what few have is in a box: an element has 64 bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Element {
     /// What a packet is compared with.
@@ -18,26 +20,28 @@ pub struct Element {
     /// What a map answers.
     pub data: Option<Data>,
     /// Words for the person who reads `nft list`; 127 bytes at most.
-    pub comment: Option<String>,
+    pub comment: Option<Box<str>>,
 }
 
-/// The key of an element: one value, or several in a concatenation; an interval where `last` is there.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key {
-    first: Values,
-    /// In a box, because few keys are intervals.
-    last: Option<Box<Values>>,
+/// The key of an element: one value, or several in a concatenation; or an interval.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Key(Form);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Form {
+    Exact(Values),
+    /// From the first to the last, which are not the same.
+    Interval(Box<(Values, Values)>),
 }
 
-/// One value, or several in a concatenation. Most are one, and there can be very many: a single value needs no memory of
-/// its own.
+/// One value, or several in a concatenation. A single one needs no memory of its own.
 #[derive(Clone)]
 pub struct Values(Inner);
 
 #[derive(Clone)]
 enum Inner {
     One([Value; 1]),
-    Several(Vec<Value>),
+    Several(Box<[Value]>),
 }
 
 /// What a map answers.
@@ -46,7 +50,7 @@ pub enum Data {
     /// A value, or several in a concatenation.
     Values(Values),
     /// What becomes of the packet.
-    Verdict(Verdict),
+    Verdict(Box<Verdict>),
 }
 
 impl Element {
@@ -62,7 +66,7 @@ impl Element {
 
     /// The element with a comment.
     #[must_use]
-    pub fn comment(mut self, comment: impl Into<String>) -> Self {
+    pub fn comment(mut self, comment: impl Into<Box<str>>) -> Self {
         self.comment = Some(comment.into());
         self
     }
@@ -96,7 +100,7 @@ impl From<Value> for Values {
 
 impl From<Vec<Value>> for Values {
     fn from(values: Vec<Value>) -> Self {
-        Self(<[Value; 1]>::try_from(values).map_or_else(Inner::Several, Inner::One))
+        Self(<[Value; 1]>::try_from(values).map_or_else(|values| Inner::Several(values.into()), Inner::One))
     }
 }
 
@@ -132,6 +136,20 @@ impl Hash for Values {
     }
 }
 
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Key {
+    /// By where it starts; a single value comes before the intervals that start with it.
+    fn cmp(&self, other: &Self) -> Ordering {
+        let first = self.first().cmp(other.first());
+        first.then(self.is_interval().cmp(&other.is_interval())).then_with(|| self.last().cmp(other.last()))
+    }
+}
+
 impl Key {
     /// The interval from `first` to `last`, both inside.
     pub fn range(first: impl Into<Value>, last: impl Into<Value>) -> Self {
@@ -143,9 +161,8 @@ impl Key {
         Self::of(first.into(), last.into())
     }
 
-    fn of(first: Values, last: Values) -> Self {
-        let last = (last != first).then(|| Box::new(last));
-        Self { first, last }
+    pub(crate) fn of(first: Values, last: Values) -> Self {
+        Self(if first == last { Form::Exact(first) } else { Form::Interval(Box::new((first, last))) })
     }
 
     /// The concatenation of `fields`: each a value, a prefix or a range.
@@ -153,29 +170,35 @@ impl Key {
         let (mut first, mut last) = (Vec::new(), Vec::new());
         for field in fields {
             last.extend_from_slice(field.last());
-            first.extend_from_slice(&field.first);
+            first.extend_from_slice(field.first());
         }
         Self::between(first, last)
     }
 
     /// The values, and for an interval the lowest of them.
     pub fn first(&self) -> &[Value] {
-        &self.first
+        match &self.0 {
+            Form::Exact(values) => values,
+            Form::Interval(ends) => &ends.0,
+        }
     }
 
     /// The highest values of an interval; otherwise the same as [`Self::first`].
     pub fn last(&self) -> &[Value] {
-        self.last.as_deref().unwrap_or(&self.first)
+        match &self.0 {
+            Form::Exact(values) => values,
+            Form::Interval(ends) => &ends.1,
+        }
     }
 
     /// Whether it is more than one value.
     pub fn is_interval(&self) -> bool {
-        self.last.is_some()
+        matches!(self.0, Form::Interval(_))
     }
 
     /// Its fields, each as text: a value, a prefix, or a range.
     pub fn texts(&self) -> impl Iterator<Item = String> {
-        self.first.iter().zip(self.last()).map(|(first, last)| span(first, last))
+        self.first().iter().zip(self.last()).map(|(first, last)| span(first, last))
     }
 }
 
@@ -208,7 +231,7 @@ pub(crate) fn parse_span(data: DataType, text: &str) -> Result<Key, String> {
         if net.trunc() != net {
             return Err(format!("{text:?} has bits behind its prefix: {} is meant?", net.trunc()));
         }
-        return Some(Key::from(net)).filter(|k| k.first.iter().all(|v| v.fits(data))).ok_or_else(refuse);
+        return Some(Key::from(net)).filter(|k| k.first().iter().all(|v| v.fits(data))).ok_or_else(refuse);
     }
     match text.split_once('-').filter(|_| data.has_order()) {
         Some((first, last)) => {
@@ -251,19 +274,25 @@ impl fmt::Display for Element {
 
 impl From<Value> for Key {
     fn from(value: Value) -> Self {
-        Self { first: value.into(), last: None }
+        Self(Form::Exact(value.into()))
+    }
+}
+
+impl From<Values> for Key {
+    fn from(first: Values) -> Self {
+        Self(Form::Exact(first))
     }
 }
 
 impl From<Vec<Value>> for Key {
     fn from(first: Vec<Value>) -> Self {
-        Self { first: first.into(), last: None }
+        Self(Form::Exact(first.into()))
     }
 }
 
 impl<const N: usize> From<[Value; N]> for Key {
     fn from(first: [Value; N]) -> Self {
-        Self { first: Vec::from(first).into(), last: None }
+        Self(Form::Exact(Vec::from(first).into()))
     }
 }
 
@@ -299,7 +328,7 @@ impl From<Vec<Value>> for Data {
 
 impl From<Verdict> for Data {
     fn from(verdict: Verdict) -> Self {
-        Self::Verdict(verdict)
+        Self::Verdict(verdict.into())
     }
 }
 
@@ -319,3 +348,20 @@ macro_rules! from_value {
 }
 
 from_value!(Ipv4Addr Ipv6Addr std::net::IpAddr Mac LinkName u32 u16 u8);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_element_is_small() {
+        assert_eq!(size_of::<Element>(), 64);
+    }
+
+    #[test]
+    fn keys_sort_by_where_they_start_and_a_value_comes_before_an_interval() {
+        let sorted = [Key::from(1_u8), Key::range(1_u8, 2_u8), Key::range(1_u8, 3_u8), Key::from(2_u8)];
+        assert!(sorted.is_sorted_by(|a, b| a < b));
+        assert_eq!(Key::range(1_u8, 1_u8), Key::from(1_u8));
+    }
+}

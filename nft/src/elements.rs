@@ -1,161 +1,211 @@
-//! Messages that add or delete elements. They are what there are many of, so they are laid out here, in one pass and
-//! without a copy of any element; everything else libnftnl writes.
+//! The elements of one set, of which there can be hundreds of thousands.
 
-use crate::encode::INTERVAL_END;
-use crate::{Data, DataType, Element, MapType, Set, Table, Value, interval, userdata};
+use std::sync::Arc;
 
-const NLA_F_NESTED: u16 = 0x8000;
-const NFTA_SET_ELEM_LIST_TABLE: u16 = 1;
-const NFTA_SET_ELEM_LIST_SET: u16 = 2;
-const NFTA_SET_ELEM_LIST_ELEMENTS: u16 = 3;
-const NFTA_LIST_ELEM: u16 = 1;
-const NFTA_SET_ELEM_KEY: u16 = 1;
-const NFTA_SET_ELEM_DATA: u16 = 2;
-const NFTA_SET_ELEM_FLAGS: u16 = 3;
-const NFTA_SET_ELEM_USERDATA: u16 = 6;
-const NFTA_SET_ELEM_KEY_END: u16 = 10;
-const NFTA_DATA_VALUE: u16 = 1;
-const NFTA_DATA_VERDICT: u16 = 2;
-const NFTA_VERDICT_CODE: u16 = 1;
-const NFTA_VERDICT_CHAIN: u16 = 2;
+use guestnet_core::diff::Change;
 
-/// How long the list of a message grows. An attribute can have 64 KiB; an element has some hundred bytes.
-const LONGEST: usize = 60_000;
+use crate::{Element, Key};
 
-/// Calls `send` with the messages of `kind` (`NFT_MSG_NEWSETELEM`, …) about `elements` of a set, as few as there can be.
-pub fn messages<'e, E>(
-    kind: libc::c_int,
-    flags: u16,
-    table: &Table,
-    set: &Set,
-    elements: impl Iterator<Item = &'e Element>,
-    mut send: impl FnMut(Vec<u8>) -> Result<(), E>,
-) -> Result<(), E> {
-    let mut elements = elements.peekable();
-    while elements.peek().is_some() {
-        let room = elements.size_hint().0.saturating_mul(48).min(LONGEST);
-        let mut message = Writer(Vec::with_capacity(room + 256));
-        let kind = (libc::NFNL_SUBSYS_NFTABLES << 8) as u16 | kind as u16;
-        let flags = flags | libc::NLM_F_REQUEST as u16;
-        message.0.extend([0; 4]);
-        message.0.extend(kind.to_ne_bytes());
-        message.0.extend(flags.to_ne_bytes());
-        message.0.extend([0; 8]);
-        message.0.extend([table.family.number(), 0, 0, 0]);
-        message.text(NFTA_SET_ELEM_LIST_TABLE, table.name.as_str());
-        message.text(NFTA_SET_ELEM_LIST_SET, set.name.as_str());
-        message.nested(NFTA_SET_ELEM_LIST_ELEMENTS, |list| {
-            let start = list.0.len();
-            while list.0.len() - start < LONGEST
-                && let Some(element) = elements.next()
-            {
-                list.element(set, element);
-            }
-        });
-        let length = (message.0.len() as u32).to_ne_bytes();
-        if let Some(place) = message.0.get_mut(..4) {
-            place.copy_from_slice(&length);
-        }
-        send(message.0)?;
+/// The elements of a set, each key once, in the order of their keys. It is made at once, from any number of elements in
+/// any order: one behind the other in memory they cost a fraction of what a tree costs. A copy shares them until one of the
+/// two is changed.
+#[derive(Clone, Default)]
+pub struct Elements(Arc<Vec<Element>>);
+
+impl Elements {
+    /// None.
+    pub fn new() -> Self {
+        Self::default()
     }
-    Ok(())
+
+    /// The element with `key`.
+    pub fn get(&self, key: &Key) -> Option<&Element> {
+        let place = self.0.binary_search_by(|element| element.key.cmp(key)).ok()?;
+        self.0.get(place)
+    }
+
+    /// Whether there is an element with `key`.
+    pub fn contains(&self, key: &Key) -> bool {
+        self.get(key).is_some()
+    }
+
+    /// The elements, in the order of their keys.
+    pub fn iter(&self) -> std::slice::Iter<'_, Element> {
+        self.0.iter()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Keeps the elements for which `keep` says so.
+    pub fn retain(&mut self, keep: impl Fn(&Element) -> bool) {
+        if !self.iter().all(&keep) {
+            Arc::make_mut(&mut self.0).retain(keep);
+        }
+    }
+
+    /// Takes away those whose keys `gone` has.
+    pub fn subtract(&mut self, gone: &Self) {
+        let mut gone = gone.iter().peekable();
+        Arc::make_mut(&mut self.0).retain(|element| {
+            while gone.next_if(|other| other.key < element.key).is_some() {}
+            gone.peek().is_none_or(|other| other.key != element.key)
+        });
+    }
+
+    /// What makes `old` into this: the same as [`guestnet_core::diff::diff`], in one walk along both and without a copy.
+    pub fn changes<'a>(&'a self, old: &'a Self) -> impl Iterator<Item = Change<&'a Element>> {
+        // Where the two share their elements nothing has to be looked at.
+        let none = usize::from(Arc::ptr_eq(&self.0, &old.0)) * self.len();
+        let (mut wanted, mut found) = (self.iter().skip(none).peekable(), old.iter().skip(none).peekable());
+        std::iter::from_fn(move || {
+            loop {
+                let (new, old) = match (wanted.peek(), found.peek()) {
+                    (None, None) => return None,
+                    (Some(new), Some(old)) if new.key == old.key => (wanted.next(), found.next()),
+                    (Some(new), Some(old)) if old.key < new.key => (None, found.next()),
+                    (Some(_), _) => (wanted.next(), None),
+                    (None, Some(_)) => (None, found.next()),
+                };
+                match (new, old) {
+                    (Some(new), Some(old)) if new == old => {}
+                    (Some(new), Some(old)) => return Some(Change::Replace { old, new }),
+                    (Some(new), None) => return Some(Change::Create(new)),
+                    (None, old) => return old.map(Change::Delete),
+                }
+            }
+        })
+    }
 }
 
-/// Attributes, one behind the other.
-struct Writer(Vec<u8>);
-
-impl Writer {
-    fn attribute(&mut self, kind: u16, value: impl FnOnce(&mut Self)) {
-        let at = self.0.len();
-        self.0.extend([0; 4]);
-        value(self);
-        let length = (self.0.len() - at) as u16;
-        if let Some([a, b, c, d]) = self.0.get_mut(at..at + 4) {
-            [*a, *b] = length.to_ne_bytes();
-            [*c, *d] = kind.to_ne_bytes();
-        }
-        self.0.resize(self.0.len().next_multiple_of(4), 0);
-    }
-
-    fn nested(&mut self, kind: u16, value: impl FnOnce(&mut Self)) {
-        self.attribute(kind | NLA_F_NESTED, value);
-    }
-
-    fn text(&mut self, kind: u16, text: &str) {
-        self.attribute(kind, |w| {
-            w.0.extend(text.bytes());
-            w.0.push(0);
-        });
-    }
-
-    fn values(&mut self, kind: u16, types: &[DataType], values: &[Value]) {
-        self.nested(kind, |w| w.attribute(NFTA_DATA_VALUE, |w| write(types, values, &mut w.0)));
-    }
-
-    /// An interval of one type is two elements, its start and what comes behind its end.
-    fn element(&mut self, set: &Set, element: &Element) {
-        let halves = set.interval && set.key.len() == 1;
-        self.nested(NFTA_LIST_ELEM, |w| {
-            w.values(NFTA_SET_ELEM_KEY, &set.key, element.key.first());
-            if set.interval && !halves {
-                w.values(NFTA_SET_ELEM_KEY_END, &set.key, element.key.last());
-            }
-            match (&element.data, &set.data) {
-                (Some(Data::Verdict(verdict)), _) => w.nested(NFTA_SET_ELEM_DATA, |w| {
-                    w.nested(NFTA_DATA_VERDICT, |w| {
-                        w.attribute(NFTA_VERDICT_CODE, |w| w.0.extend(verdict.number().to_be_bytes()));
-                        if let Some(chain) = verdict.chain() {
-                            w.text(NFTA_VERDICT_CHAIN, chain.as_str());
-                        }
-                    });
-                }),
-                (Some(Data::Values(values)), Some(MapType::Values(types))) => {
-                    w.values(NFTA_SET_ELEM_DATA, types, values);
+impl From<Vec<Element>> for Elements {
+    /// Of several with one key the last.
+    fn from(mut elements: Vec<Element>) -> Self {
+        if !elements.is_sorted_by(|a, b| a.key < b.key) {
+            // Stable, so that the last of several stays last.
+            elements.sort_by(|a, b| a.key.cmp(&b.key));
+            elements.dedup_by(|later, kept| {
+                let same = later.key == kept.key;
+                if same {
+                    std::mem::swap(later, kept);
                 }
-                _ => {}
-            }
-            if let Some(comment) = &element.comment {
-                w.attribute(NFTA_SET_ELEM_USERDATA, |w| w.0.extend(userdata::comment(comment)));
-            }
-        });
-        if halves && let Some(end) = interval::after(&bytes(&set.key, element.key.last())) {
-            self.nested(NFTA_LIST_ELEM, |w| {
-                w.attribute(NFTA_SET_ELEM_FLAGS, |w| w.0.extend(INTERVAL_END.to_be_bytes()));
-                w.nested(NFTA_SET_ELEM_KEY, |w| w.attribute(NFTA_DATA_VALUE, |w| w.0.extend(end)));
+                same
             });
         }
+        Self(Arc::new(elements))
     }
 }
 
-/// The bytes of a key or datum. In a concatenation each value fills whole registers.
-pub fn bytes(types: &[DataType], values: &[Value]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(DataType::total(types));
-    write(types, values, &mut bytes);
-    bytes
+impl FromIterator<Element> for Elements {
+    fn from_iter<I: IntoIterator<Item = Element>>(elements: I) -> Self {
+        elements.into_iter().collect::<Vec<_>>().into()
+    }
 }
 
-fn write(types: &[DataType], values: &[Value], out: &mut Vec<u8>) {
-    for (data, value) in types.iter().zip(values) {
-        value.write(*data, out);
-        if types.len() > 1 {
-            let pad = data.size().next_multiple_of(4) - data.size();
-            out.resize(out.len() + pad, 0);
+impl Extend<Element> for Elements {
+    fn extend<I: IntoIterator<Item = Element>>(&mut self, elements: I) {
+        let mut all = Arc::unwrap_or_clone(std::mem::take(&mut self.0));
+        if all.is_empty() {
+            // A list that is there already is taken as it is.
+            all = elements.into_iter().collect();
+        } else {
+            all.extend(elements);
+        }
+        *self = all.into();
+    }
+}
+
+impl IntoIterator for Elements {
+    type Item = Element;
+    type IntoIter = std::vec::IntoIter<Element>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        Arc::unwrap_or_clone(self.0).into_iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a Elements {
+    type Item = &'a Element;
+    type IntoIter = std::slice::Iter<'a, Element>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl PartialEq for Elements {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
+    }
+}
+
+impl std::fmt::Debug for Elements {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use guestnet_core::Observed;
+    use guestnet_core::diff::diff;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Few keys, so that many meet; some of them intervals that start where others do.
+    fn elements() -> impl Strategy<Value = Vec<Element>> {
+        let element =
+            |(first, more, data): (u8, u8, u8)| Element::mapping(Key::range(first, first + more), data);
+        proptest::collection::vec((0_u8..9, 0_u8..3, 0_u8..3).prop_map(element), 0..24)
+    }
+
+    fn keyed(elements: &[Element]) -> guestnet_core::Set<Element> {
+        elements.iter().cloned().collect()
+    }
+
+    fn owned(change: Change<&Element>) -> Change<Element> {
+        match change {
+            Change::Create(new) => Change::Create(new.clone()),
+            Change::Delete(old) => Change::Delete(old.clone()),
+            Change::Replace { old, new } => Change::Replace { old: old.clone(), new: new.clone() },
         }
     }
-}
 
-/// What [`bytes`] says. `None` when it is no value of these types.
-pub fn values(types: &[DataType], bytes: &[u8]) -> Option<Vec<Value>> {
-    if bytes.len() != DataType::total(types) {
-        return None;
+    proptest! {
+        #[test]
+        fn they_are_a_keyed_set(list in elements(), more in elements()) {
+            let mut some = Elements::from(list.clone());
+            let mut same = keyed(&list);
+            prop_assert!(some.iter().eq(same.iter()));
+            for element in &more {
+                prop_assert_eq!(some.get(&element.key), same.get(&element.key));
+            }
+            let gone = Elements::from(more.clone());
+            let mut less = some.clone();
+            less.subtract(&gone);
+            prop_assert!(less.iter().eq(same.iter().filter(|element| !gone.contains(&element.key))));
+            some.extend(more.clone());
+            same.extend(more);
+            prop_assert!(some.iter().eq(same.iter()));
+        }
+
+        #[test]
+        fn their_difference_is_the_one_difference(wanted in elements(), found in elements()) {
+            let by_key = |change: &Change<Element>| change.key();
+            let observed = Observed { ours: keyed(&found), ..Observed::default() };
+            let mut known = diff(&keyed(&wanted), &observed).0;
+            known.sort_by_key(by_key);
+            let (wanted, found) = (Elements::from(wanted), Elements::from(found));
+            let changes: Vec<_> = wanted.changes(&found).map(owned).collect();
+            prop_assert_eq!(changes, known);
+        }
     }
-    let mut rest = bytes;
-    types
-        .iter()
-        .map(|data| {
-            let value = data.read(rest.get(..data.size())?);
-            rest = rest.get(data.size().next_multiple_of(4)..).unwrap_or_default();
-            value
-        })
-        .collect()
 }

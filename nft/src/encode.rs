@@ -9,7 +9,7 @@ use nftnl::{MsgType, ProtoFamily};
 
 use crate::sys::{self, RawChain, RawSet};
 use crate::{
-    Chain, DataType, Element, Family, MapType, Policy, Rule, Set, Table, elements, interval, userdata,
+    Chain, DataType, Element, Family, MapType, Policy, Rule, Set, Table, interval, setelem, userdata,
 };
 
 /// `NFT_SET_*`.
@@ -103,16 +103,21 @@ impl Messages<'_> {
     /// What is gone is deleted first, so that an interval can take the place of another.
     fn change_elements(&mut self, old: &Table, new: &Table) -> Result<()> {
         self.family = new.family;
-        let mut added = Vec::new();
-        for (set, was) in new.sets.iter().zip(&old.sets) {
-            let wanted = interval::merged(set);
-            let same = |element: &Element, other: &Keyed<Element>| other.get(&element.key) == Some(element);
-            let gone = was.elements.iter().filter(|element| !same(element, &wanted));
+        let sets = new.sets.iter().zip(&old.sets);
+        let differ = sets.filter(|(set, was)| set.elements != was.elements);
+        let sets: Vec<_> = differ.map(|(set, was)| (set, interval::merged(set), was)).collect();
+        for (set, wanted, was) in &sets {
+            let gone = wanted.changes(&was.elements).filter_map(|change| match change {
+                Change::Delete(old) | Change::Replace { old, .. } => Some(old),
+                Change::Create(_) => None,
+            });
             self.elements(new, set, gone, false)?;
-            added.push((set, was, wanted));
         }
-        for (set, was, wanted) in &added {
-            let come = wanted.iter().filter(|element| was.elements.get(&element.key) != Some(element));
+        for (set, wanted, was) in &sets {
+            let come = wanted.changes(&was.elements).filter_map(|change| match change {
+                Change::Create(new) | Change::Replace { new, .. } => Some(new),
+                Change::Delete(_) => None,
+            });
             self.elements(new, set, come, true)?;
         }
         Ok(())
@@ -127,7 +132,7 @@ impl Messages<'_> {
     ) -> Result<()> {
         let (kind, flags) =
             if add { (libc::NFT_MSG_NEWSETELEM, CREATE) } else { (libc::NFT_MSG_DELSETELEM, 0) };
-        elements::messages(kind, flags, table, set, list, |message| self.send(message))
+        setelem::messages(kind, flags, table, set, list, |message| self.send(message))
     }
 
     fn number(&self) -> u8 {

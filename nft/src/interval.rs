@@ -2,14 +2,12 @@
 
 use std::borrow::Cow;
 
-use guestnet_core::Set as Keyed;
-
-use crate::{Data, DataType, Element, Key, Set, Value};
+use crate::{Data, DataType, Element, Elements, Key, Set, Value};
 
 /// The elements of `set` as the kernel takes them: it refuses intervals of one type that overlap.
 ///
 /// Where the data of overlapping ones differ there is nothing right to send; [`crate::Table::check`] reports it.
-pub fn merged(set: &Set) -> Cow<'_, Keyed<Element>> {
+pub fn merged(set: &Set) -> Cow<'_, Elements> {
     if !set.interval || set.key.len() != 1 || !overlaps(&set.elements) {
         return Cow::Borrowed(&set.elements);
     }
@@ -27,7 +25,7 @@ pub fn merged(set: &Set) -> Cow<'_, Keyed<Element>> {
 }
 
 /// Whether any two neighbours overlap. Keys sort by where they start.
-fn overlaps(elements: &Keyed<Element>) -> bool {
+fn overlaps(elements: &Elements) -> bool {
     let mut reached: Option<&[Value]> = None;
     elements.iter().any(|element| {
         let inside = reached.is_some_and(|last| element.key.first() <= last);
@@ -71,7 +69,7 @@ pub struct Bound {
     /// What a map answers.
     pub data: Option<Data>,
     /// The comment.
-    pub comment: Option<String>,
+    pub comment: Option<Box<str>>,
 }
 
 /// Puts the kernel's bounds together to intervals. `None` when they make none.
@@ -130,7 +128,7 @@ mod tests {
             let elements = ranges.iter().map(|(first, more)| Element::new(Key::range(*first, first + more)));
             let set = Set::new("s".parse().unwrap(), DataType::InetProto).interval().with(elements);
             let merged = merged(&set);
-            let holds = |elements: &Keyed<Element>, n: u8| {
+            let holds = |elements: &Elements, n: u8| {
                 let n = &[Value::from(n)][..];
                 elements.iter().filter(|e| e.key.first() <= n && n <= e.key.last()).count()
             };

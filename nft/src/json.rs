@@ -1,6 +1,7 @@
 //! Sets as they stand in JSON and TOML: the elements are text and numbers, read by the types of their set.
 
-use guestnet_core::Set as Keyed;
+use std::collections::BTreeSet;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -159,7 +160,7 @@ impl TryFrom<SetText> for Set {
             MapTypeText::Verdict(_) => MapType::Verdict,
             MapTypeText::Values(types) => MapType::Values(types.into_vec()),
         });
-        let mut elements = Keyed::new();
+        let (mut elements, mut keys) = (Vec::with_capacity(text.elements.len()), BTreeSet::new());
         for (n, element) in text.elements.into_iter().enumerate() {
             let whole = match element {
                 ElementText::Key(key) => WholeElement { key, data: None, comment: None },
@@ -169,11 +170,12 @@ impl TryFrom<SetText> for Set {
             let element = Element {
                 key: key(&types, whole.key).map_err(failed)?,
                 data: data(map.as_ref(), whole.data).map_err(failed)?,
-                comment: whole.comment,
+                comment: whole.comment.map(Into::into),
             };
-            if let Some(twice) = elements.insert(element) {
-                return Err(failed(format!("{} is in the set twice", twice.key)));
+            if !keys.insert(element.key.clone()) {
+                return Err(failed(format!("{} is in the set twice", element.key)));
             }
+            elements.push(element);
         }
         Ok(Self {
             name: text.name,
@@ -181,7 +183,7 @@ impl TryFrom<SetText> for Set {
             data: map,
             interval: text.interval,
             size: text.size,
-            elements,
+            elements: elements.into(),
         })
     }
 }
@@ -204,7 +206,7 @@ impl From<Element> for ElementText {
         if data.is_none() && element.comment.is_none() {
             Self::Key(key)
         } else {
-            Self::Whole(WholeElement { key, data, comment: element.comment })
+            Self::Whole(WholeElement { key, data, comment: element.comment.map(Into::into) })
         }
     }
 }

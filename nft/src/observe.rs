@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use guestnet_core::netlink::{Attributes, Dump};
+use guestnet_core::netns::Transactions;
 use guestnet_core::{Error, Message, Namespace, Object, Observed, Protocol, Result, Set as Keyed};
 
-use crate::elements::bytes;
 use crate::read::{NFGENMSG, Reader};
+use crate::setelem::bytes;
 use crate::{Family, Key, Name, Set, Table, TableKey};
 
 /// How often tables are read again when somebody changes them meanwhile.
@@ -17,7 +18,7 @@ pub fn tables(namespace: &mut Namespace, wanted: &Keyed<Table>) -> Result<Observ
     if !namespace.speaks(Protocol::Netfilter) && wanted.is_empty() {
         return Ok(Observed::default());
     }
-    let found = at_one_moment(namespace, wanted, read)?;
+    let found = at_one_moment(namespace, wanted, |namespace, _| read(namespace))?;
     Ok(Observed { ours: found, ..Observed::default() })
 }
 
@@ -27,7 +28,7 @@ pub fn tables_by_key(namespace: &mut Namespace, wanted: &Keyed<Table>) -> Result
     if wanted.is_empty() {
         return Ok(Observed::default());
     }
-    let found = at_one_moment(namespace, wanted, |namespace| read_by_key(namespace, wanted))?;
+    let found = at_one_moment(namespace, wanted, |namespace, now| read_by_key(namespace, wanted, now))?;
     Ok(Observed { ours: found, ..Observed::default() })
 }
 
@@ -35,7 +36,7 @@ pub fn tables_by_key(namespace: &mut Namespace, wanted: &Keyed<Table>) -> Result
 fn at_one_moment(
     namespace: &mut Namespace,
     wanted: &Keyed<Table>,
-    mut read: impl FnMut(&mut Namespace) -> Result<Keyed<Table>>,
+    mut read: impl FnMut(&mut Namespace, u32) -> Result<Keyed<Table>>,
 ) -> Result<Keyed<Table>> {
     for _ in 0..TRIES {
         let Some(before) = generation(namespace)? else {
@@ -45,7 +46,7 @@ fn at_one_moment(
             }
             return Err(Error::Unsupported("this kernel has no nf_tables (CONFIG_NF_TABLES)".into()));
         };
-        let found = read(namespace);
+        let found = read(namespace, before);
         if generation(namespace)? == Some(before) {
             return found;
         }
@@ -60,7 +61,8 @@ pub(crate) fn generation(namespace: &mut Namespace) -> Result<Option<u32>> {
         Err(e) if [Some(libc::EINVAL), Some(libc::EOPNOTSUPP)].contains(&e.errno()) => return Ok(None),
         other => other?,
     };
-    Ok(answer.and_then(|dump| dump.replies().find_map(|r| Attributes::after(r.payload, NFGENMSG).get_u32(1))))
+    let number = |dump: Dump| dump.replies().find_map(|r| Attributes::after(r.payload, NFGENMSG).get_u32(1));
+    Ok(answer.and_then(number).map(u32::from_be))
 }
 
 /// A request of nf_tables with attributes that are texts.
@@ -143,37 +145,72 @@ fn read_elements(namespace: &mut Namespace, reader: &mut Reader, table: &TableKe
     Ok(())
 }
 
+/// Reads one table without elements; whether there is such a table.
+fn read_table(namespace: &mut Namespace, reader: &mut Reader, key: &TableKey) -> Result<bool> {
+    // NFTA_TABLE_NAME and NFTA_CHAIN_TABLE are 1. Old kernels send the chains of other tables too.
+    let of_table = [(1, key.1.as_str())];
+    let asked = request(libc::NFT_MSG_GETTABLE, key.0.number(), &of_table);
+    let found = namespace.get_each(Protocol::Netfilter, &[asked])?;
+    found.replies().for_each(|reply| reader.see(reply.whole));
+    if !reader.tables().contains(key) {
+        return Ok(false);
+    }
+    let chains = request(libc::NFT_MSG_GETCHAIN, key.0.number(), &of_table);
+    dump(namespace, &chains)?.replies().for_each(|reply| reader.see(reply.whole));
+    read_structure(namespace, reader, key)?;
+    Ok(true)
+}
+
 /// How many elements of a set are asked for one by one; more than that, and a dump of all is less.
 const SINGLE: usize = 512;
 
-fn read_by_key(namespace: &mut Namespace, wanted: &Keyed<Table>) -> Result<Keyed<Table>> {
+/// Tables without their elements, as they were in one generation. Every transaction makes another one: those of our own
+/// are counted, so that adding an element is no reason to read the rules again.
+#[derive(Default)]
+struct Structures {
+    generation: u32,
+    sent: Transactions,
+    tables: Keyed<Table>,
+}
+
+impl Structures {
+    /// Whether nothing has happened up to `generation` but transactions of ours about elements.
+    fn hold(&self, generation: u32, sent: Transactions) -> bool {
+        let ours = sent.all.wrapping_sub(self.sent.all);
+        sent.of_structure == self.sent.of_structure && generation.wrapping_sub(self.generation) == ours
+    }
+}
+
+fn read_by_key(namespace: &mut Namespace, wanted: &Keyed<Table>, generation: u32) -> Result<Keyed<Table>> {
     let mut reader = Reader::default();
+    let sent = namespace.transactions();
+    let mut known = std::mem::take(namespace.keepsake::<Structures>());
+    if !known.hold(generation, sent) {
+        known.tables = Keyed::new();
+    }
+    (known.generation, known.sent) = (generation, sent);
+    let mut requests = Vec::new();
     for table in wanted {
         let key = table.key();
-        // NFTA_TABLE_NAME and NFTA_CHAIN_TABLE are 1. Old kernels send the chains of other tables too.
-        let of_table = [(1, key.1.as_str())];
-        let asked = request(libc::NFT_MSG_GETTABLE, key.0.number(), &of_table);
-        let found = namespace.get_each(Protocol::Netfilter, &[asked])?;
-        found.replies().for_each(|reply| reader.see(reply.whole));
-        if !reader.tables().contains(&key) {
+        if let Some(table) = known.tables.get(&key) {
+            reader.know(table.clone());
+        } else if !read_table(namespace, &mut reader, &key)? {
             continue;
         }
-        let chains = request(libc::NFT_MSG_GETCHAIN, key.0.number(), &of_table);
-        dump(namespace, &chains)?.replies().for_each(|reply| reader.see(reply.whole));
-        read_structure(namespace, &mut reader, &key)?;
+        known.tables.extend(reader.structure(&key).cloned());
         for name in reader.sets(&key) {
             let Some(set) = table.sets.get(&name) else { continue };
             // What an interval's key leads to depends on its neighbours; they are few, being a tree.
             if set.interval || set.elements.len() > SINGLE {
                 read_elements(namespace, &mut reader, &key, &name)?;
             } else {
-                let requests: Vec<Message> =
-                    set.elements.iter().map(|element| element_request(&key, set, &element.key)).collect();
-                let found = namespace.get_each(Protocol::Netfilter, &requests)?;
-                found.replies().for_each(|reply| reader.see(reply.whole));
+                requests.extend(set.elements.iter().map(|element| element_request(&key, set, &element.key)));
             }
         }
     }
+    let elements = namespace.get_each(Protocol::Netfilter, &requests)?;
+    elements.replies().for_each(|reply| reader.see(reply.whole));
+    *namespace.keepsake() = known;
     let mut found = reader.finish();
     for (_, table) in found.with_positions_mut() {
         let Some(want) = wanted.get(&table.key()) else { continue };

@@ -9,12 +9,12 @@ use guestnet_core::Set as Keyed;
 use guestnet_core::netlink::Attributes;
 use guestnet_core::owner::TABLE_PREFIX;
 
-use crate::elements::values;
 use crate::encode::{INTERVAL, INTERVAL_END, VERDICT, flags};
 use crate::interval::{Bound, paired};
+use crate::setelem::values;
 use crate::{
-    Base, Chain, ChainType, Data, DataType, Element, Expr, Family, Hook, Key, MapType, Name, Policy, Rule,
-    Set, Table, TableKey, Verdict, userdata,
+    Base, Chain, ChainType, Data, DataType, Element, Elements, Expr, Family, Hook, Key, MapType, Name,
+    Policy, Rule, Set, Table, TableKey, Verdict, userdata,
 };
 
 /// Attributes in the kernel's numbers (`linux/netfilter/nf_tables.h`). The name of the table is attribute 1 of
@@ -118,7 +118,12 @@ impl<'a> View<'a> {
 
     /// An attribute that holds the value of a register: 1 to 64 bytes.
     pub fn value(&self, kind: u16) -> Option<&'a [u8]> {
-        self.nested(kind)?.get(NFTA_DATA_VALUE).filter(|value| (1..=64).contains(&value.len()))
+        self.nested(kind)?.register()
+    }
+
+    /// The value of a register, which these attributes are: 1 to 64 bytes.
+    fn register(&self) -> Option<&'a [u8]> {
+        self.get(NFTA_DATA_VALUE).filter(|value| (1..=64).contains(&value.len()))
     }
 
     /// The verdict that stands where otherwise a value does.
@@ -151,7 +156,9 @@ struct Found {
     table: Table,
     has: u32,
     seen: u32,
-    /// The bounds of intervals, until all are there.
+    /// The elements of sets, until all are there.
+    elements: BTreeMap<Name, Vec<Element>>,
+    /// The bounds of intervals, likewise.
     bounds: BTreeMap<Name, Vec<Bound>>,
 }
 
@@ -167,6 +174,20 @@ impl Reader {
             .get(table)
             .map(|found| found.table.sets.iter().map(|set| set.name.clone()).collect())
             .unwrap_or_default()
+    }
+
+    /// Takes `table`, which has no elements yet, for known.
+    pub fn know(&mut self, table: Table) {
+        let (elements, bounds) = (BTreeMap::new(), BTreeMap::new());
+        self.0.insert(
+            TableKey(table.family, table.name.clone()),
+            Found { table, has: 0, seen: 0, elements, bounds },
+        );
+    }
+
+    /// The table without its elements, if all that it has was seen.
+    pub fn structure(&self, key: &TableKey) -> Option<&Table> {
+        self.0.get(key).filter(|found| found.has <= found.seen).map(|found| &found.table)
     }
 
     /// Takes in what `message` says.
@@ -209,7 +230,8 @@ fn table(raw: &View<'_>, TableKey(family, name): &TableKey) -> Found {
         flags if flags & 1 != 0 => table.unknown.push("the flag dormant".into()),
         flags => table.unknown.push(format!("flags {flags:#x}")),
     }
-    Found { table, has: raw.u32(NFTA_TABLE_USE).unwrap_or(0), seen: 0, bounds: BTreeMap::new() }
+    let has = raw.u32(NFTA_TABLE_USE).unwrap_or(0);
+    Found { table, has, seen: 0, elements: BTreeMap::new(), bounds: BTreeMap::new() }
 }
 
 impl Found {
@@ -241,19 +263,17 @@ impl Found {
 
     fn see_elements(&mut self, raw: &View<'_>) {
         let Some(Ok(name)) = raw.text(NFTA_SET_ELEM_LIST_SET).map(str::parse) else { return };
-        let Some(mut set) = self.table.sets.remove(&name) else { return };
+        let Some(set) = self.table.sets.get(&name) else { return };
         let mut strange = false;
-        for element in raw.list(NFTA_SET_ELEM_LIST_ELEMENTS) {
-            match bound(&element, &set) {
-                Some(one) if in_halves(&set) => self.bounds.entry(name.clone()).or_default().push(one),
-                Some(one) => match whole(&element, one, &set) {
-                    Some(element) => drop(set.elements.insert(element)),
-                    None => strange = true,
-                },
-                None => strange = true,
-            }
+        let list = raw.list(NFTA_SET_ELEM_LIST_ELEMENTS).map(|element| Listed::read(element, set));
+        if set.interval && set.key.len() == 1 {
+            // The kernel lists an interval as two elements, its start and what comes behind its end.
+            let bounds = self.bounds.entry(name.clone()).or_default();
+            bounds.extend(list.filter_map(|listed| known(listed.map(Listed::bound), &mut strange)));
+        } else {
+            let elements = self.elements.entry(name.clone()).or_default();
+            elements.extend(list.filter_map(|listed| known(listed.and_then(|l| l.whole(set)), &mut strange)));
         }
-        self.table.sets.insert(set);
         if strange {
             self.table.unknown.push(format!("an element of set {name}"));
         }
@@ -262,6 +282,11 @@ impl Found {
     fn finish(mut self) -> Table {
         if let Some(more) = self.has.checked_sub(self.seen).filter(|more| *more > 0) {
             self.table.unknown.push(crate::words::count(more as usize, "named object"));
+        }
+        for (name, elements) in self.elements {
+            if let Some(set) = self.table.sets.get_mut(&name) {
+                set.elements = elements.into();
+            }
         }
         for (name, bounds) in self.bounds {
             let Some(mut set) = self.table.sets.remove(&name) else { continue };
@@ -273,11 +298,6 @@ impl Found {
         }
         self.table
     }
-}
-
-/// Whether the kernel lists an interval as two elements, its start and what comes behind its end.
-fn in_halves(set: &Set) -> bool {
-    set.interval && set.key.len() == 1
 }
 
 /// `NFT_CHAIN_BASE`, which says nothing that the hook does not say.
@@ -340,35 +360,68 @@ fn set(raw: &View<'_>, name: &str) -> Option<Set> {
     let interval = said & INTERVAL != 0;
     let size =
         raw.nested(NFTA_SET_DESC).and_then(|desc| desc.u32(NFTA_SET_DESC_SIZE)).filter(|size| *size != 0);
-    let set = Set { name: name.parse().ok()?, key, data, interval, size, elements: Keyed::new() };
+    let set = Set { name: name.parse().ok()?, key, data, interval, size, elements: Elements::new() };
     // Elements that carry expressions of their own, or go after some time, are never wanted.
     let plain = [NFTA_SET_EXPR, NFTA_SET_EXPRESSIONS].iter().all(|kind| raw.get(*kind).is_none());
     (plain && flags(&set) == said).then_some(set)
 }
 
-fn bound(raw: &View<'_>, set: &Set) -> Option<Bound> {
-    let flags = raw.u32(NFTA_SET_ELEM_FLAGS).unwrap_or(0);
-    let never = [NFTA_SET_ELEM_TIMEOUT, NFTA_SET_ELEM_EXPR, NFTA_SET_ELEM_OBJREF, NFTA_SET_ELEM_EXPRESSIONS];
-    if flags & !INTERVAL_END != 0 || never.iter().any(|kind| raw.get(*kind).is_some()) {
-        return None;
-    }
-    let end = flags & INTERVAL_END != 0;
-    let data = match &set.data {
-        None => None,
-        Some(_) if end => None,
-        Some(MapType::Verdict) => Some(Data::Verdict(raw.nested(NFTA_SET_ELEM_DATA)?.verdict()?)),
-        Some(MapType::Values(types)) => Some(values(types, raw.value(NFTA_SET_ELEM_DATA)?)?.into()),
-    };
-    let key = raw.value(NFTA_SET_ELEM_KEY)?.to_vec();
-    let comment = raw.get(NFTA_SET_ELEM_USERDATA).and_then(userdata::read_comment);
-    Some(Bound { key, end, data, comment })
+/// Passes on what could be read, and notes that something could not.
+fn known<T>(read: Option<T>, strange: &mut bool) -> Option<T> {
+    *strange |= read.is_none();
+    read
 }
 
-fn whole(raw: &View<'_>, bound: Bound, set: &Set) -> Option<Element> {
-    let first = values(&set.key, &bound.key)?;
-    let key = match raw.value(NFTA_SET_ELEM_KEY_END) {
-        Some(end) => Key::between(first, values(&set.key, end)?),
-        None => Key::from(first),
-    };
-    Some(Element { key, data: bound.data, comment: bound.comment })
+/// An element as the kernel lists it.
+struct Listed<'a> {
+    key: &'a [u8],
+    /// The end of an interval in a concatenation.
+    key_end: Option<&'a [u8]>,
+    /// Whether it says where an interval of one type ends.
+    end: bool,
+    data: Option<Data>,
+    comment: Option<Box<str>>,
+}
+
+impl<'a> Listed<'a> {
+    /// `None` where it cannot be wanted: it goes after some time, or carries what an element here cannot.
+    fn read(raw: View<'a>, set: &Set) -> Option<Self> {
+        let (mut key, mut key_end, mut data, mut comment, mut flags) = (None, None, None, None, 0);
+        // In one pass: there can be hundreds of thousands.
+        for (kind, value) in raw.0 {
+            let nested = || View(Attributes::after(value, 0));
+            match kind {
+                NFTA_SET_ELEM_KEY => key = nested().register(),
+                NFTA_SET_ELEM_KEY_END => key_end = Some(nested().register()?),
+                NFTA_SET_ELEM_DATA => data = Some(nested()),
+                NFTA_SET_ELEM_FLAGS => flags = u32::from_be_bytes(value.try_into().ok()?),
+                NFTA_SET_ELEM_USERDATA => comment = userdata::read_comment(value).map(Into::into),
+                NFTA_SET_ELEM_TIMEOUT
+                | NFTA_SET_ELEM_EXPR
+                | NFTA_SET_ELEM_OBJREF
+                | NFTA_SET_ELEM_EXPRESSIONS => return None,
+                _ => {}
+            }
+        }
+        let end = flags & INTERVAL_END != 0;
+        let data = match &set.data {
+            Some(MapType::Verdict) if !end => Some(data?.verdict()?.into()),
+            Some(MapType::Values(types)) if !end => Some(Data::Values(values(types, data?.register()?)?)),
+            _ => None,
+        };
+        (flags & !INTERVAL_END == 0).then_some(Self { key: key?, key_end, end, data, comment })
+    }
+
+    fn bound(self) -> Bound {
+        Bound { key: self.key.to_vec(), end: self.end, data: self.data, comment: self.comment }
+    }
+
+    fn whole(self, set: &Set) -> Option<Element> {
+        let first = values(&set.key, self.key)?;
+        let key = match self.key_end {
+            Some(end) => Key::of(first, values(&set.key, end)?),
+            None => Key::from(first),
+        };
+        Some(Element { key, data: self.data, comment: self.comment })
+    }
 }

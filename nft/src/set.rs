@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use guestnet_core::{Object, Set as Keyed};
+use guestnet_core::Object;
 use serde::{Deserialize, Serialize};
 
 use crate::datatype::concatenation;
 use crate::words::count;
-use crate::{DataType, Element, Name};
+use crate::{DataType, Element, Elements, Name};
 
 /// A set, or with `data` a map.
 ///
@@ -35,7 +35,7 @@ pub struct Set {
     /// (262144 is plenty); it is also the most that it can hold.
     pub size: Option<u32>,
     /// What is in it.
-    pub elements: Keyed<Element>,
+    pub elements: Elements,
 }
 
 /// The type of a map's data.
@@ -50,7 +50,7 @@ pub enum MapType {
 impl Set {
     /// An empty set with keys of one type, or of several in a concatenation.
     pub fn new(name: Name, key: impl Into<Vec<DataType>>) -> Self {
-        Self { name, key: key.into(), data: None, interval: false, size: None, elements: Keyed::new() }
+        Self { name, key: key.into(), data: None, interval: false, size: None, elements: Elements::new() }
     }
 
     /// An empty map.

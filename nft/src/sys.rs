@@ -15,6 +15,9 @@ use nftnl::{MsgType, NlMsg};
 
 use crate::Expr;
 
+#[cfg(test)]
+pub mod peer;
+
 /// The most bytes that a register, a key or a datum has (`NFT_DATA_VALUE_MAXLEN`). Older versions of libnftnl copy
 /// without checking, so it is checked here.
 const LONGEST_VALUE: usize = 64;

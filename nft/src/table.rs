@@ -160,8 +160,8 @@ fn structure(change: &Change<Chain>) -> String {
 const NAMED: usize = 3;
 
 fn elements_changed(new: &Set, old: &Set) -> Option<String> {
-    let observed = Observed { ours: old.elements.clone(), ..Observed::default() };
-    let changes = diff(&interval::merged(new), &observed).0;
+    let wanted = interval::merged(new);
+    let changes: Vec<_> = wanted.changes(&old.elements).collect();
     if changes.is_empty() {
         return None;
     }

@@ -179,13 +179,14 @@ impl Way {
     }
 }
 
-const OUTSIDE: [u8; 4] = [198, 51, 100, 10];
+/// Somebody in the world.
+pub const OUTSIDE: [u8; 4] = [198, 51, 100, 10];
 
 /// How many different frames there are at most: as many guests are spoken to.
-const FRAMES: usize = 65_536;
+pub const FRAMES: usize = 65_536;
 
 /// The shortest frame that goes over Ethernet.
-const LENGTH: usize = 60;
+pub const LENGTH: usize = 60;
 
 /// How long a flood takes, and how many there are in a round.
 const FLOOD: Duration = Duration::from_millis(60);
@@ -222,7 +223,12 @@ fn flooded(
         way.arrived()
     ))?;
     let mac = if link == "w0" { 1 } else { 3 };
-    let mut flood = from.run(|| Flood::new(link, frames(count, mac, |n| addresses(way, n)), LENGTH))?;
+    let flood = from.run(|| Flood::new(&[link], frames(count, mac, |n| addresses(way, n)), LENGTH))?;
+    round(flood, from, to)
+}
+
+/// Floods: from one namespace to another, whose table `sink` counts what arrives.
+pub fn round(mut flood: Flood, from: Netns, to: Netns) -> Result<Round> {
     // Connections become known ones, caches warm.
     let mut packets = 0;
     while packets < 2 * FRAMES {
@@ -262,18 +268,23 @@ fn frames(count: usize, mac: u8, addresses: impl Fn(usize) -> [[u8; 4]; 2]) -> V
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        let [src, dst] = addresses(state as usize % count);
-        let mut ip = [0x45, 0, 0, 46, 0, 0, 0, 0, 64, 17, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-        ip[12..16].copy_from_slice(&src);
-        ip[16..20].copy_from_slice(&dst);
-        let sum: u32 = ip.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1])).sum();
-        let sum = !((sum >> 16) + (sum & 0xffff)) as u16;
-        ip[10..12].copy_from_slice(&sum.to_be_bytes());
-        all.extend([2, 0, 0, 0, 0, mac, 2, 0, 0, 0, 0, 9, 8, 0]);
-        all.extend(ip);
-        // Ports 1000 to 2000, no checksum.
-        all.extend([3, 232, 7, 208, 0, 26, 0, 0]);
-        all.extend([0; 18]);
+        all.extend(frame([2, 0, 0, 0, 0, mac], [2, 0, 0, 0, 0, 9], addresses(state as usize % count)));
     }
     all
+}
+
+/// One frame, between two MAC addresses and two addresses.
+pub fn frame(to: [u8; 6], from: [u8; 6], [src, dst]: [[u8; 4]; 2]) -> [u8; LENGTH] {
+    let mut frame = [0; LENGTH];
+    let mut ip = [0x45, 0, 0, 46, 0, 0, 0, 0, 64, 17, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    ip[12..16].copy_from_slice(&src);
+    ip[16..20].copy_from_slice(&dst);
+    let sum: u32 = ip.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1])).sum();
+    let sum = !((sum >> 16) + (sum & 0xffff)) as u16;
+    ip[10..12].copy_from_slice(&sum.to_be_bytes());
+    // Ports 1000 to 2000, no checksum.
+    let udp = [3, 232, 7, 208, 0, 26, 0, 0];
+    let parts: [&[u8]; 5] = [&to, &from, &[8, 0], &ip, &udp];
+    frame.iter_mut().zip(parts.concat()).for_each(|(to, from)| *to = from);
+    frame
 }

@@ -2,6 +2,8 @@
 
 mod again;
 mod data_plane;
+mod firewall;
+mod firewall_packets;
 mod guests_from_nothing;
 mod nat;
 mod one_guest;
@@ -39,12 +41,15 @@ pub fn all() -> Vec<Job> {
         nat::load(),
         nat::element(),
         nat::read(),
+        firewall::element(),
         xfrm::policy(),
         xfrm::state(),
         rekey::policies(),
         rekey::job(),
         data_plane::inward(),
         data_plane::outward(),
+        firewall_packets::from_guests(),
+        firewall_packets::to_guests(),
     ]
 }
 

@@ -1,9 +1,12 @@
 //! One netlink socket: exchange of many messages, and dumps.
 
-use std::io;
+use std::borrow::Cow;
+use std::io::{self, IoSlice};
 use std::os::fd::AsRawFd;
 
 use netlink_sys::{Socket, SocketAddr};
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, sendmsg};
 use zeroize::Zeroize;
 
 use super::lasting;
@@ -31,6 +34,9 @@ const SEND: usize = 1 << 30;
 
 /// How often an interrupted dump is taken again before the caller is told to try later.
 const DUMP_TRIES: usize = 16;
+
+/// Of how many pieces a send can be made (`UIO_MAXIOV`).
+const PIECES: usize = 1024;
 
 const NFNL_MSG_BATCH_BEGIN: u16 = 0x10;
 const NFNL_MSG_BATCH_END: u16 = 0x11;
@@ -141,7 +147,7 @@ impl Session {
             for (i, message) in chunk.iter().enumerate() {
                 self.append(&mut bytes, message, i == last);
             }
-            let refused = self.send_and_hear(&bytes, first, chunk.len(), None);
+            let refused = self.send_and_hear(&[&bytes], first, chunk.len(), None);
             if self.protocol == Protocol::Xfrm {
                 bytes.zeroize();
                 chunk.iter_mut().for_each(Message::wipe);
@@ -151,48 +157,65 @@ impl Session {
         Ok(refusals)
     }
 
-    fn transaction(&mut self, messages: &[Message]) -> Result<Vec<(usize, Refusal)>> {
-        if messages.is_empty() {
-            return Ok(Vec::new());
-        }
+    /// It can be of many MiB: it is sent from where it lies.
+    fn transaction(&mut self, messages: &mut [Message]) -> Result<Vec<(usize, Refusal)>> {
+        let count = messages.len();
+        let Some(last) = count.checked_sub(1) else { return Ok(Vec::new()) };
         // struct nfgenmsg: no family, version 0, and for a batch the subsystem in network order.
         let [high, low] = NFNL_SUBSYS_NFTABLES.to_be_bytes();
         let frame = [0, 0, high, low];
-        let mut bytes = Vec::with_capacity(messages.iter().map(|m| m.bytes().len()).sum::<usize>() + 40);
-        let begin = self.sequence;
-        self.append(&mut bytes, &Message::new(NFNL_MSG_BATCH_BEGIN, 0, &frame), false);
+        let mut begin = Message::new(NFNL_MSG_BATCH_BEGIN, 0, &frame);
+        let mut end = Message::new(NFNL_MSG_BATCH_END, 0, &frame);
+        let opened = self.number(begin.bytes_mut(), false);
         let first = self.sequence;
-        for (i, message) in messages.iter().enumerate() {
-            self.append(&mut bytes, message, i + 1 == messages.len());
+        for (i, message) in messages.iter_mut().enumerate() {
+            self.number(message.bytes_mut(), i == last);
         }
-        self.append(&mut bytes, &Message::new(NFNL_MSG_BATCH_END, 0, &frame), false);
-        self.send_and_hear(&bytes, first, messages.len(), Some(begin))
+        self.number(end.bytes_mut(), false);
+        let pieces: Vec<Cow<'_, [u8]>> = std::iter::once(begin.bytes().into())
+            .chain(messages.chunks(count.div_ceil(PIECES - 2)).map(joined))
+            .chain([end.bytes().into()])
+            .collect();
+        let pieces: Vec<&[u8]> = pieces.iter().map(|piece| &**piece).collect();
+        self.send_and_hear(&pieces, first, count, Some(opened))
     }
 
-    /// Copies `message` to `bytes` under the next sequence number. Only the last of a send asks for an ACK:
-    /// errors come without asking, and ACKs would fill the receive buffer.
+    /// Copies `message` to `bytes` under the next sequence number.
     fn append(&mut self, bytes: &mut Vec<u8>, message: &Message, ack: bool) {
         let at = bytes.len();
-        let flag = libc::NLM_F_ACK as u16;
-        let flags = if ack { message.flags() | flag } else { message.flags() & !flag };
         bytes.extend_from_slice(message.bytes());
-        bytes[at + 6..at + 8].copy_from_slice(&flags.to_ne_bytes());
-        bytes[at + 8..at + 12].copy_from_slice(&self.sequence.to_ne_bytes());
-        bytes[at + 12..at + 16].fill(0);
-        self.sequence = self.sequence.checked_add(1).unwrap_or(1);
+        self.number(&mut bytes[at..], ack);
     }
 
-    /// Sends `bytes`, `count` messages from sequence number `first` on, and hears until the last is answered or
+    /// Gives a message the next sequence number. Only the last of a send asks for an ACK: errors come without asking, and
+    /// ACKs would fill the receive buffer.
+    fn number(&mut self, message: &mut [u8], ack: bool) -> u32 {
+        let number = self.sequence;
+        let flag = libc::NLM_F_ACK as u16;
+        let flags = u16::from_ne_bytes([message[6], message[7]]);
+        let flags = if ack { flags | flag } else { flags & !flag };
+        message[6..8].copy_from_slice(&flags.to_ne_bytes());
+        message[8..12].copy_from_slice(&number.to_ne_bytes());
+        message[12..16].fill(0);
+        self.sequence = number.checked_add(1).unwrap_or(1);
+        number
+    }
+
+    /// Sends `pieces`, `count` messages from sequence number `first` on, and hears until the last is answered or
     /// the transaction that `begin` opened was refused as a whole.
     fn send_and_hear(
         &mut self,
-        bytes: &[u8],
+        pieces: &[&[u8]],
         first: u32,
         count: usize,
         begin: Option<u32>,
     ) -> Result<Vec<(usize, Refusal)>> {
-        self.watch.tell(&self.netns, Deed::Send(self.protocol, Datagram(bytes)));
-        self.send(bytes)?;
+        if self.watch.is_watched() {
+            // Only a transaction has several, and holds no secrets of which this were a copy.
+            let bytes = if let [one] = pieces { Cow::from(*one) } else { pieces.concat().into() };
+            self.watch.tell(&self.netns, Deed::Send(self.protocol, Datagram(&bytes)));
+        }
+        self.send(pieces)?;
         let mut refusals = Vec::new();
         loop {
             self.receive()?;
@@ -211,8 +234,8 @@ impl Session {
                 if index >= count {
                     continue;
                 }
-                let request =
-                    replies(bytes).find(|r| r.sequence == reply.sequence).map_or(&[][..], |r| r.whole);
+                let mut sent = pieces.iter().flat_map(|piece| replies(piece));
+                let request = sent.find(|r| r.sequence == reply.sequence).map_or(&[][..], |r| r.whole);
                 if let Some(refusal) = Refusal::read(&reply, request) {
                     refusals.push((index, refusal));
                 }
@@ -248,7 +271,7 @@ impl Session {
         let mut bytes = Vec::new();
         self.append(&mut bytes, &dump, false);
         self.watch.tell(&self.netns, Deed::Ask(self.protocol, Datagram(&bytes)));
-        self.send(&bytes)?;
+        self.send(&[&bytes])?;
         let mut whole = Dump { bytes: Vec::new(), secret: self.protocol == Protocol::Xfrm };
         let mut interrupted = false;
         loop {
@@ -282,7 +305,7 @@ impl Session {
         let mut bytes = Vec::new();
         self.append(&mut bytes, request, true);
         self.watch.tell(&self.netns, Deed::Ask(self.protocol, Datagram(&bytes)));
-        self.send(&bytes)?;
+        self.send(&[&bytes])?;
         let mut whole = Dump { bytes: Vec::new(), secret: self.protocol == Protocol::Xfrm };
         loop {
             self.receive()?;
@@ -319,7 +342,7 @@ impl Session {
                 self.append(&mut bytes, request, i + 1 == chunk.len());
             }
             self.watch.tell(&self.netns, Deed::Ask(self.protocol, Datagram(&bytes)));
-            self.send(&bytes)?;
+            self.send(&[&bytes])?;
             let mut ended = false;
             while !ended {
                 self.receive()?;
@@ -351,12 +374,16 @@ impl Session {
         }
     }
 
-    fn send(&self, bytes: &[u8]) -> Result<()> {
+    fn send(&self, pieces: &[&[u8]]) -> Result<()> {
+        let slices: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
         loop {
-            match self.socket.send(bytes, 0) {
+            match sendmsg::<()>(self.socket.as_raw_fd(), &slices, &[], MsgFlags::empty(), None) {
                 Ok(_) => return Ok(()),
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(Error::io(format!("send {} bytes to the kernel", bytes.len()), e)),
+                Err(Errno::EINTR) => {}
+                Err(e) => {
+                    let length: usize = pieces.iter().map(|piece| piece.len()).sum();
+                    return Err(Error::io(format!("send {length} bytes to the kernel"), e));
+                }
             }
         }
     }
@@ -374,5 +401,13 @@ impl Session {
                 Err(e) => return Err(Error::io("read the kernel's answer", e)),
             }
         }
+    }
+}
+
+/// Messages as one piece of a send: a copy only where they are several.
+fn joined(messages: &[Message]) -> Cow<'_, [u8]> {
+    match messages {
+        [one] => one.bytes().into(),
+        several => several.iter().map(Message::bytes).collect::<Vec<_>>().concat().into(),
     }
 }

@@ -191,10 +191,19 @@ impl Ledger {
             .collect()
     }
 
+    /// The lines about sysctls of links that are gone. For those who know all links of the namespace.
+    fn gone(&self) -> impl Iterator<Item = &String> {
+        self.lines.keys().filter(|name| self.key(name.rsplit(" > ").next().unwrap_or(name)).is_none())
+    }
+
+    /// Whether there are sysctls of links that are gone, as after a kill. For those who know all links of the namespace.
+    pub(super) fn has_gone(&self) -> bool {
+        self.gone().next().is_some()
+    }
+
     /// Forgets the sysctls of links that are gone. For those who know all links of the namespace.
     pub(super) fn forget_gone(&mut self) {
-        let gone = |name: &&String| self.key(name.rsplit(" > ").next().unwrap_or(name)).is_none();
-        let gone: Vec<String> = self.lines.keys().filter(gone).cloned().collect();
+        let gone: Vec<String> = self.gone().cloned().collect();
         gone.iter().for_each(|name| drop(self.remove(name)));
     }
 
