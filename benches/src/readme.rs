@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::statistics::{digits, time};
 
 /// The jobs, each at its largest size, with what they are called there. `N` is the size.
-const JOBS: [(&str, &str); 14] = [
+const JOBS: [(&str, &str); 13] = [
     ("one-guest", "one guest, in a namespace of its own"),
     ("guests", "N guests in the host's namespace, from nothing"),
     ("guests-own", "N guests, each in a namespace of its own"),
@@ -17,7 +17,6 @@ const JOBS: [(&str, &str); 14] = [
     ("lost-element", "one lost element found and put back at N guests"),
     ("load-nat", "the translation of N guests loaded"),
     ("nat-element", "one guest more in the translation of N"),
-    ("load-firewall", "the firewall of N guests loaded"),
     ("firewall-element", "one guest more in the firewall of N"),
     ("policy", "one IPsec policy more at N"),
     ("rekey-policies", "N IPsec policies given their next SPI"),
