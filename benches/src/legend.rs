@@ -28,10 +28,10 @@ const CONTESTANTS: &[(&str, &str)] = &[
     ("ip -j, nft -j", "everything listed as JSON"),
     ("nft -j list", "the ruleset listed as JSON"),
     ("plain forwarding", "no rules: what the way through the kernel costs"),
-    ("connection tracking alone", "no rules but one that asks for connection tracking"),
+    ("connection tracking alone", "no rules, but connections are known: what any stateful filter pays"),
+    ("sets by hand", "the shortest filter that does it, guests in sets"),
+    ("rules for each guest", "the same filter without sets, in one chain"),
     ("maps by hand", "the shortest ruleset that does it"),
-    ("sets by hand", "a ruleset that looks guests up in sets, and no more"),
-    ("rules for each guest", "rules one after the other, some for each guest"),
     ("stateful NAT", "dnat and snat from maps, with connection tracking"),
     ("the seed's linear rules", "two rules a guest, in one chain"),
 ];

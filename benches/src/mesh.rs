@@ -111,8 +111,5 @@ fn state_line(verb: &str, state: &State) -> String {
         .map(|byte| format!("{:02x}", byte.wrapping_mul(7).wrapping_add(state.spi.get()) as u8))
         .collect();
     let line = state.to_ip().replacen("ip xfrm state add", &format!("xfrm state {verb}"), 1);
-    // ip takes the number that guestnet reads as the generation in the order of the network.
-    let seq = |generation: u32| format!(" seq {generation}");
-    let line = line.replacen(&seq(state.generation), &seq(state.generation.to_be()), 1);
     line.replace('\'', "").replacen("(hidden)", &format!("0x{key}"), 1)
 }

@@ -32,8 +32,8 @@ pub fn element() -> Job {
     }
 }
 
-/// How often in one round, in the process: what is done by whoever made the tables a moment ago is in the cache.
-const TIMES: usize = 50;
+/// How often in one round.
+const TIMES: usize = 200;
 
 /// A fresh namespace with the filter of `count` guests.
 fn loaded(count: usize) -> Result<Namespace> {

@@ -20,6 +20,9 @@ use super::whole;
 /// How often in one round: the host stays.
 const TIMES: usize = 5;
 
+/// How often an element gets lost in one round.
+const LOSSES: usize = 2;
+
 /// Takes guest `n` away again, as somebody else would, and lets the kernel finish: it frees a link after the call has
 /// returned, on whatever processor is idle, and who makes the next one at once waits for its locks.
 fn away(n: usize) -> Result<()> {
@@ -55,7 +58,7 @@ pub fn lost() -> Job {
     Job {
         name: "lost-element",
         what: "one element of the translation that got lost, found and put back",
-        sizes: Sizes { whole: &[(10_000, 5)], quick: &[(1000, 3)] },
+        sizes: Sizes { whole: &[(10_000, 6)], quick: &[(1000, 3)] },
         contestants: vec![
             Contestant::new("floor and questions", floor_of_lost),
             Contestant::new("guestnet", repair),
@@ -184,7 +187,7 @@ fn floor_of_lost(count: usize) -> Result<Round> {
     let mut floor = Floor::ready(recorder.take()?)?;
     host.watch(|_| ());
     Ok(Box::new(move |meter| {
-        meter.times_between(TIMES, |_| lose(), |_| floor.run())?;
+        meter.times_between(LOSSES, |_| lose(), |_| floor.run())?;
         ensure!(host.verify(&spec)?.is_empty(), "the floor has not put the element back");
         Ok(())
     }))
@@ -193,7 +196,7 @@ fn floor_of_lost(count: usize) -> Result<Round> {
 fn repair(count: usize) -> Result<Round> {
     let (mut host, spec) = furnished(count)?;
     Ok(Box::new(move |meter| {
-        for _ in 0..TIMES {
+        for _ in 0..LOSSES {
             lose()?;
             let report = meter.once(|| Ok(host.apply(&spec)?))?;
             ensure!(report.changes == 1, "{} changes where one was due", report.changes);
@@ -206,7 +209,7 @@ fn repair_by_command(count: usize) -> Result<Round> {
     let (_, spec) = furnished(count)?;
     std::fs::write("/run/spec.json", serde_json::to_string(&spec)?)?;
     Ok(Box::new(move |meter| {
-        for _ in 0..TIMES {
+        for _ in 0..LOSSES {
             lose()?;
             meter
                 .of_processes()

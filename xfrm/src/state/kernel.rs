@@ -156,7 +156,8 @@ fn new_message(kind: u16, state: &State, key: &Key, sequence: Sequence) -> Messa
     info.id.spi = state.spi.get();
     info.id.proto = ESP;
     info.reqid = state.reqid;
-    info.seq = state.generation;
+    // ip writes and shows this number in the order of the network.
+    info.seq = state.generation.to_be();
     info.mode = mode(state.mode);
     info.lifetime_cfg = wire::lifetimes(&state.lifetimes);
     match &state.selector {
@@ -324,7 +325,7 @@ fn read_state(info: &xfrm::UserSaInfo, key: StateKey, attributes: Attributes<'_>
         dst: key.dst,
         spi: key.spi,
         reqid: info.reqid,
-        generation: info.seq,
+        generation: u32::from_be(info.seq),
         mode: read_mode(info.mode)?,
         algorithm: secret.algorithm(),
         icv: Icv::try_from(icv).ok()?,
