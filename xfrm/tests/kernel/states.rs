@@ -93,6 +93,22 @@ lab_test! {
         Ok(())
     }
 
+    fn esp_ip_and_guestnet_mean_the_same_generation() -> Result<()> {
+        need(Capability::Esp);
+        let mut namespace = own()?;
+        let mut wanted = state(0x300, 20);
+        wanted.generation = 5;
+        apply(&mut namespace, &only(&wanted))?;
+        let line = wanted.to_ip();
+        assert!(line.contains(" seq 5 ") || line.ends_with(" seq 5"), "{line}");
+        ip("xfrm state add src 2001:db8::1 dst 2001:db8::2 proto esp spi 0x301 reqid 7 mode tunnel seq 5 \
+            aead 'rfc4106(gcm(aes))' 0x000102030405060708090a0b0c0d0e0f10111213 128 flag af-unspec")?;
+        let found = State::observe(&mut namespace, &Set::new())?.ours;
+        let generations: Vec<u32> = found.iter().map(|state| state.generation).collect();
+        assert_eq!(generations, [5, 5]);
+        Ok(())
+    }
+
     fn esp_lifetimes_change_in_place_and_the_rest_by_a_new_state_that_counts_on() -> Result<()> {
         need(Capability::Esp);
         let mut namespace = own()?;
