@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 
 use netlink_sys::{Socket, SocketAddr};
 use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, sendmsg};
+use nix::sys::socket::{MsgFlags, send, sendmsg};
 use zeroize::Zeroize;
 
 use super::lasting;
@@ -375,9 +375,15 @@ impl Session {
     }
 
     fn send(&self, pieces: &[&[u8]]) -> Result<()> {
+        let (fd, flags) = (self.socket.as_raw_fd(), MsgFlags::empty());
         let slices: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
         loop {
-            match sendmsg::<()>(self.socket.as_raw_fd(), &slices, &[], MsgFlags::empty(), None) {
+            let sent = match pieces {
+                // strace decodes these, and not the others.
+                [one] => send(fd, one, flags),
+                _ => sendmsg::<()>(fd, &slices, &[], flags, None),
+            };
+            match sent {
                 Ok(_) => return Ok(()),
                 Err(Errno::EINTR) => {}
                 Err(e) => {
