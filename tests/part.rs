@@ -108,6 +108,28 @@ lab_test! {
         of(guest, &[1, 2], &(1..10).collect::<Vec<_>>(), 50);
     }
 
+    fn the_same_again_is_asked_and_not_read() {
+        need(Capability::Tap);
+        let _outside = with_uplink();
+        let mut host = host();
+        let wanted = spec_of(&[guest("one", 1), guest_in_host("two", 2)]);
+        host.apply(&wanted).unwrap();
+        // What was written this very moment cannot be told from what is written next.
+        std::thread::sleep(std::time::Duration::from_millis(30));
+        let first = acts(&mut host, |host| assert_eq!(host.apply(&wanted).unwrap().changes, 0));
+        let again = acts(&mut host, |host| assert_eq!(host.apply(&wanted).unwrap().changes, 0));
+        let elements = |acts: &[String]| acts.iter().filter(|line| line.contains("NFT_MSG_GETSETELEM")).count();
+        assert!(elements(&first) > 0, "{first:#?}");
+        assert_eq!(elements(&again), 0, "the generation says that nothing has changed: {again:#?}");
+        assert!(again.iter().any(|line| line.contains("RTM_GETLINK")), "{again:#?}");
+        // And yet what changes is found, in each namespace.
+        sh("nft delete element ip guestnet_nat inbound32 '{ 203.0.113.2 }'; ip -n one link set tapone mtu 1400");
+        let plan = host.verify(&wanted).unwrap();
+        assert_eq!(plan.changes().len(), 2, "{plan}");
+        assert_eq!(host.apply(&wanted).unwrap().changes, 2);
+        assert!(host.verify(&wanted).unwrap().is_empty());
+    }
+
     fn others_guests_and_others_objects_are_not_touched() {
         need(Capability::Tap);
         let _outside = with_uplink();

@@ -76,7 +76,7 @@ impl Namespace {
             return Ok(false);
         }
         for (protocol, request, before) in &transcript.dumps {
-            let now = self.ask(*protocol, request)?;
+            let now = self.ask(*protocol, request).inspect_err(|_| self.at_hand.clear())?;
             let same = now == *before;
             self.at_hand.push((*protocol, request.clone(), now));
             if !same {

@@ -6,7 +6,8 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use nix::sched::{CloneFlags, setns, unshare};
-use nix::sys::stat::{FileStat, fstat};
+use nix::sys::stat::{FileStat, fstat, stat};
+use nix::unistd::{getpid, gettid};
 
 use crate::error::{Error, Result};
 
@@ -36,8 +37,10 @@ thread_local! {
 }
 
 /// Runs `work`, in which entering a namespace costs a system call, and none where the thread is there already. Afterwards
-/// the caller's thread is where it was, also when `work` panics. Where there would be no way back (the namespace belongs
-/// to a user namespace that the thread has left), `work` runs on a thread of its own.
+/// the caller's thread is where it was, also when `work` panics.
+///
+/// `work` runs on a thread of its own where there would be no way back (the namespace belongs to a user namespace that the
+/// thread has left), and where others would notice: `/proc/net` and `/proc/self/ns` are those of a process's first thread.
 pub fn roaming<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     if HERE.get().is_some() {
         return work();
@@ -55,6 +58,13 @@ pub fn roaming<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     })
 }
 
+/// Whether there are other threads to whom it matters where this one is, since it was the first.
+fn is_noticed() -> bool {
+    // A directory has two links and one for each directory in it, here for each thread.
+    const ALONE: u64 = 3;
+    gettid() == getpid() && stat("/proc/self/task").is_ok_and(|tasks| tasks.st_nlink > ALONE)
+}
+
 /// A thread away from where it belongs. It goes back when this is dropped.
 struct Journey {
     home: OwnedFd,
@@ -63,6 +73,9 @@ struct Journey {
 
 impl Journey {
     fn begin() -> Option<Self> {
+        if is_noticed() {
+            return None;
+        }
         let home = current().ok()?;
         let id = Id::of(&home).ok()?;
         // Whether one may come is the same question here as on the way back.
@@ -114,4 +127,31 @@ pub(crate) fn enter_new<T: Send>(what: &str, work: impl FnOnce() -> Result<T> + 
 pub fn current() -> Result<OwnedFd> {
     let path = "/proc/thread-self/ns/net";
     Ok(fs::File::open(path).map_err(|e| Error::io(format!("open {path}"), e))?.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_comes_back_is_where_he_was() {
+        let here = || Id::of(&current().unwrap()).unwrap();
+        let before = here();
+        let tried = enter_new("make a namespace", || {
+            let new = here();
+            assert_ne!(new, before);
+            assert_eq!(roaming(here), new, "who roams already stays where he is");
+            Ok(())
+        });
+        if tried.is_err() {
+            eprintln!("skipped: this user may not make namespaces");
+            return;
+        }
+        assert_eq!(here(), before);
+        let panicked = std::panic::catch_unwind(|| {
+            let _ = enter_new("make a namespace", || -> Result<()> { panic!("under way") });
+        });
+        assert!(panicked.is_err());
+        assert_eq!(here(), before, "after a panic");
+    }
 }
