@@ -7,6 +7,7 @@
 //! ("nf_tables kernel ABI is broken"), or reads through NULL where an expression has no name.
 #![allow(unsafe_code)]
 
+use std::cell::RefCell;
 use std::ffi::{CString, c_char, c_void};
 use std::ptr::NonNull;
 
@@ -36,38 +37,40 @@ pub fn c_string(text: &str) -> CString {
     CString::new(bytes).unwrap_or_default()
 }
 
-/// A message buffer of the size that libnftnl may need.
-fn buffer() -> Vec<u64> {
-    vec![0; (nftnl::nft_nlmsg_maxsize() as usize).div_ceil(8)]
+thread_local! {
+    /// Zeros, as many bytes as libnftnl may need for a message. To make them anew for each takes longer than the message.
+    static ZEROS: RefCell<Vec<u64>> =
+        RefCell::new(vec![0; (nftnl::nft_nlmsg_maxsize() as usize).div_ceil(8)]);
 }
 
-/// The message at the start of `buffer`.
-fn message(buffer: &[u64]) -> Vec<u8> {
-    let bytes: Vec<u8> = buffer.iter().flat_map(|word| word.to_ne_bytes()).take(4).collect();
-    let length = bytes.try_into().map_or(0, u32::from_ne_bytes) as usize;
-    let words = buffer.get(..length.div_ceil(8)).unwrap_or(buffer);
-    let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
-    bytes.truncate(length);
-    bytes
+/// The message that `write` puts at the start of a buffer.
+fn message(write: impl FnOnce(*mut c_char)) -> Vec<u8> {
+    ZEROS.with_borrow_mut(|buffer| {
+        write(buffer.as_mut_ptr().cast());
+        let [a, b, c, d, ..] = buffer.first().copied().unwrap_or_default().to_ne_bytes();
+        let length = u32::from_ne_bytes([a, b, c, d]) as usize;
+        let words = length.div_ceil(8).min(buffer.len());
+        let mut bytes = Vec::with_capacity(words * 8);
+        for word in buffer.iter_mut().take(words) {
+            bytes.extend_from_slice(&std::mem::take(word).to_ne_bytes());
+        }
+        bytes.truncate(length);
+        bytes
+    })
 }
 
 /// What a thing of the safe crate says when it is added or deleted.
 pub fn write(object: &impl NlMsg, what: MsgType) -> Vec<u8> {
-    let mut buffer = buffer();
     // SAFETY: the buffer has the size that `NlMsg::write` asks for.
-    unsafe { object.write(buffer.as_mut_ptr().cast(), 0, what) };
-    message(&buffer)
+    message(|buffer| unsafe { object.write(buffer.cast(), 0, what) })
 }
 
 /// Lays a message out: its header, then what `payload` puts behind it.
 fn build(kind: u16, family: u8, flags: u16, payload: impl FnOnce(*mut c::libc::nlmsghdr)) -> Vec<u8> {
-    let mut buffer = buffer();
-    // SAFETY: the header has 20 bytes, the buffer more.
-    let header = unsafe {
-        c::nftnl_nlmsg_build_hdr(buffer.as_mut_ptr().cast::<c_char>(), kind, u16::from(family), flags, 0)
-    };
-    payload(header);
-    message(&buffer)
+    message(|buffer| {
+        // SAFETY: the header has 20 bytes, the buffer more.
+        payload(unsafe { c::nftnl_nlmsg_build_hdr(buffer, kind, u16::from(family), flags, 0) });
+    })
 }
 
 /// A libnftnl object with attributes: declares the type, how it is made and freed, and its attributes set.
