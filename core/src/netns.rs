@@ -264,7 +264,7 @@ impl Namespace {
         self.stale_ledger = stale;
     }
 
-    /// Whether its ledger of sysctls spoke of links that are gone when it was last read: [`sysctl::tidy`].
+    /// Whether its ledger of sysctls spoke of links that are gone when it was last read: [`tidy`](crate::sysctl::tidy).
     pub fn ledger_is_stale(&self) -> bool {
         self.stale_ledger
     }

@@ -28,7 +28,7 @@ impl Namespace {
     /// Takes a dump.
     ///
     /// # Errors
-    /// See [`Session::dump`].
+    /// See [`Session::dump`](crate::netlink::Session::dump).
     pub fn dump(&mut self, protocol: Protocol, request: &Message) -> Result<Arc<Dump>> {
         let known = self.at_hand.iter().position(|(p, r, _)| *p == protocol && r == request);
         let dump = match known {
@@ -103,7 +103,7 @@ impl Namespace {
     /// Asks for one object.
     ///
     /// # Errors
-    /// See [`Session::get`].
+    /// See [`Session::get`](crate::netlink::Session::get).
     pub fn get(&mut self, protocol: Protocol, request: &Message) -> Result<Option<Dump>> {
         self.noting(|_, transcript| transcript.into_iter().for_each(|t| t.lacks = true));
         self.session(protocol)?.get(request)
@@ -127,7 +127,7 @@ impl Namespace {
     /// Asks for many objects at once; the answers, and the refusals by the positions of their requests.
     ///
     /// # Errors
-    /// See [`Session::get_each`].
+    /// See [`Session::get_each`](crate::netlink::Session::get_each).
     pub fn ask_each(
         &mut self,
         protocol: Protocol,
@@ -143,7 +143,7 @@ impl Namespace {
     /// Sends messages; returns those that were refused.
     ///
     /// # Errors
-    /// See [`Session::exchange`].
+    /// See [`Session::exchange`](crate::netlink::Session::exchange).
     pub fn exchange(
         &mut self,
         protocol: Protocol,
