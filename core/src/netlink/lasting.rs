@@ -1,8 +1,14 @@
-//! What of an answer lasts. Counters and timers change by themselves; without them two answers that say the same are the
-//! same bytes.
+//! What of an answer lasts. Counters and timers change by themselves, and whether somebody is at the other end of a link is
+//! not for us to say; without them two answers that say the same are the same bytes.
 
 const IFLA_STATS: u16 = libc::IFLA_STATS;
 const IFLA_STATS64: u16 = libc::IFLA_STATS64;
+/// `IFLA_OPERSTATE`, `IFLA_CARRIER`, `IFLA_CARRIER_CHANGES`, `_UP_COUNT`, `_DOWN_COUNT`.
+const CARRIER: [u16; 5] = [16, 33, 35, 47, 48];
+/// The same in `ifi_flags`.
+const CARRIER_FLAGS: u32 = (libc::IFF_RUNNING | IFF_LOWER_UP | IFF_DORMANT) as u32;
+const IFF_LOWER_UP: libc::c_int = 0x1_0000;
+const IFF_DORMANT: libc::c_int = 0x2_0000;
 const IFLA_INFO_KIND: u16 = libc::IFLA_INFO_KIND;
 const IFLA_INFO_DATA: u16 = libc::IFLA_INFO_DATA;
 const IFLA_INFO_SLAVE_DATA: u16 = libc::IFLA_INFO_SLAVE_DATA;
@@ -29,7 +35,12 @@ pub fn keep(dump: &mut [u8]) {
         let (message, behind) = rest.split_at_mut(length.next_multiple_of(4).min(rest.len()));
         let message = &mut message[..length];
         match kind {
-            libc::RTM_NEWLINK => each(message.get_mut(NLMSGHDR + IFINFOMSG..), of_link),
+            libc::RTM_NEWLINK => {
+                if let Some(flags) = message.get_mut(NLMSGHDR + 8..).and_then(|rest| rest.first_chunk_mut()) {
+                    *flags = (u32::from_ne_bytes(*flags) & !CARRIER_FLAGS).to_ne_bytes();
+                }
+                each(message.get_mut(NLMSGHDR + IFINFOMSG..), of_link);
+            }
             libc::RTM_NEWADDR => each(message.get_mut(NLMSGHDR + IFADDRMSG..), |kind, value| {
                 if kind == IFA_CACHEINFO {
                     value.fill(0);
@@ -44,6 +55,7 @@ pub fn keep(dump: &mut [u8]) {
 fn of_link(kind: u16, value: &mut [u8]) {
     match kind {
         IFLA_STATS | IFLA_STATS64 => value.fill(0),
+        kind if CARRIER.contains(&kind) => value.fill(0),
         libc::IFLA_AF_SPEC => each(Some(value), |family, value| {
             if i32::from(family) == libc::AF_INET6 {
                 forget(value, |kind| INET6_COUNTERS.contains(&kind));
@@ -113,11 +125,15 @@ mod tests {
         let attributes = [
             attribute(libc::IFLA_IFNAME, b"br0\0"),
             attribute(IFLA_STATS64, &[counter; 200]),
+            attribute(16, &[counter]),
             attribute(libc::IFLA_MTU, &[mtu; 4]),
             attribute(libc::IFLA_LINKINFO | 0x8000, &info),
             attribute(libc::IFLA_AF_SPEC, &inet6),
         ];
-        message(libc::RTM_NEWLINK, IFINFOMSG, sequence, &attributes)
+        let mut message = message(libc::RTM_NEWLINK, IFINFOMSG, sequence, &attributes);
+        // IFF_RUNNING and IFF_UP.
+        message[24] = if counter == 8 { 0x41 } else { 1 };
+        message
     }
 
     fn kept(mut bytes: Vec<u8>) -> Vec<u8> {
@@ -131,6 +147,9 @@ mod tests {
         assert_ne!(two(1, 7, 5), two(2, 8, 5));
         assert_eq!(kept(two(1, 7, 5)), kept(two(2, 8, 5)));
         assert_ne!(kept(two(1, 7, 5)), kept(two(1, 7, 6)));
+        let mut down = link(1, 7, 5);
+        down[24] = 0;
+        assert_ne!(kept(link(1, 7, 5)), kept(down), "IFF_UP");
     }
 
     #[test]
