@@ -13,7 +13,8 @@ use crate::plan::{Plan, What};
 pub(crate) fn warnings(plan: &Plan, found: &Observation) -> Vec<String> {
     let mut warnings = Vec::new();
     for change in &plan.changes {
-        let What::Object(ObjectChange::State(Change::Create(state))) = &change.what else { continue };
+        let What::Object(ObjectChange::State(of_state)) = &change.what else { continue };
+        let Change::Create(state) = &**of_state else { continue };
         let policies = found.in_namespace(&change.netns).policies.ours.iter();
         let named = policies
             .flat_map(|policy| &policy.templates)

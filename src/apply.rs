@@ -57,6 +57,10 @@ pub(crate) fn carry_out(plan: &Plan, namespaces: &mut Namespaces, owner: Owner, 
         outcome: Outcome::default(),
     };
     for pass in [Pass::Remove, Pass::Make] {
+        let errands = errands(plan, pass);
+        if errands.is_empty() {
+            continue;
+        }
         let mut phases = Phase::ALL;
         if pass == Pass::Remove {
             phases.reverse();
@@ -64,7 +68,7 @@ pub(crate) fn carry_out(plan: &Plan, namespaces: &mut Namespaces, owner: Owner, 
         for phases in phases.chunk_by(|a, b| *a.min(b) >= Phase::Up && *a.max(b) <= Phase::Neighbours) {
             let began = Instant::now();
             run.acted = false;
-            run.phases(pass, phases);
+            run.phases(&errands, pass, phases);
             if run.acted {
                 run.outcome.times.extend(phases.first().map(|phase| (*phase, began.elapsed())));
             }
@@ -74,6 +78,25 @@ pub(crate) fn carry_out(plan: &Plan, namespaces: &mut Namespaces, owner: Owner, 
         }
     }
     run.outcome
+}
+
+/// What there is to do in one namespace in one pass: changes, by their places in the plan.
+struct Errand<'a> {
+    netns: &'a Netns,
+    changes: Vec<(usize, &'a PlannedChange)>,
+}
+
+/// The errands of a pass, in the order of the plan.
+fn errands(plan: &Plan, pass: Pass) -> Vec<Errand<'_>> {
+    let due = |(_, change): &(usize, &PlannedChange)| change.is_deletion() == (pass == Pass::Remove);
+    let mut errands: Vec<Errand<'_>> = Vec::new();
+    for (n, change) in plan.changes.iter().enumerate().filter(due) {
+        match errands.last_mut().filter(|errand| *errand.netns == change.netns) {
+            Some(errand) => errand.changes.push((n, change)),
+            None => errands.push(Errand { netns: &change.netns, changes: vec![(n, change)] }),
+        }
+    }
+    errands
 }
 
 struct Run<'a> {
@@ -89,24 +112,14 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn phases(&mut self, pass: Pass, phases: &[Phase]) {
-        let plan = self.plan;
-        let due = |change: &&PlannedChange| change.is_deletion() == (pass == Pass::Remove);
-        match phases {
-            [Phase::Namespaces] => plan.changes.iter().filter(due).for_each(|change| self.namespace(change)),
-            [Phase::Files] => plan.changes.iter().filter(due).for_each(|change| self.file(change)),
-            _ => {
-                let mut by_namespace: BTreeMap<&Netns, Vec<usize>> = BTreeMap::new();
-                for (n, change) in plan.changes.iter().enumerate().filter(|(_, change)| due(change)) {
-                    let here =
-                        |object: &ObjectChange| object.phases().iter().any(|phase| phases.contains(phase));
-                    if matches!(&change.what, What::Object(object) if here(object)) {
-                        by_namespace.entry(&change.netns).or_default().push(n);
-                    }
-                }
-                for (netns, changes) in by_namespace {
-                    if let Err(error) = self.objects(netns, &changes, pass, phases) {
-                        let place = format!("phase {:?} in namespace {netns}", phases.first());
+    fn phases(&mut self, errands: &[Errand<'_>], pass: Pass, phases: &[Phase]) {
+        for errand in errands {
+            match phases {
+                [Phase::Namespaces] => errand.changes.iter().for_each(|(_, change)| self.namespace(change)),
+                [Phase::Files] => errand.changes.iter().for_each(|(_, change)| self.file(change)),
+                _ => {
+                    if let Err(error) = self.objects(errand, pass, phases) {
+                        let place = format!("phase {:?} in namespace {}", phases.first(), errand.netns);
                         self.outcome.failures.push((place, error));
                     }
                 }
@@ -152,16 +165,20 @@ impl Run<'_> {
         }
     }
 
-    /// Encodes and sends what `changes` have to do in `phases`.
-    fn objects(&mut self, netns: &Netns, changes: &[usize], pass: Pass, phases: &[Phase]) -> Result<()> {
-        let context = self.context(netns)?;
-        let plan = self.plan;
+    /// Encodes and sends what an errand has to do in `phases`.
+    fn objects(&mut self, errand: &Errand<'_>, pass: Pass, phases: &[Phase]) -> Result<()> {
+        let netns = errand.netns;
         let objects = || {
-            changes.iter().filter_map(|n| match &plan.changes[*n].what {
+            errand.changes.iter().filter_map(|(n, change)| match &change.what {
                 What::Object(object) => Some((*n, object)),
                 _ => None,
             })
         };
+        if !objects().any(|(_, object)| object.phases().iter().any(|phase| phases.contains(phase))) {
+            return Ok(());
+        }
+        let context = self.context(netns)?;
+        let plan = self.plan;
         let mut steps = Vec::new();
         for phase in phases {
             let mut outbox = Outbox::new();
@@ -202,11 +219,11 @@ impl Run<'_> {
         let namespaces = match &self.descriptors {
             Some(known) => Arc::clone(known),
             None => {
-                let of = |change: &PlannedChange| {
-                    Some((change.netns.clone(), self.namespaces.open.get(&change.netns)?.as_raw_fd()))
-                };
-                let known: Arc<BTreeMap<Netns, RawFd>> =
-                    Arc::new(self.plan.changes.iter().filter_map(of).collect());
+                let open = &self.namespaces.open;
+                let known = self.plan.by_namespace();
+                let known =
+                    known.filter_map(|(netns, _)| Some((netns.clone(), open.get(netns)?.as_raw_fd())));
+                let known: Arc<BTreeMap<Netns, RawFd>> = Arc::new(known.collect());
                 Arc::clone(self.descriptors.insert(known))
             }
         };

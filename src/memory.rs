@@ -55,7 +55,9 @@ impl Memory {
     /// Notes what of that which was read is as it is wanted: where `plan` has nothing to do.
     pub(crate) fn settle(&mut self, plan: &Plan) {
         let free = plan.conflicts.is_empty();
-        let todo: BTreeSet<(&Netns, &str)> = plan.kinds().collect();
+        let mut todo: Vec<(&Netns, &str)> = plan.kinds().collect();
+        todo.dedup();
+        let todo: BTreeSet<(&Netns, &str)> = todo.into_iter().collect();
         for (netns, recollection) in &mut self.namespaces {
             recollection.settle(|kind| free && !todo.contains(&(netns, kind)));
         }

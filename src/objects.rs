@@ -236,11 +236,10 @@ macro_rules! kinds {
         }
 
         /// A change of an object of any kind in a namespace.
-        // Most changes of a plan are of the larger kinds; boxes would save little and cost an allocation each.
-        #[allow(clippy::large_enum_variant)]
+        /// Kinds differ much in size, and a change is moved several times on its way to the kernel.
         #[derive(Clone, Debug, PartialEq)]
         pub(crate) enum ObjectChange {
-            $($type(Change<$type>),)*
+            $($type(Box<Change<$type>>),)*
         }
 
         impl ObjectChange {
@@ -279,10 +278,12 @@ macro_rules! kinds {
 
             pub(crate) fn to_json(&self) -> serde_json::Result<(serde_json::Value, Option<serde_json::Value>)> {
                 Ok(match self { $(
-                    Self::$type(Change::Create(o) | Change::Delete(o)) => (serde_json::to_value(o)?, None),
-                    Self::$type(Change::Replace { old, new }) => {
-                        (serde_json::to_value(new)?, Some(serde_json::to_value(old)?))
-                    }
+                    Self::$type(change) => match &**change {
+                        Change::Create(o) | Change::Delete(o) => (serde_json::to_value(o)?, None),
+                        Change::Replace { old, new } => {
+                            (serde_json::to_value(new)?, Some(serde_json::to_value(old)?))
+                        }
+                    },
                 )* })
             }
         }
@@ -308,7 +309,7 @@ macro_rules! kinds {
             let doomed = doomed(&wanted.links, &found.links);
             $(if !found.$field.is_settled() {
                 let (changes, in_the_way) = diff(&wanted.$field, without(&found.$field, &doomed).as_ref());
-                all.extend(changes.into_iter().flat_map(split).map(ObjectChange::$type));
+                all.extend(changes.into_iter().flat_map(split).map(|c| ObjectChange::$type(Box::new(c))));
                 conflicts.extend(in_the_way);
             })*
             (all, conflicts)
@@ -340,11 +341,11 @@ kinds! {
 impl ObjectChange {
     /// The name of the link, if it is one that is changed.
     pub(crate) fn link(&self) -> Option<&LinkName> {
-        match self {
-            Self::Link(Change::Create(link) | Change::Delete(link) | Change::Replace { new: link, .. }) => {
+        let Self::Link(change) = self else { return None };
+        match &**change {
+            Change::Create(link) | Change::Delete(link) | Change::Replace { new: link, .. } => {
                 Some(&link.name)
             }
-            _ => None,
         }
     }
 }

@@ -44,8 +44,6 @@ pub struct PlannedChange {
     pub(crate) what: What,
 }
 
-// Nearly all are objects.
-#[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum What {
     Namespace(Change<NamedNamespace>),
@@ -189,15 +187,14 @@ impl Plan {
     fn between_here(&mut self, wanted: &NamespaceObjects, found: &Observation, netns: Netns) {
         let (changes, conflicts) = changes(wanted, found.in_namespace(&netns));
         let change = |c| PlannedChange { netns: netns.clone(), what: What::Object(c) };
+        self.changes.reserve(changes.len());
         self.changes.extend(changes.into_iter().map(change));
         self.conflicts.extend(conflicts.into_iter().map(|c| (netns.clone(), c)));
     }
 
     pub(crate) fn takes_links_away(&self) -> bool {
-        let goes = |change: &PlannedChange| {
-            matches!(&change.what, What::Object(ObjectChange::Link(Change::Delete(_))))
-        };
-        self.changes.iter().any(goes)
+        let of_link = |change: &PlannedChange| matches!(&change.what, What::Object(ObjectChange::Link(_)));
+        self.changes.iter().any(|change| change.is_deletion() && of_link(change))
     }
 
     /// The kinds of objects that there is something to do about, by namespace.
@@ -209,17 +206,24 @@ impl Plan {
         })
     }
 
+    /// The changes, those of one namespace together as far as they stand together: its making and its files do not.
+    pub(crate) fn by_namespace(&self) -> impl Iterator<Item = (&Netns, &[PlannedChange])> {
+        let runs = self.changes.chunk_by(|a, b| a.netns == b.netns);
+        runs.filter_map(|run| Some((&run.first()?.netns, run)))
+    }
+
     /// What has to be looked at again when all of this was acknowledged, by namespace; `wanted` is what shall be.
     pub(crate) fn ripples(&self, wanted: &Objects) -> BTreeMap<Netns, Ripple> {
         let mut ripples: BTreeMap<Netns, Ripple> = BTreeMap::new();
-        for change in &self.changes {
-            let ripple = match &change.what {
-                What::Object(object) => object.ripple(),
-                // The other ends of its pairs go with it.
-                What::Namespace(Change::Delete(_)) => Ripple::Anything,
-                What::Namespace(_) | What::File(_) => Ripple::None,
-            };
-            let here = ripples.entry(change.netns.clone()).or_insert(ripple);
+        let of = |change: &PlannedChange| match &change.what {
+            What::Object(object) => object.ripple(),
+            // The other ends of its pairs go with it.
+            What::Namespace(Change::Delete(_)) => Ripple::Anything,
+            What::Namespace(_) | What::File(_) => Ripple::None,
+        };
+        for (netns, changes) in self.by_namespace() {
+            let ripple = changes.iter().map(of).max().unwrap_or(Ripple::None);
+            let here = ripples.entry(netns.clone()).or_insert(ripple);
             *here = ripple.max(*here);
         }
         // A pair has ends in two namespaces.

@@ -92,23 +92,25 @@ impl<T: Kind> Seen<T> {
 pub(crate) struct Remembered<T: Object> {
     seen: Seen<T>,
     transcript: Transcript,
-    generation: Option<u32>,
 }
 
 impl<T: Kind> Remembered<T> {
     /// Reads what there is, of `last` no more than it takes to see that it has not changed.
     pub(crate) fn read(namespace: &mut Namespace, wanted: &Set<T>, last: Option<Self>) -> Result<Self> {
-        let generation = T::generation(namespace)?;
         if let Some(last) = last
-            && match generation {
-                Some(_) => generation == last.generation,
-                None => namespace.repeats(&last.transcript)?,
-            }
+            && last.is_still_so(namespace)?
         {
             return Ok(last);
         }
         let (seen, transcript) = namespace.attend(|namespace| Seen::read(namespace, wanted, Scope::All))?;
-        Ok(Self { seen, transcript, generation })
+        Ok(Self { seen, transcript })
+    }
+
+    fn is_still_so(&self, namespace: &mut Namespace) -> Result<bool> {
+        match self.transcript.generation {
+            Some(generation) => Ok(T::generation(namespace)? == Some(generation)),
+            None => namespace.repeats(&self.transcript),
+        }
     }
 
     pub(crate) fn seen(&self) -> Seen<T> {

@@ -71,9 +71,8 @@ pub struct Conflict {
 pub fn diff<T: Object>(desired: &Set<T>, observed: &Observed<T>) -> (Vec<Change<T>>, Vec<Conflict>) {
     let mut changes = Vec::new();
     let mut conflicts = Vec::new();
-    for want in desired {
-        let key = want.key();
-        match (observed.ours.get(&key), observed.foreign.get(&key)) {
+    for (key, want) in desired.entries() {
+        match (observed.ours.get(key), observed.foreign.get(key)) {
             (Some(found), _) if want.accepts(found) => {}
             (Some(found), _) => changes.push(Change::Replace { old: found.clone(), new: want.clone() }),
             (None, Some(foreign)) if foreign.satisfies => {}
@@ -82,7 +81,8 @@ pub fn diff<T: Object>(desired: &Set<T>, observed: &Observed<T>) -> (Vec<Change<
             (None, None) => changes.push(Change::Create(want.clone())),
         }
     }
-    changes.extend(observed.ours.iter().filter(|o| !desired.contains(&o.key())).cloned().map(Change::Delete));
+    let gone = observed.ours.entries().filter(|(key, _)| !desired.contains(key));
+    changes.extend(gone.map(|(_, object)| Change::Delete(object.clone())));
     (changes, conflicts)
 }
 

@@ -246,7 +246,8 @@ pub trait Kind: Object {
     /// What the kernel refuses, and answers that cannot be understood. An unknown attribute is not an error.
     fn observe(namespace: &mut Namespace, wanted: &Set<Self>) -> Result<Observed<Self>>;
 
-    /// A number that is another one whenever anything of this kind in the namespace has changed, if the kernel has one.
+    /// A number that is another one whenever anything of this kind in the namespace has changed, if the kernel has one. Who
+    /// observes notes it in the [transcript](crate::Transcript::generation).
     ///
     /// # Errors
     /// When the kernel cannot be asked.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 use crate::checked_text;
 
@@ -14,14 +15,14 @@ use crate::checked_text;
 /// up in.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct LinkName(String);
+pub struct LinkName(SmolStr);
 
 /// The name of a network namespace as `ip netns` knows it: a file in `/run/netns`.
 ///
 /// 1 to 255 characters from `A-Z a-z 0-9 _ . @ -`, not starting with `.` or `-`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct NetnsName(String);
+pub struct NetnsName(SmolStr);
 
 /// Which of a host's network namespaces an object lives in.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,9 +55,12 @@ impl FromStr for LinkName {
         if text == "." || text == ".." {
             return refuse("it is a directory");
         }
-        match text.chars().find(|c| !c.is_ascii_graphic() || "/:%\"'\\,#;{}".contains(*c)) {
+        match text.chars().find(|c| {
+            !c.is_ascii_graphic()
+                || matches!(c, '/' | ':' | '%' | '"' | '\'' | '\\' | ',' | '#' | ';' | '{' | '}')
+        }) {
             Some(c) => refuse(&format!("{c:?} cannot stand in it")),
-            None => Ok(Self(text.to_owned())),
+            None => Ok(Self(text.into())),
         }
     }
 }
@@ -74,7 +78,7 @@ impl FromStr for NetnsName {
         }
         match text.chars().find(|c| !c.is_ascii_alphanumeric() && !"_.@-".contains(*c)) {
             Some(c) => refuse(&format!("{c:?} cannot stand in it (letters, digits, '_', '.', '@', '-' can)")),
-            None => Ok(Self(text.to_owned())),
+            None => Ok(Self(text.into())),
         }
     }
 }

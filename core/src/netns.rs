@@ -14,6 +14,7 @@ use crate::netlink::{Dump, Session};
 use crate::owner::Owner;
 use crate::recall::Transcript;
 use crate::sys;
+use crate::sysctl::{SysctlKey, SysctlValue};
 
 mod exchange;
 mod named;
@@ -36,6 +37,8 @@ pub struct Namespace {
     xfrm: Line,
     netfilter: Line,
     names: link::Names,
+    /// Sysctls as they were read last, until something may have changed them.
+    sysctls: HashMap<SysctlKey, SysctlValue>,
     /// Whether its ledger of sysctls speaks of links that are gone.
     stale_ledger: bool,
     /// How often the names were learned or forgotten.
@@ -124,6 +127,7 @@ impl Namespace {
             xfrm: Line::Closed,
             netfilter: Line::Closed,
             names: link::Names::default(),
+            sysctls: HashMap::new(),
             stale_ledger: false,
             lessons: 0,
             watch: Watch::default(),
@@ -229,7 +233,7 @@ impl Namespace {
 
     /// Takes the names from a dump of links.
     pub(crate) fn learn_links(&mut self, dump: &Dump) {
-        *self.names_mut() = link::Names::default();
+        *self.names_mut() = link::Names { complete: true, ..link::Names::default() };
         self.names_mut().learn(dump);
         self.owner = self.names.alias.as_deref().and_then(Owner::read);
     }
@@ -239,13 +243,29 @@ impl Namespace {
         self.names.indexes.contains_key(name)
     }
 
+    /// The names of all links, if all are known and not only some.
+    pub(crate) fn all_links(&self) -> Option<impl Iterator<Item = &LinkName>> {
+        self.names.complete.then(|| self.names.indexes.keys())
+    }
+
     /// A setting of the link called `name`, as of the last time that it was read; `None` where it was not told.
     pub(crate) fn link_setting(&self, name: &LinkName, family: &str, parameter: &str) -> Option<i32> {
         self.names.conf.get(self.names.indexes.get(name)?)?.get(family, parameter)
     }
 
+    /// Keeps what was read of sysctls just now.
+    pub(crate) fn learn_sysctls(&mut self, read: impl Iterator<Item = (SysctlKey, SysctlValue)>) {
+        self.sysctls = read.collect();
+    }
+
+    /// What [`Self::learn_sysctls`] was told of `key` the last time.
+    pub(crate) fn known_sysctl(&self, key: &SysctlKey) -> Option<&SysctlValue> {
+        self.sysctls.get(key)
+    }
+
     /// Forgets the settings of `link`, or of all, because something may have changed them.
     pub(crate) fn forget_settings(&mut self, link: Option<&LinkName>) {
+        self.sysctls.clear();
         let names = self.names_mut();
         match link {
             Some(link) => {

@@ -20,6 +20,8 @@ pub struct Transcript {
     pub(crate) sysctls: Vec<(SysctlKey, Option<SysctlValue>)>,
     /// Files and directories that were read.
     files: Vec<(PathBuf, Option<Stamp>)>,
+    /// The number of the state of things that was read, if the kernel counts them: while it is this, nothing has changed.
+    pub generation: Option<u32>,
     /// Whether something was asked that is not here (answers with secrets, single objects), or is too young to be told from
     /// what comes next.
     pub(crate) lacks: bool,

@@ -119,6 +119,11 @@ impl<T: Object> Set<T> {
         self.objects.values()
     }
 
+    /// The objects with their keys, in the order of these.
+    pub fn entries(&self) -> std::collections::btree_map::Iter<'_, T::Key, T> {
+        self.objects.iter()
+    }
+
     /// The objects with their places in the list that the set was read from, for problems; of a set that was not
     /// read, with their places in the order of their keys.
     pub fn with_positions(&self) -> impl Iterator<Item = (usize, &T)> {

@@ -10,6 +10,7 @@ use std::io::Write;
 use std::os::unix::fs::FileExt;
 
 use serde::{Deserialize, Serialize};
+use smol_str::ToSmolStr;
 
 use crate::act::Deed;
 use crate::diff::Change;
@@ -147,7 +148,10 @@ fn look(
             let noted = read.iter().map(|(value, key)| (key.clone(), value.clone()));
             transcript.into_iter().for_each(|t| t.sysctls.extend(noted.clone()));
         });
-        found.extend(read.into_iter().filter_map(|(value, key)| Some(Sysctl { key, value: value? })));
+        let read: Vec<Sysctl> =
+            read.into_iter().filter_map(|(value, key)| Some(Sysctl { key, value: value? })).collect();
+        namespace.learn_sysctls(read.iter().map(|sysctl| (sysctl.key.clone(), sysctl.value.clone())));
+        found.extend(read);
     }
     let mut observed = Observed::default();
     for sysctl in found {
@@ -163,16 +167,15 @@ fn look(
 
 /// The value as a message of its link told it, if there was one.
 fn told(namespace: &Namespace, key: &SysctlKey) -> Option<SysctlValue> {
-    let ["net", family, "conf", _, parameter] = key.path.split('/').collect::<Vec<_>>()[..] else {
-        return None;
-    };
-    let value = namespace.link_setting(key.link.as_ref()?, family, parameter)?;
-    Some(SysctlValue(value.to_string()))
+    let (link, family, parameter) = key.setting()?;
+    let value = namespace.link_setting(link, family, parameter)?;
+    Some(SysctlValue(value.to_smolstr()))
 }
 
-/// The present value, `None` where the sysctl does not exist. For those who are inside the namespace.
+/// The value as of the last time that it was read, if it was; `None` where the sysctl does not exist. For those who are
+/// inside the namespace.
 fn now(namespace: &Namespace, key: &SysctlKey) -> Option<SysctlValue> {
-    told(namespace, key).or_else(|| value(key))
+    told(namespace, key).or_else(|| namespace.known_sysctl(key).cloned()).or_else(|| value(key))
 }
 
 /// The value in its file, `None` where the sysctl does not exist or is not one. For those who are inside the namespace.

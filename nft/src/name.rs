@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use guestnet_core::owner::TABLE_PREFIX;
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 /// The longest name. The kernel takes 255 bytes (`NFT_NAME_MAXLEN`), but lists get unreadable long before.
 const LONGEST: usize = 63;
@@ -14,13 +15,13 @@ const LONGEST: usize = 63;
 /// The prefix is the mark by which guestnet knows its own tables; no other table is ever touched.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct TableName(String);
+pub struct TableName(SmolStr);
 
 /// The name of a chain, set or map: a lower-case letter and then `a-z 0-9 _`, 63 characters at most, and not a
 /// word that nft's grammar keeps for itself (`dnat`, `snat`, …).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Name(String);
+pub struct Name(SmolStr);
 
 /// The words that nft (tried with 1.0.6, and a few that came later) does not take for a chain or a set.
 #[rustfmt::skip]
@@ -62,7 +63,7 @@ impl FromStr for TableName {
     fn from_str(text: &str) -> Result<Self, String> {
         check("table", text)?;
         match text.strip_prefix(TABLE_PREFIX) {
-            Some(rest) if !rest.is_empty() => Ok(Self(text.to_owned())),
+            Some(rest) if !rest.is_empty() => Ok(Self(text.into())),
             _ => Err(format!("{text:?} is not the name of a table of ours: those start with {TABLE_PREFIX}")),
         }
     }
@@ -76,7 +77,7 @@ impl FromStr for Name {
         if KEYWORDS.contains(&text) {
             return Err(format!("{text:?} cannot name a chain or set: it is a word of nft's grammar"));
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(text.into()))
     }
 }
 

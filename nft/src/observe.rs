@@ -48,6 +48,8 @@ fn at_one_moment(
         };
         let found = read(namespace, before);
         if generation(namespace)? == Some(before) {
+            namespace
+                .noting(|_, transcript| transcript.into_iter().for_each(|t| t.generation = Some(before)));
             return found;
         }
     }

@@ -8,7 +8,7 @@
 #![allow(unsafe_code)]
 
 use std::cell::RefCell;
-use std::ffi::{CString, c_char, c_void};
+use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr::NonNull;
 
 use nftnl::nftnl_sys as c;
@@ -23,6 +23,9 @@ pub mod peer;
 /// without checking, so it is checked here.
 const LONGEST_VALUE: usize = 64;
 
+/// The most bytes of the name of an expression (`NFT_MODULE_AUTOLOAD_LIMIT`, which is longer than any).
+const LONGEST_NAME: usize = 31;
+
 /// The most bytes of user data (`NFT_USERDATA_MAXLEN`).
 const LONGEST_USERDATA: usize = 256;
 
@@ -33,8 +36,10 @@ fn allocated<T>(pointer: *mut T) -> NonNull<T> {
 
 /// As a C string, up to the first NUL.
 pub fn c_string(text: &str) -> CString {
-    let bytes: Vec<u8> = text.bytes().take_while(|b| *b != 0).collect();
-    CString::new(bytes).unwrap_or_default()
+    CString::new(text).unwrap_or_else(|e| {
+        let end = e.nul_position();
+        CString::new(&e.into_vec()[..end]).unwrap_or_default()
+    })
 }
 
 thread_local! {
@@ -170,7 +175,9 @@ pub struct RawExpr(NonNull<c::nftnl_expr>);
 impl RawExpr {
     /// One without attributes. `name` is the kernel's; all that this crate uses are known to libnftnl 1.2.0.
     pub fn new(name: &str) -> Self {
-        let name = c_string(name);
+        let mut text = [0; LONGEST_NAME + 1];
+        text.iter_mut().zip(name.bytes().take(LONGEST_NAME)).for_each(|(to, byte)| *to = byte);
+        let name = CStr::from_bytes_until_nul(&text).unwrap_or_default();
         // SAFETY: the name is a C string and is only read.
         Self(allocated(unsafe { c::nftnl_expr_alloc(name.as_ptr()) }))
     }

@@ -62,6 +62,8 @@ pub(crate) struct Names {
     pub(crate) veths: BTreeMap<LinkName, VethEnd>,
     /// Settings by index, until something may have changed them.
     pub(crate) conf: HashMap<u32, Conf>,
+    /// Whether these are all links that there were.
+    pub(crate) complete: bool,
 }
 
 /// What the kernel says of one end of a veth pair.
@@ -80,7 +82,7 @@ impl Names {
     pub(crate) fn fresh() -> Self {
         let Ok(lo) = "lo".parse::<LinkName>() else { return Self::default() };
         let indexes = Arc::new(BTreeMap::from([(lo.clone(), 1)]));
-        Self { by_index: BTreeMap::from([(1, lo)]), indexes, ..Self::default() }
+        Self { by_index: BTreeMap::from([(1, lo)]), indexes, complete: true, ..Self::default() }
     }
 
     /// Takes names, indexes and the loopback's alias from links. Names that guestnet would not make are passed over.

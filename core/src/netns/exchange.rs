@@ -93,7 +93,7 @@ impl Namespace {
     }
 
     /// Runs `work`, which notes what it reads besides answers of the kernel, if somebody attends.
-    pub(crate) fn noting<T>(&mut self, work: impl FnOnce(&Self, Option<&mut Transcript>) -> T) -> T {
+    pub fn noting<T>(&mut self, work: impl FnOnce(&Self, Option<&mut Transcript>) -> T) -> T {
         let mut transcript = self.transcript.take();
         let done = work(self, transcript.as_mut());
         self.transcript = transcript;

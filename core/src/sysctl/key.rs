@@ -1,31 +1,32 @@
 //! Names and values of sysctls.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 use crate::checked_text;
 use crate::kind::Ripple;
-use crate::name::LinkName;
+use crate::name::{LinkName, NameError};
 
 /// The path of a sysctl below `/proc/sys`, starting with `net/`.
 ///
 /// Ordered so that what sets others comes first: plain ones, then `conf/all`, `conf/default`, then interfaces. The
 /// `accept_ra` of an interface comes before all of `conf`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct SysctlKey {
     rank: u8,
-    pub(super) path: String,
+    pub(super) path: SmolStr,
     pub(super) link: Option<LinkName>,
 }
 
 /// The value of a sysctl: 1 to 64 printable characters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct SysctlValue(pub(super) String);
+pub struct SysctlValue(pub(super) SmolStr);
 
 /// Why a text names no sysctl or is no value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,32 +37,36 @@ impl FromStr for SysctlKey {
     type Err = SysctlError;
 
     fn from_str(text: &str) -> std::result::Result<Self, SysctlError> {
-        let path = if text.contains('/') { text.to_owned() } else { text.replace('.', "/") };
+        let path: SmolStr = if text.contains('/') { text.into() } else { text.replace('.', "/").into() };
         let refuse = |why: &str| Err(SysctlError(format!("{text:?} is no sysctl of the network: {why}")));
-        let parts: Vec<&str> = path.split('/').collect();
-        if parts[0] != "net" || parts.len() < 3 {
+        let parts_of_it = || path.as_bytes().split(|byte| *byte == b'/');
+        if !path.starts_with("net/") || parts_of_it().nth(2).is_none() {
             return refuse("it starts with net/ and names at least a group and a value");
         }
-        if parts.iter().any(|part| part.is_empty() || part.starts_with("..") || *part == ".") {
+        if parts_of_it().any(|part| part.is_empty() || part.starts_with(b"..") || part == b".") {
             return refuse("a part of it is empty or dots");
         }
         if let Some(c) = path.chars().find(|c| !c.is_ascii_graphic()) {
             return refuse(&format!("{c:?} cannot stand in it"));
         }
-        let (rank, link) = match parts[..] {
+        let link = |name: &str| name.parse().map(Some).map_err(|e: NameError| SysctlError(e.to_string()));
+        let (rank, link) = match parts(&path) {
+            Some(["ipv4" | "ipv6", "conf" | "neigh", "all", _]) => (1, None),
+            Some(["ipv4" | "ipv6", "conf" | "neigh", "default", _]) => (2, None),
             // Without this being 2, `conf/all/forwarding` takes away the default route that a router has announced.
-            [_, "ipv6", "conf", link, "accept_ra"] if link != "all" && link != "default" => {
-                (0, Some(link.parse().map_err(|e: crate::name::NameError| SysctlError(e.to_string()))?))
-            }
-            [_, "ipv4" | "ipv6", "conf" | "neigh", "all", _] => (1, None),
-            [_, "ipv4" | "ipv6", "conf" | "neigh", "default", _] => (2, None),
-            [_, "ipv4" | "ipv6", "conf" | "neigh", link, _] => {
-                (3, Some(link.parse().map_err(|e: crate::name::NameError| SysctlError(e.to_string()))?))
-            }
+            Some(["ipv6", "conf", name, "accept_ra"]) => (0, link(name)?),
+            Some(["ipv4" | "ipv6", "conf" | "neigh", name, _]) => (3, link(name)?),
             _ => (0, None),
         };
         Ok(Self { rank, path, link })
     }
+}
+
+/// The four parts behind `net/`, where there are four: family, group, whose, parameter.
+fn parts(path: &str) -> Option<[&str; 4]> {
+    let mut parts = path.strip_prefix("net/")?.split('/');
+    let four = [parts.next()?, parts.next()?, parts.next()?, parts.next()?];
+    parts.next().is_none().then_some(four)
 }
 
 impl FromStr for SysctlValue {
@@ -76,7 +81,7 @@ impl FromStr for SysctlValue {
                 "{text:?} is no value of a sysctl: 1 to 64 printable characters"
             )));
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(text.into()))
     }
 }
 
@@ -114,18 +119,28 @@ const CALM: [&str; 12] = [
 impl SysctlKey {
     /// What setting it may change besides itself.
     pub(super) fn ripple(&self) -> Ripple {
-        match self.path.split('/').collect::<Vec<_>>()[..] {
-            ["net", "ipv4", "ip_forward"] => Ripple::Settings,
-            ["net", _, "conf", "all" | "default", parameter] if CALM.contains(&parameter) => Ripple::Settings,
-            ["net", _, "conf", _, parameter] if CALM.contains(&parameter) => Ripple::None,
-            ["net", _, "neigh", ..] => Ripple::None,
-            ["net", "ipv4" | "ipv6", parameter] if parameter.contains("fwmark") => Ripple::None,
+        match (parts(&self.path), self.path.as_str()) {
+            (Some([_, "conf", "all" | "default", parameter]), _) if CALM.contains(&parameter) => {
+                Ripple::Settings
+            }
+            (Some([_, "conf", _, parameter]), _) if CALM.contains(&parameter) => Ripple::None,
+            (Some([_, "neigh", ..]), _) => Ripple::None,
+            (_, "net/ipv4/ip_forward") => Ripple::Settings,
+            (_, "net/ipv4/fwmark_reflect" | "net/ipv6/fwmark_reflect") => Ripple::None,
             _ => Ripple::Anything,
         }
     }
 
+    /// The setting of a link that this is, family and parameter, if it is one of `conf`.
+    pub(super) fn setting(&self) -> Option<(&LinkName, &str, &str)> {
+        match parts(&self.path)? {
+            [family, "conf", _, parameter] => Some((self.link.as_ref()?, family, parameter)),
+            _ => None,
+        }
+    }
+
     pub(super) fn file(&self) -> PathBuf {
-        Path::new("/proc/sys").join(&self.path)
+        ["/proc/sys/", &self.path].concat().into()
     }
 }
 

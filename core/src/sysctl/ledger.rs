@@ -1,11 +1,13 @@
 //! What sysctls were before they were ours, on the disk.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use smol_str::{SmolStr, ToSmolStr};
 
 use super::{STATE, Sysctl, SysctlKey, SysctlValue, now};
 use crate::error::{Error, Result};
@@ -24,11 +26,44 @@ pub(super) struct Ledger {
     cookie: u64,
     is_host: bool,
     links: Arc<BTreeMap<LinkName, u32>>,
-    /// Values by what stands before them. The first of a key is the original; a second was written by someone who could
-    /// not see the first.
-    lines: HashMap<String, Line>,
+    /// The first line of a sysctl is the original; a second was written by someone who could not see the first.
+    lines: HashMap<About, Line>,
     /// Files in which something was forgotten.
     dirty: BTreeSet<File>,
+}
+
+/// What a line is about, which stands before the value.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct About {
+    /// What was set, where the kernel changed this one with it.
+    with: Option<SmolStr>,
+    /// The key.
+    path: SmolStr,
+    /// The index of the link that it is a sysctl of.
+    index: Option<u32>,
+}
+
+impl fmt::Display for About {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(with) = &self.with {
+            write!(f, "{with} > ")?;
+        }
+        f.write_str(&self.path)?;
+        self.index.map_or(Ok(()), |index| write!(f, "#{index}"))
+    }
+}
+
+impl From<&str> for About {
+    fn from(text: &str) -> Self {
+        let (with, rest) = match text.split_once(" > ") {
+            Some((with, rest)) => (Some(with.into()), rest),
+            None => (None, text),
+        };
+        match rest.rsplit_once('#').and_then(|(path, index)| Some((path, index.parse().ok()?))) {
+            Some((path, index)) => Self { with, path: path.into(), index: Some(index) },
+            None => Self { with, path: rest.into(), index: None },
+        }
+    }
 }
 
 /// How many files the sysctls of the host's links are in.
@@ -40,7 +75,7 @@ type File = Option<u32>;
 /// A value, and the place of its line.
 struct Line {
     place: usize,
-    value: String,
+    value: SmolStr,
 }
 
 impl Ledger {
@@ -74,7 +109,7 @@ impl Ledger {
     /// Reads what it says of `keys`.
     pub(super) fn of<'a>(namespace: &Namespace, keys: impl Iterator<Item = &'a SysctlKey>) -> Result<Self> {
         let mut ledger = Self::empty(namespace);
-        let files: BTreeSet<File> = keys.filter_map(|key| Some(ledger.file(&ledger.name(key)?))).collect();
+        let files: BTreeSet<File> = keys.filter_map(|key| Some(ledger.file(&ledger.about(key)?))).collect();
         for file in files {
             ledger.load(file)?;
         }
@@ -97,51 +132,51 @@ impl Ledger {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
             other => other.map_err(|e| Error::io(format!("read {}", path.display()), e))?,
         };
-        for (name, value) in text.lines().filter_map(|line| line.split_once(" = ")) {
-            self.learn(name.to_owned(), value.to_owned());
+        for (about, value) in text.lines().filter_map(|line| line.split_once(" = ")) {
+            self.learn(about.into(), value.into());
         }
         Ok(())
     }
 
     /// The file that a line belongs to.
-    fn file(&self, name: &str) -> File {
-        let index = name.rsplit_once('#').filter(|_| self.is_host && !name.contains(" > "));
-        index.and_then(|(_, index)| index.parse::<u32>().ok()).map(|index| index % FILES)
+    fn file(&self, about: &About) -> File {
+        about.index.filter(|_| self.is_host && about.with.is_none()).map(|index| index % FILES)
     }
 
-    fn learn(&mut self, name: String, value: String) {
+    fn learn(&mut self, about: About, value: SmolStr) {
         // What was forgotten meanwhile leaves a gap, so there may be a line of this place: both are of one writing then.
         let place = self.lines.len();
-        self.lines.entry(name).or_insert(Line { place, value });
+        self.lines.entry(about).or_insert(Line { place, value });
     }
 
-    /// How `key` is written; `None` where there is no such link, as far as links are known.
-    fn name(&self, key: &SysctlKey) -> Option<String> {
-        match &key.link {
-            Some(link) => self.links.get(link).map(|index| format!("{key}#{index}")),
-            None => Some(key.to_string()),
-        }
+    /// What a line about `key` would be about; `None` where there is no such link, as far as links are known.
+    fn about(&self, key: &SysctlKey) -> Option<About> {
+        let index = match &key.link {
+            Some(link) => Some(*self.links.get(link)?),
+            None => None,
+        };
+        Some(About { with: None, path: key.path.clone(), index })
     }
 
-    /// The key that is written as `name`, if it is one of this namespace now.
-    fn key(&self, name: &str) -> Option<SysctlKey> {
-        let key: SysctlKey = name.rsplit_once('#').map_or(name, |(key, _)| key).parse().ok()?;
-        (self.name(&key)? == name).then_some(key)
+    /// The key that a line is about, if it is one of this namespace now.
+    fn key(&self, about: &About) -> Option<SysctlKey> {
+        let key: SysctlKey = about.path.parse().ok()?;
+        (self.about(&key)?.index == about.index).then_some(key)
     }
 
     /// Whether `key` is ours.
     pub(super) fn contains(&self, key: &SysctlKey) -> bool {
-        self.name(key).is_some_and(|name| self.lines.contains_key(&name))
+        self.about(key).is_some_and(|about| self.lines.contains_key(&about))
     }
 
     /// What `key` was before it was ours.
     pub(super) fn was(&self, key: &SysctlKey) -> Option<SysctlValue> {
-        self.lines.get(&self.name(key)?)?.value.parse().ok()
+        self.lines.get(&self.about(key)?)?.value.parse().ok()
     }
 
     /// The sysctls that are ours. Those of links that are not known are not among them.
     pub(super) fn keys(&self) -> impl Iterator<Item = SysctlKey> {
-        self.lines.keys().filter(|name| !name.contains(" > ")).filter_map(|name| self.key(name))
+        self.lines.keys().filter(|about| about.with.is_none()).filter_map(|about| self.key(about))
     }
 
     /// Notes what `keys` are, on the disk before they are changed.
@@ -151,15 +186,18 @@ impl Ledger {
         keys: impl Iterator<Item = &'a SysctlKey>,
     ) -> Result<()> {
         let mut texts: BTreeMap<File, String> = BTreeMap::new();
+        self.lines.reserve(keys.size_hint().1.unwrap_or_default());
         for key in keys {
-            let Some(name) = self.name(key).filter(|name| !self.lines.contains_key(name)) else { continue };
+            let Some(about) = self.about(key).filter(|about| !self.lines.contains_key(about)) else {
+                continue;
+            };
             let Some(was) = now(namespace, key) else { continue };
             let others = changed_with(namespace, key, &was).into_iter().filter_map(|other| {
-                Some((format!("{key} > {}", self.name(&other.key)?), other.value.to_string()))
+                Some((About { with: Some(key.path.clone()), ..self.about(&other.key)? }, other.value.0))
             });
-            for (name, value) in others.chain([(name, was.to_string())]).collect::<Vec<_>>() {
-                let _ = writeln!(texts.entry(self.file(&name)).or_default(), "{name} = {value}");
-                self.learn(name, value);
+            for (about, value) in others.chain([(about, was.0)]).collect::<Vec<_>>() {
+                let _ = writeln!(texts.entry(self.file(&about)).or_default(), "{about} = {value}");
+                self.learn(about, value);
             }
         }
         // Each file at once: either all of it is there after a kill, or nothing.
@@ -170,30 +208,30 @@ impl Ledger {
         Ok(())
     }
 
-    fn remove(&mut self, name: &str) -> Option<Line> {
-        let line = self.lines.remove(name)?;
-        self.dirty.insert(self.file(name));
+    fn remove(&mut self, about: &About) -> Option<Line> {
+        let line = self.lines.remove(about)?;
+        self.dirty.insert(self.file(about));
         Some(line)
     }
 
     /// Forgets `key`; what others were that were changed with it.
     pub(super) fn forget(&mut self, key: &SysctlKey) -> BTreeMap<SysctlKey, SysctlValue> {
-        if let Some(name) = self.name(key) {
-            self.remove(&name);
+        if let Some(about) = self.about(key) {
+            self.remove(&about);
         }
-        let mark = format!("{key} > ");
-        let with: Vec<String> = self.lines.keys().filter(|name| name.starts_with(&mark)).cloned().collect();
+        let with: Vec<About> =
+            self.lines.keys().filter(|about| about.with.as_ref() == Some(&key.path)).cloned().collect();
         with.into_iter()
-            .filter_map(|name| {
-                let was = self.remove(&name)?;
-                Some((self.key(name.strip_prefix(&mark)?)?, was.value.parse().ok()?))
+            .filter_map(|about| {
+                let was = self.remove(&about)?;
+                Some((self.key(&about)?, was.value.parse().ok()?))
             })
             .collect()
     }
 
     /// The lines about sysctls of links that are gone. For those who know all links of the namespace.
-    fn gone(&self) -> impl Iterator<Item = &String> {
-        self.lines.keys().filter(|name| self.key(name.rsplit(" > ").next().unwrap_or(name)).is_none())
+    fn gone(&self) -> impl Iterator<Item = &About> {
+        self.lines.keys().filter(|about| self.key(about).is_none())
     }
 
     /// Whether there are sysctls of links that are gone, as after a kill. For those who know all links of the namespace.
@@ -203,8 +241,8 @@ impl Ledger {
 
     /// Forgets the sysctls of links that are gone. For those who know all links of the namespace.
     pub(super) fn forget_gone(&mut self) {
-        let gone: Vec<String> = self.gone().cloned().collect();
-        gone.iter().for_each(|name| drop(self.remove(name)));
+        let gone: Vec<About> = self.gone().cloned().collect();
+        gone.iter().for_each(|about| drop(self.remove(about)));
     }
 
     /// Writes anew the files in which something was forgotten.
@@ -212,8 +250,8 @@ impl Ledger {
         for file in std::mem::take(&mut self.dirty) {
             let path = Self::path(self.cookie, file);
             let failed = |e| Error::io(format!("write {}", path.display()), e);
-            let mut lines: Vec<(&String, &Line)> =
-                self.lines.iter().filter(|(name, _)| self.file(name) == file).collect();
+            let mut lines: Vec<(&About, &Line)> =
+                self.lines.iter().filter(|(about, _)| self.file(about) == file).collect();
             if lines.is_empty() {
                 match fs::remove_file(&path) {
                     // An older guestnet kept all of it in one file.
@@ -226,8 +264,8 @@ impl Ledger {
                 }
                 continue;
             }
-            lines.sort_unstable_by_key(|(name, line)| (line.place, *name));
-            let line = |(name, line): (&String, &Line)| format!("{name} = {}\n", line.value);
+            lines.sort_unstable_by_key(|(about, line)| (line.place, *about));
+            let line = |(about, line): (&About, &Line)| format!("{about} = {}\n", line.value);
             let text: String = lines.into_iter().map(line).collect();
             let fresh = path.with_extension("new");
             fs::write(&fresh, text).and_then(|()| fs::rename(&fresh, &path)).map_err(failed)?;
@@ -266,18 +304,27 @@ fn changed_with(namespace: &Namespace, key: &SysctlKey, was: &SysctlValue) -> Ve
         "net/ipv6/conf/all/forwarding" => "ipv6",
         _ => return Vec::new(),
     };
-    let conf = format!("net/{family}/conf");
-    let entries = fs::read_dir(Path::new("/proc/sys").join(&conf)).into_iter().flatten().flatten();
-    let of_links = entries.map(|entry| format!("{conf}/{}/forwarding", entry.file_name().to_string_lossy()));
+    let forwarding =
+        others(namespace, family, was).into_iter().map(|link| (link, "forwarding", was.0.as_str()));
     // Redirects are for those who do not forward.
-    let redirects = if was.0 == "0" { "1" } else { "0" };
-    let all = of_links.map(|path| (path, was.0.as_str()));
-    let all = all.chain([(format!("{conf}/all/accept_redirects"), redirects)]);
-    all.filter(|(path, _)| !path.ends_with("all/forwarding"))
-        .filter_map(|(path, again)| {
-            let key: SysctlKey = path.parse().ok()?;
-            let value = now(namespace, &key).filter(|value| value.0 != again)?;
-            Some(Sysctl { key, value })
-        })
-        .collect()
+    let redirects = ("all".to_owned(), "accept_redirects", if was.0 == "0" { "1" } else { "0" });
+    let changed = forwarding.chain([redirects]).filter_map(|(whose, parameter, again)| {
+        let key: SysctlKey = format!("net/{family}/conf/{whose}/{parameter}").parse().ok()?;
+        let value = now(namespace, &key).filter(|value| value.0 != again)?;
+        Some(Sysctl { key, value })
+    });
+    changed.collect()
+}
+
+/// Whose `forwarding` in `conf` of `family` may be another than `was`: links, and `default`.
+fn others(namespace: &Namespace, family: &str, was: &SysctlValue) -> Vec<String> {
+    let Some(links) = namespace.all_links() else {
+        let entries = fs::read_dir(format!("/proc/sys/net/{family}/conf")).into_iter().flatten().flatten();
+        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        return names.filter(|name| name != "all").collect();
+    };
+    let told =
+        |link: &&LinkName| namespace.link_setting(link, family, "forwarding").map(|now| now.to_smolstr());
+    let differ = links.filter(|link| told(link).is_none_or(|now| now != was.0));
+    differ.map(ToString::to_string).chain(["default".to_owned()]).collect()
 }
