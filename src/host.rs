@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -359,10 +360,12 @@ impl Host {
     pub(crate) fn lock(&self) -> Result<Flock<fs::File>, CoreError> {
         let path = Path::new(sysctl::STATE).join(format!("{}.lock", self.owner.0));
         let failed = |e| CoreError::io(format!("lock {}", path.display()), e);
-        let mut file = match fs::File::create(&path) {
+        // Who may open it may lock it, and keep everybody else waiting.
+        let open = || fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let mut file = match open() {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
                 fs::create_dir_all(sysctl::STATE).map_err(failed)?;
-                fs::File::create(&path).map_err(failed)?
+                open().map_err(failed)?
             }
             other => other.map_err(failed)?,
         };

@@ -5,7 +5,7 @@ use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use guestnet::core::act::Watch;
 use guestnet::core::{Deed, Namespace, Netns, NetnsName, Protocol, netns};
 use guestnet::{Act, Host};
@@ -89,17 +89,20 @@ impl Recorder {
 }
 
 impl Recording {
-    /// The same for another host, in which the mark is another.
-    pub fn for_this_host(mut self) -> Result<Self> {
+    /// The same for another host, in which the mark is another. `None` where the mark has not as many digits: then all
+    /// lengths would be others.
+    pub fn for_this_host(mut self) -> Result<Option<Self>> {
         let (old, new) =
             (format!("owner={}", self.cookie), format!("owner={}", Namespace::current()?.cookie()));
-        ensure!(old.len() == new.len(), "the marks of two hosts differ in length: run it again");
+        if old.len() != new.len() {
+            return Ok(None);
+        }
         for act in &mut self.acts {
             if let What::Send(_, bytes, _) | What::Write(_, bytes) = &mut act.what {
                 replace(bytes, old.as_bytes(), new.as_bytes());
             }
         }
-        Ok(self)
+        Ok(Some(self))
     }
 
     /// The same where an interface has got another index than it had. What is done afterwards tells whether other

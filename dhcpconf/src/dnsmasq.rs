@@ -243,8 +243,7 @@ impl DnsmasqSpec {
 
     /// The file at `path`. It holds no secret and may be read by everyone.
     pub fn to_file(&self, path: FilePath) -> File {
-        let content = self.lines().iter().map(|line| format!("{line}\n")).collect();
-        File::new(path, content)
+        File::new(path, self.lines().join("\n") + "\n")
     }
 
     /// How many leases there may be, where dnsmasq's own limit of 1000 is too low for the ranges. The limit guards

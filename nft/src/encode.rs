@@ -7,10 +7,9 @@ use guestnet_core::{
 use nftnl::nftnl_sys as c;
 use nftnl::{MsgType, ProtoFamily};
 
-use crate::sys::{self, RawChain, RawSet};
-use crate::{
-    Chain, DataType, Element, Family, MapType, Policy, Rule, Set, Table, interval, setelem, userdata,
-};
+use crate::chains;
+use crate::sys::{self, RawSet};
+use crate::{DataType, Element, Family, MapType, Set, Table, interval, setelem, userdata};
 
 /// `NFT_SET_*`.
 pub(crate) const INTERVAL: u32 = 4;
@@ -23,8 +22,7 @@ pub(crate) const VERDICT: u32 = 0xffff_ff00;
 /// `NFT_SET_ELEM_INTERVAL_END`.
 pub(crate) const INTERVAL_END: u32 = 1;
 
-const CREATE: u16 = (libc::NLM_F_CREATE | libc::NLM_F_EXCL) as u16;
-const APPEND: u16 = (libc::NLM_F_CREATE | libc::NLM_F_APPEND) as u16;
+pub(crate) const CREATE: u16 = (libc::NLM_F_CREATE | libc::NLM_F_EXCL) as u16;
 
 impl Kind for Table {
     const PHASES: &'static [Phase] = &[Phase::Filters];
@@ -66,6 +64,10 @@ impl Messages<'_> {
         Ok(())
     }
 
+    fn send_all(&mut self, messages: &[Message]) {
+        messages.iter().for_each(|message| self.out.send(Protocol::Netfilter, message.clone()));
+    }
+
     fn delete(&mut self, table: &Table) -> Result<()> {
         self.send(with_flags(sys::write(&raw_table(table), MsgType::Del), 0))
     }
@@ -73,8 +75,7 @@ impl Messages<'_> {
     /// Elements come before rules: adding to a map that no rule uses yet needs no validation of jumps.
     fn create(&mut self, table: &Table) -> Result<()> {
         self.family = table.family;
-        let raw = raw_table(table);
-        self.send(with_flags(sys::write(&raw, MsgType::Add), CREATE))?;
+        self.send(with_flags(sys::write(&raw_table(table), MsgType::Add), CREATE))?;
         for (id, set) in table.sets.iter().enumerate() {
             let message = raw_set(table, set, id as u32 + 1).message(
                 c_kind(libc::NFT_MSG_NEWSET),
@@ -83,20 +84,12 @@ impl Messages<'_> {
             );
             self.send(message)?;
         }
-        for chain in &table.chains {
-            let message =
-                raw_chain(table, chain).message(c_kind(libc::NFT_MSG_NEWCHAIN), self.number(), CREATE);
-            self.send(message)?;
-        }
+        let chains = chains::messages(table)?;
+        self.send_all(&chains.chains);
         for set in &table.sets {
             self.elements(table, set, interval::merged(set).iter(), true)?;
         }
-        for chain in &table.chains {
-            let raw_chain = nftnl::Chain::new(sys::c_string(chain.name.as_str()), &raw);
-            for rule in &chain.rules {
-                self.send(with_flags(sys::write(&raw_rule(&raw_chain, rule), MsgType::Add), APPEND))?;
-            }
-        }
+        self.send_all(&chains.rules);
         Ok(())
     }
 
@@ -140,12 +133,12 @@ impl Messages<'_> {
     }
 }
 
-fn c_kind(kind: libc::c_int) -> u16 {
+pub(crate) fn c_kind(kind: libc::c_int) -> u16 {
     kind as u16
 }
 
 /// The safe crate chooses flags of its own: it never insists that what it makes is new.
-fn with_flags(mut message: Vec<u8>, flags: u16) -> Vec<u8> {
+pub(crate) fn with_flags(mut message: Vec<u8>, flags: u16) -> Vec<u8> {
     let flags = flags | libc::NLM_F_REQUEST as u16;
     if let Some(place) = message.get_mut(6..8) {
         place.copy_from_slice(&flags.to_ne_bytes());
@@ -153,7 +146,7 @@ fn with_flags(mut message: Vec<u8>, flags: u16) -> Vec<u8> {
     message
 }
 
-fn raw_table(table: &Table) -> nftnl::Table {
+pub(crate) fn raw_table(table: &Table) -> nftnl::Table {
     let family = match table.family {
         Family::Ip => ProtoFamily::Ipv4,
         Family::Ip6 => ProtoFamily::Ipv6,
@@ -163,36 +156,6 @@ fn raw_table(table: &Table) -> nftnl::Table {
         Family::Arp => ProtoFamily::Arp,
     };
     nftnl::Table::new(sys::c_string(table.name.as_str()), family)
-}
-
-/// The safe crate knows neither several devices nor hooks whose numbers depend on the family.
-fn raw_chain(table: &Table, chain: &Chain) -> RawChain {
-    let mut raw = RawChain::new();
-    raw.set_str(c::NFTNL_CHAIN_TABLE, table.name.as_str());
-    raw.set_str(c::NFTNL_CHAIN_NAME, chain.name.as_str());
-    if let Some(base) = &chain.base {
-        raw.set_str(c::NFTNL_CHAIN_TYPE, &base.kind.to_string());
-        raw.set_u32(c::NFTNL_CHAIN_HOOKNUM, base.hook.number(table.family).unwrap_or(u32::MAX));
-        raw.set_u32(c::NFTNL_CHAIN_PRIO, base.priority.cast_unsigned());
-        raw.set_u32(c::NFTNL_CHAIN_POLICY, if base.policy == Policy::Drop { 0 } else { 1 });
-        let mut devices = base.devices.iter().map(|device| device.as_str());
-        match base.devices.len() {
-            0 => {}
-            1 => devices.for_each(|device| raw.set_str(c::NFTNL_CHAIN_DEV, device)),
-            _ => raw.set_devices(&mut devices),
-        }
-    }
-    raw
-}
-
-fn raw_rule<'a>(chain: &'a nftnl::Chain<'_>, rule: &Rule) -> nftnl::Rule<'a> {
-    let mut raw = nftnl::Rule::new(chain);
-    rule.expressions.iter().for_each(|expression| raw.add_expr(expression));
-    if let Some(comment) = &rule.comment {
-        // One that is too long is reported by the check; here it would be left out.
-        let _ = raw.set_comment(sys::c_string(comment));
-    }
-    raw
 }
 
 fn raw_set(table: &Table, set: &Set, id: u32) -> RawSet {

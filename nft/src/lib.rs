@@ -23,6 +23,7 @@
 //! libnftnl (GPL-2.0-or-later) writes the messages; reading them is this crate's own.
 
 mod chain;
+mod chains;
 mod check;
 mod counters;
 mod datatype;

@@ -7,30 +7,46 @@ use guestnet::{Host, HostSpec};
 
 use crate::floor::Floor;
 use crate::job::Round;
-use crate::recording::Recorder;
+use crate::recording::{Recorder, Recording};
 use crate::{ip, stage};
 
 /// Records an apply, then does it again on a fresh host, which has to be as guestnet wants it afterwards.
 pub fn floor(spec: HostSpec, with_questions: bool) -> Result<Round> {
-    stage::fresh()?;
-    let mut host = Host::open()?;
-    let recorder = Recorder::of(&mut host);
-    host.apply(&spec)?;
-    let mut recording = recorder.take()?;
-    drop(host);
-    stage::leave()?;
-    if !with_questions {
-        recording = recording.only(false);
-    }
+    let mut recording = record(&spec, with_questions)?;
     Ok(Box::new(move |meter| {
         stage::fresh()?;
-        let mut floor = Floor::ready(recording.clone().for_this_host()?)?;
+        let mut here = recording.clone().for_this_host()?;
+        for _ in 0..TRIES {
+            if here.is_none() {
+                stage::leave()?;
+                recording = record(&spec, with_questions)?;
+                stage::fresh()?;
+                here = recording.clone().for_this_host()?;
+            }
+        }
+        let mut floor = Floor::ready(here.context("the marks of hosts differ in length each time")?)?;
         meter.once(|| floor.run())?;
         drop(floor);
         let plan = Host::open()?.verify(&spec)?;
         ensure!(plan.is_empty(), "the floor has not made the same host:\n{plan}");
         stage::leave()
     }))
+}
+
+/// How often an apply is recorded anew because the numbers of hosts have grown by a digit. Processors take them from
+/// different ranges, so two hosts in turn may have one and the other.
+const TRIES: usize = 8;
+
+/// What an apply does on a fresh host.
+fn record(spec: &HostSpec, with_questions: bool) -> Result<Recording> {
+    stage::fresh()?;
+    let mut host = Host::open()?;
+    let recorder = Recorder::of(&mut host);
+    host.apply(spec)?;
+    let recording = recorder.take()?;
+    drop(host);
+    stage::leave()?;
+    Ok(if with_questions { recording } else { recording.only(false) })
 }
 
 /// The library, in a host that is open.
