@@ -64,9 +64,16 @@ impl FromStr for SysctlKey {
 
 /// The four parts behind `net/`, where there are four: family, group, whose, parameter.
 fn parts(path: &str) -> Option<[&str; 4]> {
-    let mut parts = path.strip_prefix("net/")?.split('/');
-    let four = [parts.next()?, parts.next()?, parts.next()?, parts.next()?];
-    parts.next().is_none().then_some(four)
+    let (family, rest) = cut(path.strip_prefix("net/")?)?;
+    let (group, rest) = cut(rest)?;
+    let (whose, parameter) = cut(rest)?;
+    cut(parameter).is_none().then_some([family, group, whose, parameter])
+}
+
+/// What is before the first `/` and what is behind it: for short parts sooner than `split_once`, which searches by words.
+fn cut(path: &str) -> Option<(&str, &str)> {
+    let at = path.bytes().position(|byte| byte == b'/')?;
+    Some((path.get(..at)?, path.get(at + 1..)?))
 }
 
 impl FromStr for SysctlValue {

@@ -80,10 +80,9 @@ struct Line {
 
 impl Ledger {
     fn path(cookie: u64, file: File) -> PathBuf {
-        let path = Path::new(STATE).join(format!("{cookie}.sysctl"));
         match file {
-            None => path,
-            Some(number) => path.with_extension("sysctl.d").join(number.to_string()),
+            None => format!("{STATE}/{cookie}.sysctl").into(),
+            Some(number) => format!("{STATE}/{cookie}.sysctl.d/{number}").into(),
         }
     }
 
