@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use anyhow::{Result, ensure};
-use guestnet::core::{Change, Mac, Namespace, Protocol};
+use guestnet::core::{Change, Mac, Namespace, Object, Protocol};
 use guestnet::firewall::{Access, Entry, FirewallSpec, GuestLink, Transport};
-use guestnet::nft::{Element, Table, Value};
+use guestnet::nft::{Element, Name, Table, Value};
 
 use crate::guests::private;
 use crate::nat;
@@ -64,37 +64,55 @@ pub fn make(namespace: &mut Namespace, spec: &FirewallSpec) -> Result<()> {
     send(namespace, &spec.lower().into_iter().map(Change::Create).collect::<Vec<_>>())
 }
 
-/// The tables of the filter of guest `n` of those beyond, without its elements and with them. What makes the one into the
-/// other adds that guest to a filter with any number of others.
-pub fn one_more(n: usize) -> Result<Vec<(Table, Table)>> {
-    let tables = FirewallSpec { guests: vec![guest(MORE + n)?], ..FirewallSpec::default() }.lower();
-    Ok(tables.into_iter().map(|with| (without_guests(&with), with)).collect())
+/// What is added to a filter of any number of guests.
+#[derive(Clone, Copy)]
+pub enum More {
+    /// A port that a guest serves: one element.
+    Port,
+    /// A guest: ten elements or so, in two tables.
+    Guest,
 }
 
-fn without_guests(table: &Table) -> Table {
-    let mut without = table.clone();
-    for mut set in table.sets.iter().cloned() {
-        set.elements.retain(|element| !is_of_a_guest(element));
-        without.sets.insert(set);
+impl More {
+    /// Tables without it and with it, for guest `n` of those beyond. What makes the one into the other adds it to a filter
+    /// with any number of others. The two share all else, as a table and its changed copy do.
+    pub fn tables(self, n: usize) -> Result<Vec<(Table, Table)>> {
+        let lower = |guest| FirewallSpec { guests: vec![guest], ..FirewallSpec::default() }.lower();
+        let guest = guest(MORE + n)?;
+        let mut narrower = guest.clone();
+        narrower.access.ingress.pop();
+        let narrower = lower(narrower);
+        let stays = |table: &Table, set: &Name, element: &Element| match self {
+            Self::Guest => !matches!(element.key.first(), [Value::Ifname(_), ..]),
+            Self::Port => {
+                let before = narrower.iter().find(|other| other.key() == table.key());
+                let before = before.and_then(|table| table.sets.get(set));
+                before.is_some_and(|set| set.elements.contains(&element.key))
+            }
+        };
+        let pairs = lower(guest).into_iter().filter_map(|with| {
+            let mut without = with.clone();
+            for mut set in with.sets.iter().cloned() {
+                set.elements.retain(|element| stays(&with, &set.name, element));
+                without.sets.insert(set);
+            }
+            (without != with).then_some((without, with))
+        });
+        Ok(pairs.collect())
     }
-    without
-}
 
-fn is_of_a_guest(element: &Element) -> bool {
-    matches!(element.key.first(), [Value::Ifname(_), ..])
-}
-
-/// What is added for guest `n` of those beyond: the family of the table, the set, the key.
-pub fn elements(n: usize) -> Result<Vec<(String, String, Vec<Value>)>> {
-    let mut found = Vec::new();
-    for (_, table) in one_more(n)? {
-        for set in &table.sets {
-            let keys = set.elements.iter().filter(|element| is_of_a_guest(element));
-            found.extend(keys.map(|element| {
-                let key = element.key.first().to_vec();
-                (table.family.to_string(), set.name.to_string(), key)
-            }));
+    /// What is added for guest `n` of those beyond: the family of the table, the set, the key.
+    pub fn elements(self, n: usize) -> Result<Vec<(String, String, Vec<Value>)>> {
+        let mut found = Vec::new();
+        for (without, with) in self.tables(n)? {
+            for (set, before) in with.sets.iter().zip(&without.sets) {
+                let new = set.elements.iter().filter(|element| !before.elements.contains(&element.key));
+                found.extend(new.map(|element| {
+                    let key = element.key.first().to_vec();
+                    (with.family.to_string(), set.name.to_string(), key)
+                }));
+            }
         }
+        Ok(found)
     }
-    Ok(found)
 }

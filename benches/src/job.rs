@@ -39,17 +39,17 @@ pub struct Contestant {
     /// Beyond this size it would take minutes and is left out.
     pub most: usize,
     /// Prepares it for a size. Called once, in the process that it has for itself, in namespaces of its own.
-    pub enter: fn(usize) -> Result<Round>,
+    pub enter: Box<dyn Fn(usize) -> Result<Round>>,
 }
 
 impl Contestant {
     /// A contestant without a limit.
-    pub const fn new(name: &'static str, enter: fn(usize) -> Result<Round>) -> Self {
-        Self { name, most: usize::MAX, enter }
+    pub fn new(name: &'static str, enter: impl Fn(usize) -> Result<Round> + 'static) -> Self {
+        Self { name, most: usize::MAX, enter: Box::new(enter) }
     }
 
     /// The contestant, left out beyond `most`.
-    pub const fn up_to(self, most: usize) -> Self {
+    pub fn up_to(self, most: usize) -> Self {
         Self { most, ..self }
     }
 }

@@ -17,7 +17,7 @@ const JOBS: [(&str, &str); 13] = [
     ("lost-element", "one lost element found and put back at N guests"),
     ("load-nat", "the translation of N guests loaded"),
     ("nat-element", "one guest more in the translation of N"),
-    ("firewall-element", "one guest more in the firewall of N"),
+    ("firewall-guest", "one guest more in the firewall of N"),
     ("policy", "one IPsec policy more at N"),
     ("rekey-policies", "N IPsec policies given their next SPI"),
     ("state", "one IPsec state more at N"),

@@ -38,11 +38,11 @@ pub fn messages<'e, E>(
         let mut message = Writer(Vec::with_capacity(room + names + 40));
         let kind = (libc::NFNL_SUBSYS_NFTABLES << 8) as u16 | kind as u16;
         let flags = flags | libc::NLM_F_REQUEST as u16;
-        message.0.extend([0; 4]);
-        message.0.extend(kind.to_ne_bytes());
-        message.0.extend(flags.to_ne_bytes());
-        message.0.extend([0; 8]);
-        message.0.extend([table.family.number(), 0, 0, 0]);
+        message.0.extend_from_slice(&[0; 4]);
+        message.0.extend_from_slice(&kind.to_ne_bytes());
+        message.0.extend_from_slice(&flags.to_ne_bytes());
+        message.0.extend_from_slice(&[0; 8]);
+        message.0.extend_from_slice(&[table.family.number(), 0, 0, 0]);
         message.text(NFTA_SET_ELEM_LIST_TABLE, table.name.as_str());
         message.text(NFTA_SET_ELEM_LIST_SET, set.name.as_str());
         message.nested(NFTA_SET_ELEM_LIST_ELEMENTS, |list| {
@@ -79,7 +79,7 @@ struct Writer(Vec<u8>);
 impl Writer {
     fn attribute(&mut self, kind: u16, value: impl FnOnce(&mut Self)) {
         let at = self.0.len();
-        self.0.extend([0; 4]);
+        self.0.extend_from_slice(&[0; 4]);
         value(self);
         let length = (self.0.len() - at) as u16;
         if let Some([a, b, c, d]) = self.0.get_mut(at..at + 4) {
@@ -95,7 +95,7 @@ impl Writer {
 
     fn text(&mut self, kind: u16, text: &str) {
         self.attribute(kind, |w| {
-            w.0.extend(text.bytes());
+            w.0.extend_from_slice(text.as_bytes());
             w.0.push(0);
         });
     }
@@ -115,7 +115,7 @@ impl Writer {
             match (&element.data, &set.data) {
                 (Some(Data::Verdict(verdict)), _) => w.nested(NFTA_SET_ELEM_DATA, |w| {
                     w.nested(NFTA_DATA_VERDICT, |w| {
-                        w.attribute(NFTA_VERDICT_CODE, |w| w.0.extend(verdict.number().to_be_bytes()));
+                        w.attribute(NFTA_VERDICT_CODE, |w| w.0.extend_from_slice(&verdict.number().to_be_bytes()));
                         if let Some(chain) = verdict.chain() {
                             w.text(NFTA_VERDICT_CHAIN, chain.as_str());
                         }
@@ -127,13 +127,13 @@ impl Writer {
                 _ => {}
             }
             if let Some(comment) = &element.comment {
-                w.attribute(NFTA_SET_ELEM_USERDATA, |w| w.0.extend(userdata::comment(comment)));
+                w.attribute(NFTA_SET_ELEM_USERDATA, |w| w.0.extend_from_slice(&userdata::comment(comment)));
             }
         });
         if halves && let Some(end) = interval::after(&bytes(&set.key, element.key.last())) {
             self.nested(NFTA_LIST_ELEM, |w| {
-                w.attribute(NFTA_SET_ELEM_FLAGS, |w| w.0.extend(INTERVAL_END.to_be_bytes()));
-                w.nested(NFTA_SET_ELEM_KEY, |w| w.attribute(NFTA_DATA_VALUE, |w| w.0.extend(end)));
+                w.attribute(NFTA_SET_ELEM_FLAGS, |w| w.0.extend_from_slice(&INTERVAL_END.to_be_bytes()));
+                w.nested(NFTA_SET_ELEM_KEY, |w| w.attribute(NFTA_DATA_VALUE, |w| w.0.extend_from_slice(&end)));
             });
         }
     }

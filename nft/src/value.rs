@@ -51,12 +51,15 @@ impl Value {
     pub(crate) fn write(&self, data: DataType, out: &mut Vec<u8>) {
         let end = out.len() + data.size();
         match self {
-            Self::Ipv4(ip) => out.extend(ip.octets()),
-            Self::Ipv6(ip) => out.extend(ip.octets()),
-            Self::Ether(mac) => out.extend(mac),
-            Self::Ifname(name) => out.extend(name.as_str().bytes()),
-            Self::Number(n) if data.is_host_order() => out.extend(n.to_ne_bytes()),
-            Self::Number(n) => out.extend(n.to_be_bytes().iter().skip(4 - data.size().min(4))),
+            Self::Ipv4(ip) => out.extend_from_slice(&ip.octets()),
+            Self::Ipv6(ip) => out.extend_from_slice(&ip.octets()),
+            Self::Ether(mac) => out.extend_from_slice(mac),
+            Self::Ifname(name) => out.extend_from_slice(name.as_str().as_bytes()),
+            Self::Number(n) if data.is_host_order() => out.extend_from_slice(&n.to_ne_bytes()),
+            Self::Number(n) => {
+                let bytes = n.to_be_bytes();
+                out.extend_from_slice(&bytes[4 - data.size().min(4)..]);
+            }
         }
         out.resize(end, 0);
     }

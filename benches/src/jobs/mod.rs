@@ -42,6 +42,7 @@ pub fn all() -> Vec<Job> {
         nat::element(),
         nat::read(),
         firewall::element(),
+        firewall::guest(),
         xfrm::policy(),
         xfrm::state(),
         rekey::policies(),

@@ -201,9 +201,11 @@ fn commands(verb: &str, n: usize) -> Value {
 fn element_libnftables(count: usize) -> Result<Round> {
     loaded(count)?;
     let library = Library::open()?;
+    let commands = |verb| (0..TIMES / 4).map(|n| commands(verb, n)).collect::<Vec<_>>();
+    let (add, delete) = (commands("add"), commands("delete"));
     Ok(Box::new(move |meter| {
-        meter.times(TIMES / 4, |n| library.run(&commands("add", n)))?;
-        (0..TIMES / 4).try_for_each(|n| library.run(&commands("delete", n)))
+        meter.times(TIMES / 4, |n| library.run(&add[n]))?;
+        delete.iter().try_for_each(|commands| library.run(commands))
     }))
 }
 
