@@ -31,7 +31,11 @@ const CONTESTANTS: &[(&str, &str)] = &[
     ("connection tracking alone", "no rules, but connections are known: what any stateful filter pays"),
     ("sets by hand", "the shortest filter that does it, guests in sets"),
     ("rules for each guest", "the same filter without sets, in one chain"),
-    ("maps by hand", "the shortest ruleset that does it"),
+    ("maps by hand", "the shortest ruleset that translates"),
+    (
+        "careful maps by hand",
+        "and that does right by guests that call each other, and by what must stay as it is",
+    ),
     ("stateful NAT", "dnat and snat from maps, with connection tracking"),
     ("the seed's linear rules", "two rules a guest, in one chain"),
 ];

@@ -115,7 +115,9 @@ impl Writer {
             match (&element.data, &set.data) {
                 (Some(Data::Verdict(verdict)), _) => w.nested(NFTA_SET_ELEM_DATA, |w| {
                     w.nested(NFTA_DATA_VERDICT, |w| {
-                        w.attribute(NFTA_VERDICT_CODE, |w| w.0.extend_from_slice(&verdict.number().to_be_bytes()));
+                        w.attribute(NFTA_VERDICT_CODE, |w| {
+                            w.0.extend_from_slice(&verdict.number().to_be_bytes())
+                        });
                         if let Some(chain) = verdict.chain() {
                             w.text(NFTA_VERDICT_CHAIN, chain.as_str());
                         }
@@ -133,7 +135,9 @@ impl Writer {
         if halves && let Some(end) = interval::after(&bytes(&set.key, element.key.last())) {
             self.nested(NFTA_LIST_ELEM, |w| {
                 w.attribute(NFTA_SET_ELEM_FLAGS, |w| w.0.extend_from_slice(&INTERVAL_END.to_be_bytes()));
-                w.nested(NFTA_SET_ELEM_KEY, |w| w.attribute(NFTA_DATA_VALUE, |w| w.0.extend_from_slice(&end)));
+                w.nested(NFTA_SET_ELEM_KEY, |w| {
+                    w.attribute(NFTA_DATA_VALUE, |w| w.0.extend_from_slice(&end))
+                });
             });
         }
     }

@@ -38,6 +38,7 @@ macro_rules! job {
                 Contestant::new("guestnet, notrack", |n| flooded(n, $way, Way::translated, notrack)),
                 Contestant::new("guestnet, tracked", |n| flooded(n, $way, Way::translated, tracked)),
                 Contestant::new("maps by hand", |n| flooded(n, $way, Way::translated, by_hand)),
+                Contestant::new("careful maps by hand", |n| flooded(n, $way, Way::translated, carefully)),
                 Contestant::new("stateful NAT", |n| flooded(n, $way, Way::translated, stateful)),
                 Contestant::new("the seed's linear rules", |n| flooded(n, $way, Way::translated, linear))
                     .up_to(1000),
@@ -46,6 +47,16 @@ macro_rules! job {
             goals: vec![
                 Goal { who: "guestnet, notrack", with: "maps by hand", most: Most::LongerAtBest(NOISE) },
                 Goal { who: "guestnet, tracked", with: "maps by hand", most: Most::LongerAtBest(NOISE) },
+                Goal {
+                    who: "guestnet, notrack",
+                    with: "careful maps by hand",
+                    most: Most::LongerAtBest(NOISE),
+                },
+                Goal {
+                    who: "guestnet, tracked",
+                    with: "careful maps by hand",
+                    most: Most::LongerAtBest(NOISE),
+                },
             ],
         }
     };
@@ -101,6 +112,31 @@ fn by_hand(count: usize) -> Result<()> {
                 type filter hook prerouting priority raw; policy accept;
                 ip daddr set ip daddr map @inward notrack return
                 ip daddr != 10.0.0.0/8 ip saddr set ip saddr map @outward notrack
+            }}
+        }}",
+        maps(count)
+    ))
+}
+
+/// The same, and what else has to be right, as far as `nft` has words for it: packets between guests by their public
+/// addresses, and what stays as it is: to where private addresses are known, and answers of the host itself.
+fn carefully(count: usize) -> Result<()> {
+    load(&format!(
+        "table ip t {{
+            {}
+            set known {{
+                type ipv4_addr; flags interval
+                elements = {{ 10.0.0.0/8, 169.254.0.0/16, 172.16.0.0/12, 192.168.0.0/16, 224.0.0.0/4, 255.255.255.255 }}
+            }}
+            chain source {{
+                ip saddr set ip saddr map @outward notrack
+            }}
+            chain prerouting {{
+                type filter hook prerouting priority raw; policy accept;
+                ip daddr set ip daddr map @inward notrack goto source
+                ip daddr @known return
+                fib daddr type local return
+                goto source
             }}
         }}",
         maps(count)
