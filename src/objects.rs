@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use guestnet_core::diff::{Conflict, diff};
+use guestnet_core::netns::Lessons;
 use guestnet_core::{
     Address, Change, Context, File, Kind, Link, LinkName, Namespace, Netns, NetnsName, Object, Observed,
     Outbox, Path, Phase, Problems, Result, Ripple, Route, Set, Sysctl,
@@ -173,16 +174,16 @@ macro_rules! kinds {
                 memory: &mut Recollection,
             ) -> Result<Self> {
                 let mut last = std::mem::take(memory);
-                let lessons = namespace.lessons();
-                let known = last.place == (namespace.cookie(), lessons);
+                let known = last.place.filter(|place| place.cookie == namespace.cookie());
                 $(
-                    // Where links have other names now, the rest has to be read by these.
-                    let former = last.$field.take().filter(|_| known && namespace.lessons() == lessons);
+                    // By the names and settings of links the rest is read.
+                    let former = last.$field.take();
+                    let former = former.filter(|_| known.is_some_and(|place| place.holds_for::<$type>(namespace)));
                     let remembered = Remembered::read(namespace, &wanted.$field, former)?;
                     let $field = remembered.seen();
                     memory.$field = Some(remembered);
                 )*
-                memory.place = (namespace.cookie(), namespace.lessons());
+                memory.place = Some(Place::of(namespace));
                 Ok(Self { $($field),* })
             }
 
@@ -221,8 +222,7 @@ macro_rules! kinds {
         /// What is remembered of one namespace.
         #[derive(Debug, Default)]
         pub(crate) struct Recollection {
-            /// The number of the namespace, and what was known of its links.
-            place: (u64, u64),
+            place: Option<Place>,
             $($field: Option<Remembered<$type>>,)*
         }
 
@@ -341,11 +341,9 @@ kinds! {
 impl ObjectChange {
     /// The name of the link, if it is one that is changed.
     pub(crate) fn link(&self) -> Option<&LinkName> {
-        let Self::Link(change) = self else { return None };
-        match &**change {
-            Change::Create(link) | Change::Delete(link) | Change::Replace { new: link, .. } => {
-                Some(&link.name)
-            }
+        match self {
+            Self::Link(change) => Some(&change.object().name),
+            _ => None,
         }
     }
 }
@@ -390,6 +388,25 @@ check_in! {
     Address: |_address, _netns, _path, _problems| ();
     Route: |route, _netns, path, problems| route.check(path, problems);
     ProxyNeighbour: |neighbour, _netns, path, problems| neighbour.check(path, problems);
+}
+
+/// A namespace, and what was known of its links.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    cookie: u64,
+    lessons: Lessons,
+}
+
+impl Place {
+    fn of(namespace: &Namespace) -> Self {
+        Self { cookie: namespace.cookie(), lessons: namespace.lessons() }
+    }
+
+    /// Whether objects of kind `T` would be read now as they were read here.
+    fn holds_for<T: Kind>(self, namespace: &Namespace) -> bool {
+        let now = namespace.lessons();
+        self.lessons.names == now.names && (T::KIND != Sysctl::KIND || self.lessons.settings == now.settings)
+    }
 }
 
 /// With more sysctls than this, the links are read for them.

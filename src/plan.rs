@@ -1,9 +1,10 @@
 //! A plan: the changes that make the host as the spec wants it, to be read before it is applied.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 
 use guestnet_core::diff::{Conflict, diff};
+use guestnet_core::sysctl::SysctlKey;
 use guestnet_core::{Change, File, Kind, Netns, NetnsName, Object, Ripple, Set};
 
 use crate::objects::{NamespaceObjects, ObjectChange, Objects, changes};
@@ -241,13 +242,15 @@ impl Plan {
 
     /// Whether all sysctls of interfaces that `wanted` has in `netns` are among the changes.
     fn sets_all_of_links(&self, netns: &Netns, wanted: &NamespaceObjects) -> bool {
-        let set = |change: &PlannedChange| match &change.what {
-            What::Object(ObjectChange::Sysctl(change)) => Some(change.key()),
-            _ => None,
-        };
-        let set: BTreeSet<_> = self.changes.iter().filter(|c| c.netns == *netns).filter_map(set).collect();
-        let of_links = wanted.sysctls.iter().filter(|sysctl| sysctl.lives_on().is_some());
-        of_links.map(Object::key).all(|key| set.contains(&key))
+        let set = self.by_namespace().filter(|(here, _)| *here == netns).flat_map(|(_, changes)| changes);
+        let set: HashSet<&SysctlKey> = set
+            .filter_map(|change| match &change.what {
+                What::Object(ObjectChange::Sysctl(change)) => Some(&change.object().key),
+                _ => None,
+            })
+            .collect();
+        let mut of_links = wanted.sysctls.iter().filter(|sysctl| sysctl.lives_on().is_some());
+        of_links.all(|sysctl| set.contains(&sysctl.key))
     }
 
     /// Whether a namespace that is no longer wanted has to stay, because others live in it.

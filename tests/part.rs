@@ -128,6 +128,14 @@ lab_test! {
         assert_eq!(plan.changes().len(), 2, "{plan}");
         assert_eq!(host.apply(&wanted).unwrap().changes, 2);
         assert!(host.verify(&wanted).unwrap().is_empty());
+        // Links tell their sysctls: another value is found also where no link has another name, and where one has.
+        for meanwhile in ["ip link set uplink mtu 1490", "ip link add mine type veth peer name yours"] {
+            sh(&format!("{meanwhile}; sysctl -qw net.ipv4.conf.taptwo.proxy_arp=0"));
+            let plan = host.verify(&wanted).unwrap();
+            assert!(lines(&plan).len() == 1 && plan.to_string().contains("taptwo/proxy_arp"), "{plan}");
+            assert_eq!(host.apply(&wanted).unwrap().changes, 1);
+            assert!(host.verify(&wanted).unwrap().is_empty());
+        }
     }
 
     fn others_guests_and_others_objects_are_not_touched() {

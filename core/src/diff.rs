@@ -29,12 +29,19 @@ impl<T> Change<T> {
     }
 }
 
+impl<T> Change<T> {
+    /// The object as it shall be, or was.
+    pub fn object(&self) -> &T {
+        match self {
+            Self::Create(o) | Self::Delete(o) | Self::Replace { new: o, .. } => o,
+        }
+    }
+}
+
 impl<T: Object> Change<T> {
     /// What identifies the object.
     pub fn key(&self) -> T::Key {
-        match self {
-            Self::Create(o) | Self::Delete(o) | Self::Replace { new: o, .. } => o.key(),
-        }
+        self.object().key()
     }
 
     /// The change in words, without the sign.

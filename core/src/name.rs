@@ -55,10 +55,9 @@ impl FromStr for LinkName {
         if text == "." || text == ".." {
             return refuse("it is a directory");
         }
-        match text.chars().find(|c| {
-            !c.is_ascii_graphic()
-                || matches!(c, '/' | ':' | '%' | '"' | '\'' | '\\' | ',' | '#' | ';' | '{' | '}')
-        }) {
+        let means_something =
+            |c| matches!(c, '/' | ':' | '%' | '"' | '\'' | '\\' | ',' | '#' | ';' | '{' | '}');
+        match text.chars().find(|c| !c.is_ascii_graphic() || means_something(*c)) {
             Some(c) => refuse(&format!("{c:?} cannot stand in it")),
             None => Ok(Self(text.into())),
         }

@@ -41,8 +41,7 @@ pub struct Namespace {
     sysctls: HashMap<SysctlKey, SysctlValue>,
     /// Whether its ledger of sysctls speaks of links that are gone.
     stale_ledger: bool,
-    /// How often the names were learned or forgotten.
-    lessons: u64,
+    lessons: Lessons,
     watch: Watch,
     /// What kinds keep of it, by type.
     keepsakes: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
@@ -60,6 +59,15 @@ enum Line {
     Open(Session),
     /// The kernel lacks the netlink family.
     Missing,
+}
+
+/// How often something was learned of the links of a namespace that was not known before, or was forgotten.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lessons {
+    /// Which there are, by name and index.
+    pub names: u64,
+    /// The sysctls that their messages tell.
+    pub settings: u64,
 }
 
 impl Namespace {
@@ -129,7 +137,7 @@ impl Namespace {
             names: link::Names::default(),
             sysctls: HashMap::new(),
             stale_ledger: false,
-            lessons: 0,
+            lessons: Lessons::default(),
             watch: Watch::default(),
             keepsakes: HashMap::new(),
             transactions: Transactions::default(),
@@ -222,19 +230,23 @@ impl Namespace {
     }
 
     fn names_mut(&mut self) -> &mut link::Names {
-        self.lessons += 1;
+        self.lessons.names += 1;
+        self.lessons.settings += 1;
         &mut self.names
     }
 
-    /// Another number whenever something was learned of its links, or forgotten.
-    pub fn lessons(&self) -> u64 {
+    /// How often something was learned of its links that was not known before.
+    pub fn lessons(&self) -> Lessons {
         self.lessons
     }
 
-    /// Takes the names from a dump of links.
+    /// Takes the names from a dump of all links.
     pub(crate) fn learn_links(&mut self, dump: &Dump) {
-        *self.names_mut() = link::Names { complete: true, ..link::Names::default() };
-        self.names_mut().learn(dump);
+        let mut names = link::Names { complete: true, ..link::Names::default() };
+        names.learn(dump);
+        self.lessons.names += u64::from(names.indexes != self.names.indexes);
+        self.lessons.settings += u64::from(names.conf != self.names.conf);
+        self.names = names;
         self.owner = self.names.alias.as_deref().and_then(Owner::read);
     }
 
@@ -266,7 +278,8 @@ impl Namespace {
     /// Forgets the settings of `link`, or of all, because something may have changed them.
     pub(crate) fn forget_settings(&mut self, link: Option<&LinkName>) {
         self.sysctls.clear();
-        let names = self.names_mut();
+        self.lessons.settings += 1;
+        let names = &mut self.names;
         match link {
             Some(link) => {
                 names.indexes.get(link).into_iter().for_each(|index| drop(names.conf.remove(index)))

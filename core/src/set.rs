@@ -1,6 +1,7 @@
 //! Objects and keyed sets of them: what is wanted, and what was found.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt::{Debug, Display};
 use std::sync::Arc;
 
@@ -87,6 +88,20 @@ impl<T: Object> Set<T> {
     /// Adds `object`. Returns what stood under its key before.
     pub fn insert(&mut self, object: T) -> Option<T> {
         self.objects_mut().insert(object.key(), object)
+    }
+
+    /// Adds `object` unless something stands under its key: then it is given back.
+    ///
+    /// # Errors
+    /// `object`, with what stands there.
+    pub fn insert_new(&mut self, object: T) -> Result<(), (T, &T)> {
+        match self.objects_mut().entry(object.key()) {
+            Entry::Vacant(free) => {
+                free.insert(object);
+                Ok(())
+            }
+            Entry::Occupied(taken) => Err((object, taken.into_mut())),
+        }
     }
 
     /// The objects, this set's own.

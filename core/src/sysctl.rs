@@ -102,12 +102,7 @@ impl Kind for Sysctl {
     }
 
     fn ripple(change: &Change<Self>) -> Ripple {
-        let key = match change {
-            Change::Create(sysctl) | Change::Delete(sysctl) | Change::Replace { new: sysctl, .. } => {
-                &sysctl.key
-            }
-        };
-        key.ripple()
+        change.object().key.ripple()
     }
 
     fn encode(change: &Change<Self>, _: Phase, _: &Context, out: &mut Outbox) -> Result<()> {
@@ -132,6 +127,7 @@ fn look(
     ledger: &Ledger,
     keys: Vec<SysctlKey>,
 ) -> Result<Observed<Sysctl>> {
+    namespace.learn_sysctls(std::iter::empty());
     if keys.is_empty() {
         return Ok(Observed::default());
     }

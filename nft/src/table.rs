@@ -165,11 +165,7 @@ fn elements_changed(new: &Set, old: &Set) -> Option<String> {
     if changes.is_empty() {
         return None;
     }
-    let named = changes.iter().take(NAMED).map(|change| {
-        let (Change::Create(element) | Change::Delete(element) | Change::Replace { new: element, .. }) =
-            change;
-        format!("{}{element}", change.sign())
-    });
+    let named = changes.iter().take(NAMED).map(|change| format!("{}{}", change.sign(), change.object()));
     let mut text = format!("{}: {}", new.name, named.collect::<Vec<_>>().join(" "));
     if changes.len() > NAMED {
         let number = |sign| changes.iter().filter(|c| c.sign() == sign).count();

@@ -64,24 +64,24 @@ impl Lowered {
         path: &Path,
         set: fn(&mut NamespaceObjects) -> &mut Set<T>,
     ) {
-        let set = set(self.objects.in_namespace(netns));
         let name = || place(netns, &format!("{} {}", T::KIND, object.key()));
-        if let Some(other) = set.get(&object.key()) {
-            if *other == object {
-                return;
+        let named = self.paths.as_ref().map(|_| name());
+        match set(self.objects.in_namespace(netns)).insert_new(object) {
+            Ok(()) => {
+                if let (Some(paths), Some(name)) = (&mut self.paths, named) {
+                    paths.insert(name, path.clone());
+                }
             }
-            let elsewhere = self.paths.as_ref().and_then(|paths| paths.get(&name()));
-            let elsewhere = elsewhere.cloned().unwrap_or_default();
-            let words = format!("asks for {} {object}, but at {elsewhere} there is {other}", T::KIND);
-            if !self.problems.iter().any(|known| known.message == words) {
-                self.problems.at(path, words);
+            Err((object, other)) if *other != object => {
+                let elsewhere = self.paths.as_ref().and_then(|paths| paths.get(&named?));
+                let elsewhere = elsewhere.cloned().unwrap_or_default();
+                let words = format!("asks for {} {object}, but at {elsewhere} there is {other}", T::KIND);
+                if !self.problems.iter().any(|known| known.message == words) {
+                    self.problems.at(path, words);
+                }
             }
-            return;
+            Err(_) => {}
         }
-        if let Some(paths) = &mut self.paths {
-            paths.insert(name(), path.clone());
-        }
-        set.insert(object);
     }
 
     fn add_file(&mut self, file: File, path: &Path) {

@@ -1,6 +1,7 @@
 //! What can be wrong with a spec that could be read: what contradicts, clashes, or lacks what it needs.
 
-use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
@@ -10,6 +11,7 @@ use guestnet_nat::{NatSpec, Pair};
 use guestnet_xfrm::TunnelSpec;
 use guestnet_xfrm::tunnel::check_together;
 use ipnet::{IpNet, Ipv6Net};
+use smol_str::{SmolStr, ToSmolStr};
 
 use super::{Guest, HostSpec, Interface, Placement, VERSION};
 use crate::lower::Ends;
@@ -248,7 +250,7 @@ fn check_prefix(prefix: &Ipv6Net, path: &Path, problems: &mut Problems) {
 
 /// What one thing has, another cannot have. A claim says whether it was granted.
 #[derive(Default)]
-pub(super) struct Taken(BTreeMap<(&'static str, Netns, String), Path>);
+pub(super) struct Taken(HashMap<(&'static str, Netns, SmolStr), Path>);
 
 impl Taken {
     pub(super) fn claim(
@@ -259,14 +261,13 @@ impl Taken {
         path: &Path,
         problems: &mut Problems,
     ) -> bool {
-        let claim = (kind, netns.clone(), what.to_string());
-        match self.0.get(&claim) {
-            Some(first) => {
-                problems.at(path, format!("the {kind} {what} is taken by {first}"));
+        match self.0.entry((kind, netns.clone(), what.to_smolstr())) {
+            Entry::Occupied(first) => {
+                problems.at(path, format!("the {kind} {what} is taken by {}", first.get()));
                 false
             }
-            None => {
-                self.0.insert(claim, path.clone());
+            Entry::Vacant(free) => {
+                free.insert(path.clone());
                 true
             }
         }

@@ -7,7 +7,7 @@ const IFLA_INET_CONF: u16 = 1;
 const IFLA_INET6_CONF: u16 = 2;
 
 /// The settings of one link, in the kernel's order.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Conf {
     ipv4: Box<[u8]>,
     ipv6: Box<[u8]>,
