@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use guestnet_core::diff::{Conflict, diff};
-use guestnet_core::netns::Lessons;
 use guestnet_core::{
     Address, Change, Context, File, Kind, Link, LinkName, Namespace, Netns, NetnsName, Object, Observed,
     Outbox, Path, Phase, Problems, Result, Ripple, Route, Set, Sysctl,
@@ -14,7 +13,7 @@ use guestnet_nft::Table;
 use guestnet_xfrm::{HashThreshold, Policy, Secrets, State};
 use serde::{Deserialize, Serialize};
 
-use crate::seen::{Remembered, Scope, Seen};
+use crate::seen::{Place, Remembered, Scope, Seen};
 use crate::spec::reqids;
 
 /// All that a host has, or shall have, by namespace; files stand beside the namespaces.
@@ -174,11 +173,11 @@ macro_rules! kinds {
                 memory: &mut Recollection,
             ) -> Result<Self> {
                 let mut last = std::mem::take(memory);
-                let known = last.place.filter(|place| place.cookie == namespace.cookie());
+                let place = last.place;
                 $(
                     // By the names and settings of links the rest is read.
                     let former = last.$field.take();
-                    let former = former.filter(|_| known.is_some_and(|place| place.holds_for::<$type>(namespace)));
+                    let former = former.filter(|_| place.is_some_and(|place| place.holds_for::<$type>(namespace)));
                     let remembered = Remembered::read(namespace, &wanted.$field, former)?;
                     let $field = remembered.seen();
                     memory.$field = Some(remembered);
@@ -388,25 +387,6 @@ check_in! {
     Address: |_address, _netns, _path, _problems| ();
     Route: |route, _netns, path, problems| route.check(path, problems);
     ProxyNeighbour: |neighbour, _netns, path, problems| neighbour.check(path, problems);
-}
-
-/// A namespace, and what was known of its links.
-#[derive(Clone, Copy, Debug)]
-struct Place {
-    cookie: u64,
-    lessons: Lessons,
-}
-
-impl Place {
-    fn of(namespace: &Namespace) -> Self {
-        Self { cookie: namespace.cookie(), lessons: namespace.lessons() }
-    }
-
-    /// Whether objects of kind `T` would be read now as they were read here.
-    fn holds_for<T: Kind>(self, namespace: &Namespace) -> bool {
-        let now = namespace.lessons();
-        self.lessons.names == now.names && (T::KIND != Sysctl::KIND || self.lessons.settings == now.settings)
-    }
 }
 
 /// With more sysctls than this, the links are read for them.

@@ -3,6 +3,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use guestnet_core::netns::Lessons;
 use guestnet_core::{Kind, Namespace, Object, Observed, Result, Ripple, Set, Sysctl, Transcript};
 
 /// How much of a host is read.
@@ -120,5 +121,27 @@ impl<T: Kind> Remembered<T> {
     /// Notes whether what was read is as it is wanted.
     pub(crate) fn settle(&mut self, settled: bool) {
         self.seen.settle(settled);
+    }
+}
+
+/// A namespace, and what was known of its links.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    cookie: u64,
+    lessons: Lessons,
+}
+
+impl Place {
+    pub(crate) fn of(namespace: &Namespace) -> Self {
+        Self { cookie: namespace.cookie(), lessons: namespace.lessons() }
+    }
+
+    /// Whether objects of kind `T` would be read now as they were read here.
+    pub(crate) fn holds_for<T: Kind>(self, namespace: &Namespace) -> bool {
+        let now = namespace.lessons();
+        let settings = T::KIND == Sysctl::KIND;
+        self.cookie == namespace.cookie()
+            && self.lessons.names == now.names
+            && (!settings || self.lessons.settings == now.settings)
     }
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Result, ensure};
 use guestnet::core::{Change, Context, Kind, Message, Namespace, Outbox, Phase, Protocol, Step};
-use guestnet::xfrm::{Algorithm, Direction, Key, Policy, Selector, Spi, State, Template};
+use guestnet::xfrm::{Algorithm, Direction, Key, Policy, Selector, Spd, Spi, State, Template};
 use guestnet_lab::{Capability, has};
 
 use crate::floor::Floor;
@@ -152,6 +152,8 @@ fn loaded<T: Many>(count: usize) -> Result<Namespace> {
     stage::bare()?;
     let mut namespace = Namespace::current()?;
     send(&mut namespace, &several::<T>(TIMES..TIMES + count, Change::Create)?)?;
+    // By itself the kernel's hash of policies grows sooner for one than for another.
+    Spd::grow(&mut namespace)?;
     Ok(namespace)
 }
 
