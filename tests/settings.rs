@@ -76,6 +76,26 @@ lab_test! {
         assert_eq!(sh("find /run/guestnet -name '*sysctl*'"), "");
     }
 
+    fn links_that_forwarded_when_the_host_did_not_do_so_again() {
+        // The last has a name that ends as that of all does.
+        sh("ip link add one type veth peer name two; ip link add xall type veth peer name other");
+        let files = ["ipv4/conf/one", "ipv6/conf/one", "ipv4/conf/xall", "ipv4/conf/default", "ipv4/conf/two"];
+        let now = || sh(&files.map(|file| format!("cat /proc/sys/net/{file}/forwarding;")).concat());
+        sh("sysctl -qw net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0 net.ipv4.conf.one.forwarding=1 \
+            net.ipv6.conf.one.forwarding=1 net.ipv4.conf.xall.forwarding=1 net.ipv4.conf.default.forwarding=1");
+        let before = now();
+        let router = json!([{"key": "net/ipv4/ip_forward", "value": "1"}, {"key": "net/ipv6/conf/all/forwarding", "value": "1"}]);
+        let router = spec(&json!({"version": 1, "objects": {"host": {"sysctls": router}}}));
+        let mut host = host();
+        // Once all links are known, and once only those that are asked for.
+        for whole in [true, false] {
+            if whole { host.apply(&router) } else { host.add(&router) }.unwrap();
+            assert_eq!(now(), "1\n".repeat(files.len()));
+            host.remove_all().unwrap();
+            assert_eq!(now(), before, "all read: {whole}");
+        }
+    }
+
     fn what_a_link_was_before_is_known_of_many_links() {
         let links: Vec<String> = (0..300).map(|n| format!("v{n}")).collect();
         let sysctl = |link: &String| json!({"key": format!("net/ipv4/conf/{link}/proxy_arp"), "value": "1"});
