@@ -48,7 +48,10 @@ impl<'a> Guests<'a> {
             let mut by_length: BTreeMap<u8, Vec<Element>> =
                 self.lengths[*ip as usize].iter().map(|length| (*length, Vec::new())).collect();
             for guest in &self.links {
-                for net in guest.sources().filter(|net| ip.has(&net.addr())) {
+                // An address of the host's on the link is not the guest's, so it can be looked for after these.
+                let routers =
+                    |net: &IpNet| net.prefix_len() == ip.bits() && guest.routers.contains(&net.addr());
+                for net in guest.sources().filter(|net| ip.has(&net.addr()) && !routers(net)) {
                     let element = Element::new([Value::from(&guest.name), net.network().into()]);
                     by_length.entry(net.prefix_len()).or_default().push(element);
                 }
@@ -66,7 +69,8 @@ impl<'a> Guests<'a> {
         sets.into_iter().map(|set| Set { size: room(set.elements.len()), ..set }).collect()
     }
 
-    /// Whether `field`, an address, is one of the guest's: a statement for each length of prefix.
+    /// Whether `field`, an address, is one of the guest's: a statement for each length of prefix, the longest first. Only
+    /// the first never holds for addresses of the host's, which can be inside of the shorter prefixes.
     pub fn is_its_address(&self, ip: Ip, field: &Field) -> Vec<Statement> {
         let statement = |length: &u8| {
             let field = field.clone();

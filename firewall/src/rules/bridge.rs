@@ -52,9 +52,9 @@ pub fn chains(
     let mut chains = vec![prerouting(), frame(), forward(), input(served, words), output(), neighbours()];
     chains.extend(arp::chains(guests));
     chains.extend(source::chains(guests));
-    chains.push(chain("icmp_in_transit", icmp::transit()));
-    chains.extend(out.chains(inet::icmp_on(), connections, words));
-    chains.extend(into.chains(inet::icmp_on(), connections, words));
+    chains.push(chain(icmp::TRANSIT_CHAIN, icmp::transit()));
+    chains.extend(out.chains(Vec::new(), connections, words));
+    chains.extend(into.chains(Vec::new(), connections, words));
     chains
 }
 

@@ -3,7 +3,7 @@
 use guestnet_nft::{DataType, Element, Rule, Set, icmp, icmpv6};
 
 use crate::Paragraph as P;
-use crate::words::{ICMP, ICMPV6, name, pass, protocol};
+use crate::words::{ICMP, ICMPV6, jump, name, pass, protocol, rule};
 
 /// RFC 4890 sections 4.3.1 and 4.3.2, but for those types of which not all codes are meant.
 pub const TRANSIT: [u8; 8] = [1, 2, 128, 129, 144, 145, 146, 147];
@@ -19,6 +19,15 @@ pub fn sets() -> [Set; 2] {
         Set::new(name("icmpv6_in_transit"), DataType::Icmpv6Type).with(elements(&TRANSIT)),
         Set::new(name("icmp_in_transit"), DataType::IcmpType).with(elements(&TRANSIT_IPV4)),
     ]
+}
+
+/// The chain of [`transit`].
+pub const TRANSIT_CHAIN: &str = "icmp_in_transit";
+
+/// To that chain, for ICMP alone: most packets are something else, and what they cross costs them.
+pub fn on_transit() -> [Rule; 2] {
+    let on = |paragraph, number| rule(paragraph, [protocol(number), jump(TRANSIT_CHAIN)]);
+    [on(P::ICMPV6, ICMPV6), on(P::ICMPV4, ICMP)]
 }
 
 /// Passes it.

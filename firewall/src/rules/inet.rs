@@ -6,7 +6,7 @@ use super::{icmp, list, source};
 use crate::guests::{Guests, Ip};
 use crate::shape::Direction;
 use crate::words::{
-    UDP, Words, chain, deny, from_guest, goto, is_its_mac, jump, name, not_from_guest, pass, protocol, rule,
+    UDP, Words, chain, deny, from_guest, goto, is_its_mac, name, not_from_guest, pass, protocol, rule,
     to_guest,
 };
 use crate::{FirewallSpec, Paragraph as P};
@@ -55,13 +55,13 @@ pub fn chains(guests: &Guests<'_>, out: &list::Lists<'_>, into: &list::Lists<'_>
             prerouting = prerouting.rule(entry);
         }
         chains.push(prerouting.rule(deny(P::MAC, [])));
-        let fragments = rule(P::DISCOVERY_LAYOUT, [from_guest(), words.is_ipv6(), goto(source::FRAGMENTS)]);
+        let fragments = rule(P::DISCOVERY_LAYOUT, [words.is_ipv6(), from_guest(), goto(source::FRAGMENTS)]);
         chains.push(Chain::base(name("before_defrag"), Hook::Prerouting, BEFORE_DEFRAG).rule(fragments));
         chains.extend(source::chains(guests));
         let dhcp = [67_u16, 547].map(|port| deny(P::DHCP_CLIENT, [protocol(UDP), th::dport().eq(port)]));
-        chains.extend(out.chains(dhcp.into_iter().chain(icmp_on()).collect(), true, words));
-        chains.extend(into.chains(icmp_on(), true, words));
-        chains.push(chain("icmp_in_transit", icmp::transit()));
+        chains.extend(out.chains(dhcp.into(), true, words));
+        chains.extend(into.chains(Vec::new(), true, words));
+        chains.push(chain(icmp::TRANSIT_CHAIN, icmp::transit()));
         forward = forward
             .rule(rule(P::LIST, [from_guest(), goto(list::chain_of(Direction::Out))]))
             .rule(rule(P::LIST, [to_guest(), goto(list::chain_of(Direction::In))]));
@@ -77,8 +77,3 @@ pub fn chains(guests: &Guests<'_>, out: &list::Lists<'_>, into: &list::Lists<'_>
 }
 
 const INNER: &str = "6.1 filtered in the guest's namespace, or on the bridge";
-
-/// To the chain that passes ICMP.
-pub fn icmp_on() -> Vec<guestnet_nft::Rule> {
-    vec![rule(P::ICMPV6, [jump("icmp_in_transit")]).comment("5 ICMP in transit")]
-}

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use guestnet_nft::{Chain, DataType, Element, Field, Rule, Set, Value, ct, meta};
 use ipnet::IpNet;
 
+use super::icmp;
 use crate::guests::Guests;
 use crate::shape::{Direction, List};
 use crate::words::{Words, chain, deny, goto, jump, name, on, pass, room, rule, to_guest};
@@ -95,17 +96,21 @@ impl<'a> Lists<'a> {
         std::iter::once(&self.own).chain(self.groups.values()).flat_map(List::sets)
     }
 
-    /// The chains: `first`, connections if they can be asked for, then entries, then the drop.
+    /// The chains: `first`, connections if they can be asked for, ICMP, then entries, then the drop. The cheap questions
+    /// come first, so that a packet of a known connection is asked the least.
     pub fn chains(&self, first: Vec<Rule>, connections: bool, words: Words) -> Vec<Chain> {
         let fits = |list: &List| -> Vec<Rule> {
             list.matches(words).map(|fits| on(P::LIST, [fits], passed(self.direction))).collect()
         };
         let mut rules = first;
+        let stateful = || link(self.direction).not_in(name("stateless"));
         if connections {
-            let stateful = || link(self.direction).not_in(name("stateless"));
             let known = ct::state().has(ct::ESTABLISHED | ct::RELATED);
-            rules.push(on(P::STATE, [stateful(), known], passed(self.direction)));
-            rules.push(deny(P::STATE, [stateful(), ct::state().has(ct::INVALID)]));
+            rules.push(on(P::STATE, [known, stateful()], passed(self.direction)));
+        }
+        rules.extend(icmp::on_transit());
+        if connections {
+            rules.push(deny(P::STATE, [ct::state().has(ct::INVALID), stateful()]));
         }
         rules.extend(fits(&self.own));
         let mut chains = Vec::new();

@@ -40,22 +40,24 @@ pub fn chains(guests: &Guests<'_>) -> Vec<Chain> {
     chains
 }
 
-/// A statement passes for each way in which the source can be the guest's.
-fn own(guests: &Guests<'_>, family: Ip, paragraph: P) -> Vec<Rule> {
+/// What the source is: one of the guest's own addresses, which most are; the host's; in one of the guest's prefixes.
+fn source(guests: &Guests<'_>, family: Ip, paragraph: P) -> impl Iterator<Item = Rule> {
     let field = if family == Ip::V4 { ip::saddr() } else { ip6::saddr() };
-    guests.is_its_address(family, &field).into_iter().map(|source| pass(paragraph, [source])).collect()
+    let sources = guests.is_its_address(family, &field).into_iter();
+    let mut own = sources.map(move |source| pass(paragraph, [source]));
+    let address = own.next();
+    let router = deny(P::ROUTER, [family.is_routers(field)]);
+    address.into_iter().chain([router]).chain(own).chain([deny(paragraph, [])])
 }
 
 fn ipv4(guests: &Guests<'_>) -> Chain {
     let mut rules = vec![
         deny(P::DHCP_SERVER, udp(th::sport().eq(DHCP_SERVER))),
         deny(P::DHCP_SERVER, udp(th::dport().eq(DHCP_CLIENT))),
-        deny(P::ROUTER, [Ip::V4.is_routers(ip::saddr())]),
         on(P::DHCP_CLIENT, udp(th::dport().eq(DHCP_SERVER)), "dhcp"),
         deny(P::MULTICAST, [protocol(IGMP), transport(0, 1).eq(IGMP_QUERY)]),
     ];
-    rules.extend(own(guests, Ip::V4, P::SOURCE_IPV4));
-    rules.push(deny(P::SOURCE_IPV4, []));
+    rules.extend(source(guests, Ip::V4, P::SOURCE_IPV4));
     chain(ENTRY_IPV4, rules)
 }
 
@@ -71,7 +73,8 @@ fn dhcp(guests: &Guests<'_>) -> Chain {
     let renewals = guests.is_its_address(Ip::V4, &ip::saddr()).into_iter();
     let renewals = renewals.map(|source| pass(P::DHCP_CLIENT, request().into_iter().chain([source])));
     let discover = pass(P::DHCP_CLIENT, request().into_iter().chain(discover));
-    chain("dhcp", std::iter::once(discover).chain(renewals).chain([deny(P::DHCP_CLIENT, [])]))
+    let router = deny(P::ROUTER, [Ip::V4.is_routers(ip::saddr())]);
+    chain("dhcp", [discover, router].into_iter().chain(renewals).chain([deny(P::DHCP_CLIENT, [])]))
 }
 
 fn ipv6() -> Chain {
@@ -111,10 +114,7 @@ pub const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0);
 pub const LINK_LOCAL_MASK: Ipv6Addr = Ipv6Addr::new(0xffc0, 0, 0, 0, 0, 0, 0, 0);
 
 fn ipv6_address(guests: &Guests<'_>) -> Chain {
-    let mut rules = vec![deny(P::ROUTER, [Ip::V6.is_routers(ip6::saddr())])];
-    rules.extend(own(guests, Ip::V6, P::SOURCE_IPV6));
-    rules.push(deny(P::SOURCE_IPV6, []));
-    chain(SOURCE_IPV6, rules)
+    chain(SOURCE_IPV6, source(guests, Ip::V6, P::SOURCE_IPV6))
 }
 
 /// Fragments, before they are put together: of the first one, the protocol can be told, and of ICMPv6 the type.
@@ -132,7 +132,7 @@ fn fragments() -> Chain {
 /// What enters the chains of both families.
 pub fn entries(words: Words, mac: &Statement) -> [Rule; 2] {
     [
-        crate::words::rule(P::MAC, [mac.clone(), words.is_ipv4(), goto(ENTRY_IPV4)]),
-        crate::words::rule(P::MAC, [mac.clone(), words.is_ipv6(), goto(ENTRY_IPV6)]),
+        crate::words::rule(P::MAC, [words.is_ipv4(), mac.clone(), goto(ENTRY_IPV4)]),
+        crate::words::rule(P::MAC, [words.is_ipv6(), mac.clone(), goto(ENTRY_IPV6)]),
     ]
 }

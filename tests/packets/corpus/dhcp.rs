@@ -79,14 +79,15 @@ fn discover(net: &Net, place: Who) -> Case {
 /// To the server that gave the address.
 fn renew(net: &Net, place: Who) -> Case {
     let (own, other) = (net.party(A), net.party(B));
-    let say = |ports, message: &[u8]| {
-        let header = net.ipv4(A, place, UDP);
+    let say_as = |who, ports, message: &[u8]| {
+        let header = net.ipv4(who, place, UDP);
         net.frame4(
             A,
             place,
             &header.carrying(&udp(header.source.into(), header.destination.into(), ports, message)),
         )
     };
+    let say = |ports, message: &[u8]| say_as(A, ports, message);
     Case::new(
         "3.6",
         format!("renews its address at {place}"),
@@ -98,6 +99,8 @@ fn renew(net: &Net, place: Who) -> Case {
     .but("3.6", "as an answer", say((68, 67), &dhcpv4(2, own.mac, 5)))
     .but("3.6", "in a short message", say((68, 67), &[1, 1, 6, 0]))
     .but("3.5", "as a server", say((67, 67), &dhcpv4(1, own.mac, 3)))
+    .but("3.3 3.6", "in the name of its router", say_as(Host, (68, 67), &dhcpv4(1, own.mac, 3)))
+    .but("3.6", "in the name of another guest", say_as(B, (68, 67), &dhcpv4(1, own.mac, 3)))
 }
 
 fn solicit(net: &Net, place: Who) -> Case {
