@@ -1,7 +1,5 @@
 //! From the spec to tables.
 
-use std::collections::BTreeMap;
-
 use guestnet_core::Sysctl;
 use guestnet_nft::{DataType, Element, Family, Set, Table, TableName};
 use ipnet::IpNet;
@@ -57,14 +55,13 @@ impl NatSpec {
     fn table(&self, family: Family, table: TableName) -> Option<Table> {
         let of_family = |net: &IpNet| net.addr().is_ipv6() == (family == Family::Ip6);
         let translated = |pair: &&Pair| of_family(&pair.public) && pair.mismatch().is_none();
-        let mut counts: BTreeMap<u8, usize> = BTreeMap::new();
-        for pair in self.pairs.iter().filter(translated) {
-            *counts.entry(in_whole_bytes(pair)).or_default() += 1;
-        }
-        // Nothing is said of the pair where everything is translated.
-        counts.remove(&0);
-        // Longest first, as in a routing table, for the reader: no two overlap.
-        let words = Words { family, lengths: counts.keys().rev().copied().collect() };
+        let translated: Vec<&Pair> = self.pairs.iter().filter(translated).collect();
+        let mut counts = [0_usize; 129];
+        translated.iter().for_each(|pair| counts[usize::from(in_whole_bytes(pair))] += 1);
+        // Longest first, as in a routing table, for the reader: no two overlap. Nothing is said of a pair by which
+        // everything is translated.
+        let lengths: Vec<u8> = (1..=128).rev().filter(|length| counts[usize::from(*length)] > 0).collect();
+        let words = Words { family, lengths };
         if words.lengths.is_empty() {
             return None;
         }
@@ -78,8 +75,9 @@ impl NatSpec {
         let mut table = Table::new(family, table)
             .set(Set::new(name(UNTRANSLATED), data).interval().with(untranslated.map(Element::new)))
             .set(Set::new(name(ERRORS), errors).with(types.iter().map(|kind| Element::new(*kind))));
-        for (length, count) in counts {
-            let pairs = || self.pairs.iter().filter(translated).filter(|pair| in_whole_bytes(pair) == length);
+        for length in words.lengths.iter().copied() {
+            let count = counts[usize::from(length)];
+            let pairs = || translated.iter().filter(|pair| in_whole_bytes(pair) == length);
             let inward = mappings(length, count, pairs().map(|pair| (pair.public, pair.private)));
             let outward = mappings(length, count, pairs().map(|pair| (pair.private, pair.public)));
             for (name, elements) in [(inbound(length), inward), (outbound(length), outward)] {

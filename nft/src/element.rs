@@ -126,7 +126,11 @@ impl PartialOrd for Values {
 
 impl Ord for Values {
     fn cmp(&self, other: &Self) -> Ordering {
-        (**self).cmp(other)
+        match (&self.0, &other.0) {
+            // Said by itself because most are such, and lists of them are looked through for their order.
+            (Inner::One([value]), Inner::One([other])) => value.cmp(other),
+            _ => (**self).cmp(other),
+        }
     }
 }
 
@@ -145,6 +149,9 @@ impl PartialOrd for Key {
 impl Ord for Key {
     /// By where it starts; a single value comes before the intervals that start with it.
     fn cmp(&self, other: &Self) -> Ordering {
+        if let (Form::Exact(values), Form::Exact(others)) = (&self.0, &other.0) {
+            return values.cmp(others);
+        }
         let first = self.first().cmp(other.first());
         first.then(self.is_interval().cmp(&other.is_interval())).then_with(|| self.last().cmp(other.last()))
     }

@@ -73,6 +73,12 @@ fn usual(set: &Set) -> usize {
     if set.interval { 2 * key + data + 16 } else { key + data + 4 }
 }
 
+/// The header of an attribute with `length` bytes.
+fn header(kind: u16, length: usize) -> [u8; 4] {
+    let [[a, b], [c, d]] = [((length + 4) as u16).to_ne_bytes(), kind.to_ne_bytes()];
+    [a, b, c, d]
+}
+
 /// Attributes, one behind the other.
 struct Writer(Vec<u8>);
 
@@ -81,12 +87,19 @@ impl Writer {
         let at = self.0.len();
         self.0.extend_from_slice(&[0; 4]);
         value(self);
-        let length = (self.0.len() - at) as u16;
-        if let Some([a, b, c, d]) = self.0.get_mut(at..at + 4) {
-            [*a, *b] = length.to_ne_bytes();
-            [*c, *d] = kind.to_ne_bytes();
+        let header = header(kind, self.0.len() - at - 4);
+        if let Some(place) = self.0.get_mut(at..at + 4) {
+            place.copy_from_slice(&header);
         }
-        self.0.resize(self.0.len().next_multiple_of(4), 0);
+        self.pad();
+    }
+
+    /// Attributes start at multiples of four bytes.
+    fn pad(&mut self) {
+        let length = self.0.len().next_multiple_of(4);
+        if length > self.0.len() {
+            self.0.resize(length, 0);
+        }
     }
 
     fn nested(&mut self, kind: u16, value: impl FnOnce(&mut Self)) {
@@ -100,8 +113,19 @@ impl Writer {
         });
     }
 
+    /// How long they are is known before: of what there is most, no header is written twice.
     fn values(&mut self, kind: u16, types: &[DataType], values: &[Value]) {
-        self.nested(kind, |w| w.attribute(NFTA_DATA_VALUE, |w| write(types, values, &mut w.0)));
+        let length = DataType::total(types);
+        let outer = header(kind | NLA_F_NESTED, 4 + length.next_multiple_of(4));
+        let inner = header(NFTA_DATA_VALUE, length);
+        self.0.extend_from_slice([outer, inner].as_flattened());
+        let end = self.0.len() + length;
+        write(types, values, &mut self.0);
+        // Whatever the values are: the header has been written.
+        if self.0.len() != end {
+            self.0.resize(end, 0);
+        }
+        self.pad();
     }
 
     /// An interval of one type is two elements, its start and what comes behind its end.
@@ -151,6 +175,9 @@ pub fn bytes(types: &[DataType], values: &[Value]) -> Vec<u8> {
 }
 
 fn write(types: &[DataType], values: &[Value], out: &mut Vec<u8>) {
+    if let ([data], [value]) = (types, values) {
+        return value.write(*data, out);
+    }
     for (data, value) in types.iter().zip(values) {
         value.write(*data, out);
         if types.len() > 1 {

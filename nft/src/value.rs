@@ -61,7 +61,9 @@ impl Value {
                 out.extend_from_slice(&bytes[4 - data.size().min(4)..]);
             }
         }
-        out.resize(end, 0);
+        if out.len() != end {
+            out.resize(end, 0);
+        }
     }
 }
 
