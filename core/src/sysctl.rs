@@ -56,7 +56,8 @@ impl Sysctl {
         parameter: &str,
         value: &str,
     ) -> std::result::Result<Self, SysctlError> {
-        Ok(Self { key: format!("net/{family}/conf/{link}/{parameter}").parse()?, value: value.parse()? })
+        let key = ["net/", family, "/conf/", link.as_str(), "/", parameter].concat();
+        Ok(Self { key: key.parse()?, value: value.parse()? })
     }
 
     /// The sysctl `key` with `value`.

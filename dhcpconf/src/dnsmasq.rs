@@ -202,48 +202,9 @@ impl DnsmasqSpec {
         check::check(self, path, problems);
     }
 
-    /// The lines of the file, without line ends.
-    pub fn lines(&self) -> Vec<String> {
-        let mut lines = Vec::new();
-        match &self.dns {
-            None => lines.push("port=0".to_owned()),
-            Some(dns) => {
-                lines.extend((!dns.resolv_conf).then(|| "no-resolv".to_owned()));
-                lines.push("no-hosts".to_owned());
-                lines.extend(dns.upstream.iter().map(|server| format!("server={server}")));
-            }
-        }
-        lines.push(match self.bind {
-            Bind::Dynamic => "bind-dynamic".to_owned(),
-            Bind::Interfaces => "bind-interfaces".to_owned(),
-        });
-        // dnsmasq serves the loopback interface unless told otherwise.
-        lines.push("except-interface=lo".to_owned());
-        lines.extend(self.interfaces.iter().map(|interface| format!("interface={interface}")));
-        lines.extend(self.user.iter().map(|user| format!("user={user}")));
-        lines.extend(self.group.iter().map(|group| format!("group={group}")));
-        // Empty it means none; without the line there would be one for all of the machine.
-        lines.push(format!("pid-file={}", self.pid_file.as_ref().map_or("", |path| path.as_str())));
-        lines.push(match &self.lease_file {
-            Some(path) => format!("dhcp-leasefile={path}"),
-            None => "leasefile-ro".to_owned(),
-        });
-        lines.extend(self.lease_max().map(|most| format!("dhcp-lease-max={most}")));
-        lines.extend(self.domain.iter().map(|domain| format!("domain={domain}")));
-        lines.extend(self.authoritative.then(|| "dhcp-authoritative".to_owned()));
-        lines.extend((self.enable_ra && !self.ranges6.is_empty()).then(|| "enable-ra".to_owned()));
-        lines.extend(self.router_advertisements.iter().map(ToString::to_string));
-        lines.extend(self.ranges4.iter().map(ToString::to_string));
-        lines.extend(self.ranges6.iter().map(ToString::to_string));
-        lines.extend(self.shared_networks.iter().map(ToString::to_string));
-        lines.extend(self.hosts.iter().map(ToString::to_string));
-        lines.extend(self.options.iter().map(ToString::to_string));
-        lines
-    }
-
     /// The file at `path`. It holds no secret and may be read by everyone.
     pub fn to_file(&self, path: FilePath) -> File {
-        File::new(path, self.lines().join("\n") + "\n")
+        File::new(path, self.to_string())
     }
 
     /// How many leases there may be, where dnsmasq's own limit of 1000 is too low for the ranges. The limit guards
@@ -252,5 +213,54 @@ impl DnsmasqSpec {
         let sizes = self.ranges4.iter().map(Range4::size).chain(self.ranges6.iter().map(Range6::size));
         let all = sizes.fold(0_u64, u64::saturating_add);
         (all > 1000).then_some(all.min(1_000_000))
+    }
+}
+
+/// A line of the file, if there is something to say.
+fn line(f: &mut fmt::Formatter<'_>, name: &str, value: Option<&impl fmt::Display>) -> fmt::Result {
+    value.map_or(Ok(()), |value| writeln!(f, "{name}{value}"))
+}
+
+/// Lines of the file, each of which says by itself what it is.
+fn each(f: &mut fmt::Formatter<'_>, lines: &[impl fmt::Display]) -> fmt::Result {
+    lines.iter().try_for_each(|line| writeln!(f, "{line}"))
+}
+
+/// The text of the file.
+impl fmt::Display for DnsmasqSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.dns {
+            None => f.write_str("port=0\n")?,
+            Some(dns) => {
+                f.write_str(if dns.resolv_conf { "" } else { "no-resolv\n" })?;
+                f.write_str("no-hosts\n")?;
+                dns.upstream.iter().try_for_each(|server| writeln!(f, "server={server}"))?;
+            }
+        }
+        f.write_str(match self.bind {
+            Bind::Dynamic => "bind-dynamic\n",
+            Bind::Interfaces => "bind-interfaces\n",
+        })?;
+        // dnsmasq serves the loopback interface unless told otherwise.
+        f.write_str("except-interface=lo\n")?;
+        self.interfaces.iter().try_for_each(|interface| line(f, "interface=", Some(interface)))?;
+        line(f, "user=", self.user.as_ref())?;
+        line(f, "group=", self.group.as_ref())?;
+        // Empty it means none; without the line there would be one for all of the machine.
+        writeln!(f, "pid-file={}", self.pid_file.as_ref().map_or("", |path| path.as_str()))?;
+        match &self.lease_file {
+            Some(path) => writeln!(f, "dhcp-leasefile={path}")?,
+            None => f.write_str("leasefile-ro\n")?,
+        }
+        line(f, "dhcp-lease-max=", self.lease_max().as_ref())?;
+        line(f, "domain=", self.domain.as_ref())?;
+        f.write_str(if self.authoritative { "dhcp-authoritative\n" } else { "" })?;
+        f.write_str(if self.enable_ra && !self.ranges6.is_empty() { "enable-ra\n" } else { "" })?;
+        each(f, &self.router_advertisements)?;
+        each(f, &self.ranges4)?;
+        each(f, &self.ranges6)?;
+        each(f, &self.shared_networks)?;
+        each(f, &self.hosts)?;
+        each(f, &self.options)
     }
 }

@@ -12,7 +12,7 @@ mod tunnel;
 pub(crate) use bridge::keep_shared_bridges;
 pub(crate) use namespace::Ends;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use guestnet_core::{Error, File, Kind, Link, Netns, Object, Path, Problems, Set};
 use guestnet_nat::NatSpec;
@@ -29,6 +29,8 @@ pub(crate) struct Lowered {
     paths: Option<BTreeMap<String, Path>>,
     /// What is translated in each namespace: one table for all the guests in it.
     nat: BTreeMap<Netns, NatSpec>,
+    /// The namespaces that have been made routers.
+    routers: BTreeSet<Netns>,
     /// The tunnels, which may have been rekeyed since the spec was written.
     specs: BTreeMap<Netns, Vec<TunnelSpec>>,
     /// Where two parts of the spec ask for different objects under one key.

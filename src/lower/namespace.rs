@@ -69,6 +69,9 @@ fn plain(key: &str, value: &str) -> Result<Sysctl, Error> {
 impl Lowered {
     /// What makes `netns` a router.
     pub(super) fn forwarding(&mut self, netns: &Netns, path: &Path) -> Result<(), Error> {
+        if !self.routers.insert(netns.clone()) {
+            return Ok(());
+        }
         self.add(netns, plain("net/ipv4/ip_forward", "1")?, path, |o| &mut o.sysctls);
         self.add(netns, plain("net/ipv6/conf/all/forwarding", "1")?, path, |o| &mut o.sysctls);
         Ok(())

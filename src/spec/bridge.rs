@@ -7,7 +7,7 @@ use guestnet_core::{LinkName, Mac, Netns, Path, Problems};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::check::Taken;
+use super::taken::Taken;
 use super::{Guest, HostSpec, Interface};
 
 /// An Ethernet segment in the host's namespace whose ports are interfaces of guests: `ip link add … type bridge`.

@@ -1,8 +1,6 @@
 //! What can be wrong with a spec that could be read: what contradicts, clashes, or lacks what it needs.
 
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
-use std::fmt::Display;
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use guestnet_core::owner::REQIDS;
@@ -11,8 +9,8 @@ use guestnet_nat::{NatSpec, Pair};
 use guestnet_xfrm::TunnelSpec;
 use guestnet_xfrm::tunnel::check_together;
 use ipnet::{IpNet, Ipv6Net};
-use smol_str::{SmolStr, ToSmolStr};
 
+use super::taken::Taken;
 use super::{Guest, HostSpec, Interface, Placement, VERSION};
 use crate::lower::Ends;
 
@@ -28,7 +26,8 @@ impl HostSpec {
             let words = format!("is missing: neighbours are proxied for {}", guest.name);
             problems.at(&root.field("uplink"), words);
         }
-        let mut taken = Taken::default();
+        let interfaces: usize = self.guests.iter().map(|guest| guest.interfaces.len()).sum();
+        let mut taken = Taken::with_room(4 * (self.guests.len() + interfaces));
         for (n, guest) in self.guests.iter().enumerate() {
             self.guest(guest, &root.field("guests").index(n), &mut taken, problems);
         }
@@ -54,8 +53,8 @@ impl HostSpec {
             }
             if let Some(ends) = Ends::of(guest).ok().filter(|_| named) {
                 let path = path.field("transit");
-                taken.claim("link", &Netns::Host, ends.host_link, &path.field("host_link"), problems);
-                taken.claim("link", &netns, ends.guest_link, &path.field("guest_link"), problems);
+                taken.claim("link", &Netns::Host, &ends.host_link, &path.field("host_link"), problems);
+                taken.claim("link", &netns, &ends.guest_link, &path.field("guest_link"), problems);
             }
         } else if guest.nat.is_some() {
             problems.at(&path.field("nat"), "guests in the host's namespace share the host's translation");
@@ -66,7 +65,7 @@ impl HostSpec {
                 problems
                     .at(&path, format!("{address} is not the address of a guest that others could ask for"));
             }
-            taken.claim("proxied neighbour", &Netns::Host, address, &path, problems);
+            taken.claim("proxied neighbour", &Netns::Host, *address, &path, problems);
         }
         if let Some(endpoint) = guest.endpoint {
             let path = path.field("endpoint");
@@ -245,31 +244,5 @@ fn check_prefix(prefix: &Ipv6Net, path: &Path, problems: &mut Problems) {
     let network = prefix.network();
     if network.is_multicast() || network.is_unicast_link_local() || prefix.prefix_len() < 16 {
         problems.at(path, format!("{prefix} is not a prefix that a guest could have"));
-    }
-}
-
-/// What one thing has, another cannot have. A claim says whether it was granted.
-#[derive(Default)]
-pub(super) struct Taken(HashMap<(&'static str, Netns, SmolStr), Path>);
-
-impl Taken {
-    pub(super) fn claim(
-        &mut self,
-        kind: &'static str,
-        netns: &Netns,
-        what: impl Display,
-        path: &Path,
-        problems: &mut Problems,
-    ) -> bool {
-        match self.0.entry((kind, netns.clone(), what.to_smolstr())) {
-            Entry::Occupied(first) => {
-                problems.at(path, format!("the {kind} {what} is taken by {}", first.get()));
-                false
-            }
-            Entry::Vacant(free) => {
-                free.insert(path.clone());
-                true
-            }
-        }
     }
 }

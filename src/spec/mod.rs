@@ -6,6 +6,7 @@ mod firewall;
 mod guest;
 mod json;
 pub(crate) mod parse;
+mod taken;
 mod words;
 
 use guestnet_core::{Error, LinkName, Path, Problem, Problems};

@@ -39,23 +39,30 @@ impl FromStr for SysctlKey {
     fn from_str(text: &str) -> std::result::Result<Self, SysctlError> {
         let path: SmolStr = if text.contains('/') { text.into() } else { text.replace('.', "/").into() };
         let refuse = |why: &str| Err(SysctlError(format!("{text:?} is no sysctl of the network: {why}")));
-        let parts_of_it = || path.as_bytes().split(|byte| *byte == b'/');
-        if !path.starts_with("net/") || parts_of_it().nth(2).is_none() {
-            return refuse("it starts with net/ and names at least a group and a value");
-        }
-        if parts_of_it().any(|part| part.is_empty() || part.starts_with(b"..") || part == b".") {
-            return refuse("a part of it is empty or dots");
-        }
-        if let Some(c) = path.chars().find(|c| !c.is_ascii_graphic()) {
+        if !path.bytes().all(|byte| byte.is_ascii_graphic()) {
+            let c = path.chars().find(|c| !c.is_ascii_graphic()).unwrap_or_default();
             return refuse(&format!("{c:?} cannot stand in it"));
         }
+        let (mut rest, mut parts, mut count) = (Some(path.as_str()), [""; 5], 0);
+        while let Some(path) = rest {
+            let part;
+            (part, rest) = cut(path).map_or((path, None), |(part, rest)| (part, Some(rest)));
+            if part.is_empty() || part.starts_with("..") || part == "." {
+                return refuse("a part of it is empty or dots");
+            }
+            parts.get_mut(count).into_iter().for_each(|place| *place = part);
+            count += 1;
+        }
+        if parts[0] != "net" || count < 3 {
+            return refuse("it starts with net/ and names at least a group and a value");
+        }
         let link = |name: &str| name.parse().map(Some).map_err(|e: NameError| SysctlError(e.to_string()));
-        let (rank, link) = match parts(&path) {
-            Some(["ipv4" | "ipv6", "conf" | "neigh", "all", _]) => (1, None),
-            Some(["ipv4" | "ipv6", "conf" | "neigh", "default", _]) => (2, None),
+        let (rank, link) = match (count, parts) {
+            (5, [_, "ipv4" | "ipv6", "conf" | "neigh", "all", _]) => (1, None),
+            (5, [_, "ipv4" | "ipv6", "conf" | "neigh", "default", _]) => (2, None),
             // Without this being 2, `conf/all/forwarding` takes away the default route that a router has announced.
-            Some(["ipv6", "conf", name, "accept_ra"]) => (0, link(name)?),
-            Some(["ipv4" | "ipv6", "conf" | "neigh", name, _]) => (3, link(name)?),
+            (5, [_, "ipv6", "conf", name, "accept_ra"]) => (0, link(name)?),
+            (5, [_, "ipv4" | "ipv6", "conf" | "neigh", name, _]) => (3, link(name)?),
             _ => (0, None),
         };
         Ok(Self { rank, path, link })

@@ -1,0 +1,96 @@
+//! What one part of a spec has, another cannot have.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use guestnet_core::{LinkName, Netns, NetnsName, Path, Problems};
+use ipnet::Ipv6Net;
+use smol_str::SmolStr;
+
+/// What can be had: a value and not its text, because most are claimed and never shown.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) enum What {
+    Name(SmolStr),
+    Address(IpAddr),
+    Prefix(Ipv6Net),
+}
+
+/// What is taken, of which kind, in which namespace; and by which value of the spec.
+pub(super) struct Taken(HashMap<(&'static str, Netns, What), Path>);
+
+impl Taken {
+    /// Nothing yet, of about `count` things.
+    pub(super) fn with_room(count: usize) -> Self {
+        Self(HashMap::with_capacity(count))
+    }
+
+    /// Takes `what`, and says whether it was to be had.
+    pub(super) fn claim(
+        &mut self,
+        kind: &'static str,
+        netns: &Netns,
+        what: impl Into<What>,
+        path: &Path,
+        problems: &mut Problems,
+    ) -> bool {
+        match self.0.entry((kind, netns.clone(), what.into())) {
+            Entry::Occupied(first) => {
+                let (kind, _, what) = first.key();
+                problems.at(path, format!("the {kind} {what} is taken by {}", first.get()));
+                false
+            }
+            Entry::Vacant(free) => {
+                free.insert(path.clone());
+                true
+            }
+        }
+    }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => name.fmt(f),
+            Self::Address(address) => address.fmt(f),
+            Self::Prefix(prefix) => prefix.fmt(f),
+        }
+    }
+}
+
+impl From<&str> for What {
+    fn from(name: &str) -> Self {
+        Self::Name(name.into())
+    }
+}
+
+impl From<&LinkName> for What {
+    fn from(name: &LinkName) -> Self {
+        name.as_str().into()
+    }
+}
+
+impl From<&NetnsName> for What {
+    fn from(name: &NetnsName) -> Self {
+        name.as_str().into()
+    }
+}
+
+impl From<Ipv4Addr> for What {
+    fn from(address: Ipv4Addr) -> Self {
+        Self::Address(address.into())
+    }
+}
+
+impl From<Ipv6Addr> for What {
+    fn from(address: Ipv6Addr) -> Self {
+        Self::Address(address.into())
+    }
+}
+
+impl From<Ipv6Net> for What {
+    fn from(prefix: Ipv6Net) -> Self {
+        Self::Prefix(prefix)
+    }
+}
