@@ -30,12 +30,14 @@ const CONTESTANTS: &[(&str, &str)] = &[
     ("plain forwarding", "no rules: what the way through the kernel costs"),
     ("connection tracking alone", "no rules, but connections are known: what any stateful filter pays"),
     ("sets by hand", "the shortest filter that does it, guests in sets"),
+    ("careful sets by hand", "and that asks of these packets what guestnet's contract asks"),
     ("rules for each guest", "the same filter without sets, in one chain"),
     ("maps by hand", "the shortest ruleset that translates"),
     (
         "careful maps by hand",
         "and that does right by guests that call each other, and by what must stay as it is",
     ),
+    ("careful maps by hand, tracked", "the same, where connections are tracked by private addresses"),
     ("stateful NAT", "dnat and snat from maps, with connection tracking"),
     ("the seed's linear rules", "two rules a guest, in one chain"),
 ];

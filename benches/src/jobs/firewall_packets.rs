@@ -5,8 +5,9 @@ use anyhow::Result;
 use guestnet::core::Namespace;
 use guestnet_lab::{Netns, sh};
 
-use super::data_plane::{FRAMES, LENGTH, OUTSIDE, frame, round};
+use super::data_plane::{FRAMES, LENGTH, NOISE, OUTSIDE, frame, round};
 use crate::firewall::{self, PORT, link, mac};
+use crate::goal::{Goal, Most};
 use crate::guests::private;
 use crate::job::{Contestant, Job, Round, Sizes};
 use crate::stage;
@@ -36,10 +37,13 @@ macro_rules! job {
                 Contestant::new("connection tracking alone", |n| flooded(n, $way, tracked)),
                 Contestant::new("guestnet", |n| flooded(n, $way, filtered)),
                 Contestant::new("sets by hand", |n| flooded(n, $way, by_hand)),
+                Contestant::new("careful sets by hand", |n| flooded(n, $way, carefully)),
                 Contestant::new("rules for each guest", |n| flooded(n, $way, linear)).up_to(1000),
             ],
             growth: Some(("guestnet", 1.5)),
-            goals: Vec::new(),
+            goals: ["sets by hand", "careful sets by hand"]
+                .map(|with| Goal { who: "guestnet", with, most: Most::LongerAtBest(NOISE) })
+                .into(),
         }
     };
 }
@@ -75,23 +79,30 @@ fn ether([a, b, c, d, e, f]: [u8; 6]) -> String {
     format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
 }
 
+/// A set of the guests, as `nft` reads it.
+fn set(count: usize, name: &str, types: &str, element: impl Fn(usize) -> String) -> String {
+    let size = if count > 1000 { "size 262144;" } else { "" };
+    let elements: String = (0..count).map(|n| element(n) + ",\n").collect();
+    format!("set {name} {{ type {types}; {size}\nelements = {{ {elements} }}\n}}\n")
+}
+
+/// The guests, and what each of them serves.
+fn guests_and_open(count: usize) -> String {
+    let guests = set(count, "guests", "ifname", |n| format!("\"{}\"", link(n)));
+    let open = set(count, "open", "ifname . inet_proto . inet_service", |n| {
+        format!("\"{0}\" . tcp . 443, \"{0}\" . udp . {PORT}", link(n))
+    });
+    guests + &open
+}
+
 /// The shortest that does the same for IPv4: no spoofing, what is open, nothing else.
 fn by_hand(count: usize) -> Result<()> {
-    let set = |name, types, element: &dyn Fn(usize) -> String| {
-        let size = if count > 1000 { "size 262144;" } else { "" };
-        let elements: String = (0..count).map(|n| element(n) + ",\n").collect();
-        format!("set {name} {{ type {types}; {size}\nelements = {{ {elements} }}\n}}\n")
-    };
-    let sources = set("sources", "ifname . ether_addr . ipv4_addr", &|n| {
+    let sources = set(count, "sources", "ifname . ether_addr . ipv4_addr", |n| {
         format!("\"{}\" . {} . {}", link(n), ether(mac(n)), private(n))
-    });
-    let guests = set("guests", "ifname", &|n| format!("\"{}\"", link(n)));
-    let open = set("open", "ifname . inet_proto . inet_service", &|n| {
-        format!("\"{0}\" . tcp . 443, \"{0}\" . udp . {PORT}", link(n))
     });
     load(&format!(
         "table inet t {{
-            {sources} {guests} {open}
+            {sources} {}
             chain prerouting {{
                 type filter hook prerouting priority raw; policy accept;
                 iifname @guests iifname . ether saddr . ip saddr != @sources drop
@@ -102,7 +113,58 @@ fn by_hand(count: usize) -> Result<()> {
                 iifname @guests accept
                 oifname . meta l4proto . th dport @open accept
             }}
-        }}"
+        }}",
+        guests_and_open(count)
+    ))
+}
+
+/// What else the contract asks of these packets: who a guest is and from where it sends are two questions, since a guest can
+/// have several addresses; no DHCP servers, no IGMP queries; what a guest sends to another has to be open there too, and
+/// where a guest may send to is a list; nothing that belongs to no connection; ICMP by its types.
+fn carefully(count: usize) -> Result<()> {
+    let macs = set(count, "macs", "ifname . ether_addr", |n| format!("\"{}\" . {}", link(n), ether(mac(n))));
+    let sources =
+        set(count, "sources", "ifname . ipv4_addr", |n| format!("\"{}\" . {}", link(n), private(n)));
+    let anywhere = set(count, "anywhere", "ifname", |n| format!("\"{}\"", link(n)));
+    load(&format!(
+        "table inet t {{
+            {macs} {sources} {anywhere} {}
+            chain prerouting {{
+                type filter hook prerouting priority -350; policy accept;
+                iifname != @guests accept
+                iifname . ether saddr != @macs drop
+                meta nfproto ipv4 goto source
+                drop
+            }}
+            chain source {{
+                udp sport 67 drop
+                udp dport {{ 67, 68 }} drop
+                meta l4proto igmp @th,0,8 0x11 drop
+                iifname . ip saddr @sources accept
+                drop
+            }}
+            chain forward {{
+                type filter hook forward priority filter; policy drop;
+                ct state established,related accept
+                ct state invalid drop
+                iifname @guests goto from
+                oifname @guests goto to
+            }}
+            chain from {{
+                udp dport {{ 67, 547 }} drop
+                icmp type {{ 0, 3, 8, 11, 12 }} accept
+                iifname @anywhere goto sent
+            }}
+            chain sent {{
+                oifname @guests goto to
+                accept
+            }}
+            chain to {{
+                icmp type {{ 0, 3, 8, 11, 12 }} accept
+                oifname . meta l4proto . th dport @open accept
+            }}
+        }}",
+        guests_and_open(count)
     ))
 }
 
