@@ -1,6 +1,8 @@
 //! Messages that add or delete elements. They are what there are many of, so they are laid out here, in one pass and
 //! without a copy of any element; everything else libnftnl writes.
 
+use std::ops::Range;
+
 use crate::encode::INTERVAL_END;
 use crate::{Data, DataType, Element, MapType, Set, Table, Value, Values, interval, userdata};
 
@@ -47,10 +49,18 @@ pub fn messages<'e, E>(
         message.text(NFTA_SET_ELEM_LIST_SET, set.name.as_str());
         message.nested(NFTA_SET_ELEM_LIST_ELEMENTS, |list| {
             let start = list.0.len();
+            let mut form = None;
             while list.0.len() - start < LONGEST
                 && let Some(element) = elements.next()
             {
-                list.element(set, element);
+                match (Plain::of(set, element), &form) {
+                    (Some(plain), Some(form)) => list.like(Range::clone(form), &plain),
+                    (plain, _) => {
+                        let at = list.0.len();
+                        list.element(set, element);
+                        form = form.or_else(|| plain.map(|_| at..list.0.len()));
+                    }
+                }
             }
         });
         let length = (message.0.len() as u32).to_ne_bytes();
@@ -73,10 +83,25 @@ fn usual(set: &Set) -> usize {
     if set.interval { 2 * key + data + 16 } else { key + data + 4 }
 }
 
-/// The header of an attribute with `length` bytes.
-fn header(kind: u16, length: usize) -> [u8; 4] {
-    let [[a, b], [c, d]] = [((length + 4) as u16).to_ne_bytes(), kind.to_ne_bytes()];
-    [a, b, c, d]
+/// The types and values of an element that has nothing else. Nearly all are such, and those of one set are laid out alike:
+/// they are copies of the first of them, with other values.
+struct Plain<'a> {
+    key: (&'a [DataType], &'a [Value]),
+    data: (&'a [DataType], &'a [Value]),
+}
+
+impl<'a> Plain<'a> {
+    fn of(set: &'a Set, element: &'a Element) -> Option<Self> {
+        let data: (&[_], &[_]) = match (&set.data, &element.data) {
+            (None, None) => (&[], &[]),
+            (Some(MapType::Values(types)), Some(Data::Values(values))) => (types, values),
+            _ => return None,
+        };
+        let key = (&set.key[..], element.key.first());
+        let whole = |(types, values): (&[_], &[_])| types.len() == values.len();
+        let plain = !set.interval && element.comment.is_none() && whole(key) && whole(data);
+        plain.then_some(Self { key, data })
+    }
 }
 
 /// Attributes, one behind the other.
@@ -87,19 +112,12 @@ impl Writer {
         let at = self.0.len();
         self.0.extend_from_slice(&[0; 4]);
         value(self);
-        let header = header(kind, self.0.len() - at - 4);
-        if let Some(place) = self.0.get_mut(at..at + 4) {
-            place.copy_from_slice(&header);
+        let length = (self.0.len() - at) as u16;
+        if let Some([a, b, c, d]) = self.0.get_mut(at..at + 4) {
+            [*a, *b] = length.to_ne_bytes();
+            [*c, *d] = kind.to_ne_bytes();
         }
-        self.pad();
-    }
-
-    /// Attributes start at multiples of four bytes.
-    fn pad(&mut self) {
-        let length = self.0.len().next_multiple_of(4);
-        if length > self.0.len() {
-            self.0.resize(length, 0);
-        }
+        self.0.resize(self.0.len().next_multiple_of(4), 0);
     }
 
     fn nested(&mut self, kind: u16, value: impl FnOnce(&mut Self)) {
@@ -113,19 +131,28 @@ impl Writer {
         });
     }
 
-    /// How long they are is known before: of what there is most, no header is written twice.
     fn values(&mut self, kind: u16, types: &[DataType], values: &[Value]) {
-        let length = DataType::total(types);
-        let outer = header(kind | NLA_F_NESTED, 4 + length.next_multiple_of(4));
-        let inner = header(NFTA_DATA_VALUE, length);
-        self.0.extend_from_slice([outer, inner].as_flattened());
-        let end = self.0.len() + length;
-        write(types, values, &mut self.0);
-        // Whatever the values are: the header has been written.
-        if self.0.len() != end {
-            self.0.resize(end, 0);
+        self.nested(kind, |w| {
+            w.attribute(NFTA_DATA_VALUE, |w| {
+                let at = w.0.len();
+                w.0.resize(at + DataType::total(types), 0);
+                write((types, values), w.0.get_mut(at..).unwrap_or_default());
+            });
+        });
+    }
+
+    /// An element as the one at `form`: three headers stand before the key, and two before the data.
+    fn like(&mut self, form: Range<usize>, element: &Plain<'_>) {
+        let at = self.0.len();
+        self.0.extend_from_within(form);
+        let Some((_, key)) = self.0.get_mut(at..).and_then(|new| new.split_at_mut_checked(12)) else {
+            return;
+        };
+        let length = DataType::total(element.key.0).next_multiple_of(4);
+        write(element.key, key);
+        if let Some((_, data)) = key.split_at_mut_checked(length + 8) {
+            write(element.data, data);
         }
-        self.pad();
     }
 
     /// An interval of one type is two elements, its start and what comes behind its end.
@@ -169,21 +196,21 @@ impl Writer {
 
 /// The bytes of a key or datum. In a concatenation each value fills whole registers.
 pub fn bytes(types: &[DataType], values: &[Value]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(DataType::total(types));
-    write(types, values, &mut bytes);
+    let mut bytes = vec![0; DataType::total(types)];
+    write((types, values), &mut bytes);
     bytes
 }
 
-fn write(types: &[DataType], values: &[Value], out: &mut Vec<u8>) {
+/// Puts the values where `place` starts.
+fn write((types, values): (&[DataType], &[Value]), mut place: &mut [u8]) {
     if let ([data], [value]) = (types, values) {
-        return value.write(*data, out);
+        return value.write(*data, place.get_mut(..data.size()).unwrap_or_default());
     }
     for (data, value) in types.iter().zip(values) {
-        value.write(*data, out);
-        if types.len() > 1 {
-            let pad = data.size().next_multiple_of(4) - data.size();
-            out.resize(out.len() + pad, 0);
-        }
+        let Some((here, rest)) = place.split_at_mut_checked(data.size()) else { return };
+        value.write(*data, here);
+        let pad = data.size().next_multiple_of(4) - data.size();
+        place = rest.get_mut(pad..).unwrap_or_default();
     }
 }
 

@@ -42,28 +42,31 @@ impl Value {
 
     /// Its bytes as a value of `data`. Where it does not [fit](Self::fits) they are cut or filled with zeros.
     pub fn bytes(&self, data: DataType) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(data.size());
+        let mut bytes = vec![0; data.size()];
         self.write(data, &mut bytes);
         bytes
     }
 
-    /// Puts its [`Self::bytes`] behind what is in `out`.
-    pub(crate) fn write(&self, data: DataType, out: &mut Vec<u8>) {
-        let end = out.len() + data.size();
+    /// Fills `place` with its [`Self::bytes`].
+    pub(crate) fn write(&self, data: DataType, place: &mut [u8]) {
         match self {
-            Self::Ipv4(ip) => out.extend_from_slice(&ip.octets()),
-            Self::Ipv6(ip) => out.extend_from_slice(&ip.octets()),
-            Self::Ether(mac) => out.extend_from_slice(mac),
-            Self::Ifname(name) => out.extend_from_slice(name.as_str().as_bytes()),
-            Self::Number(n) if data.is_host_order() => out.extend_from_slice(&n.to_ne_bytes()),
-            Self::Number(n) => {
-                let bytes = n.to_be_bytes();
-                out.extend_from_slice(&bytes[4 - data.size().min(4)..]);
-            }
+            Self::Ipv4(ip) => put(&ip.octets(), place),
+            Self::Ipv6(ip) => put(&ip.octets(), place),
+            Self::Ether(mac) => put(mac, place),
+            Self::Ifname(name) => put(name.as_str().as_bytes(), place),
+            Self::Number(n) if data.is_host_order() => put(&n.to_ne_bytes(), place),
+            Self::Number(n) => put(&n.to_be_bytes()[4 - place.len().min(4)..], place),
         }
-        if out.len() != end {
-            out.resize(end, 0);
-        }
+    }
+}
+
+/// `bytes`, cut or filled with zeros.
+fn put(bytes: &[u8], place: &mut [u8]) {
+    let length = bytes.len().min(place.len());
+    let (start, rest) = place.split_at_mut(length);
+    start.copy_from_slice(&bytes[..length]);
+    if !rest.is_empty() {
+        rest.fill(0);
     }
 }
 
