@@ -60,7 +60,7 @@ impl Phase {
 pub enum Protocol {
     /// `NETLINK_ROUTE`: links, addresses, routes, neighbours.
     Route,
-    /// `NETLINK_XFRM`: IPsec states and policies. Its messages carry keys and are wiped after use.
+    /// `NETLINK_XFRM`: IPsec states and policies. Messages that carry keys are wiped after use.
     Xfrm,
     /// `NETLINK_NETFILTER`: what is sent together becomes one nf_tables transaction.
     Netfilter,
@@ -70,6 +70,7 @@ pub enum Protocol {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Message {
     bytes: Vec<u8>,
+    secret: bool,
 }
 
 /// Length of `struct nlmsghdr`.
@@ -86,7 +87,12 @@ impl Message {
         bytes.extend_from_slice(&[0; 8]);
         bytes.extend_from_slice(payload);
         bytes.resize(length.next_multiple_of(4), 0);
-        Self { bytes }
+        Self { bytes, secret: false }
+    }
+
+    /// The same with a payload that nobody may see: it is [wiped](Self::wipe) as soon as it has been sent.
+    pub fn secret(kind: u16, flags: u16, payload: &[u8]) -> Self {
+        Self { secret: true, ..Self::new(kind, flags, payload) }
     }
 
     /// A message that another library encoded, header included.
@@ -102,7 +108,7 @@ impl Message {
             ));
         }
         bytes.resize(said.next_multiple_of(4), 0);
-        Ok(Self { bytes })
+        Ok(Self { bytes, secret: false })
     }
 
     /// The message type: `RTM_NEWLINK`, ….
@@ -118,6 +124,11 @@ impl Message {
     /// The whole message.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// Whether it holds what nobody may see.
+    pub fn is_secret(&self) -> bool {
+        self.secret
     }
 
     /// The whole message, of which its header says how long it is.

@@ -133,9 +133,16 @@ pub fn read_encap(value: &[u8]) -> Option<Encap> {
     plain.then_some(Encap { sport: found.encap_sport, dport: found.encap_dport })
 }
 
-/// A message of `kind`. What it is made of may hold keys: no copy of it is left.
+/// A message of `kind`.
 pub fn message(kind: u16, flags: i32, body: &impl Emitable) -> Message {
-    let mut payload = Zeroizing::new(vec![0; body.buffer_len()]);
+    let mut payload = vec![0; body.buffer_len()];
     body.emit(&mut payload);
     Message::new(kind, flags as u16, &payload)
+}
+
+/// A message of `kind` whose body holds keys: no copy of it is left.
+pub fn secret_message(kind: u16, flags: i32, body: &impl Emitable) -> Message {
+    let mut payload = Zeroizing::new(vec![0; body.buffer_len()]);
+    body.emit(&mut payload);
+    Message::secret(kind, flags as u16, &payload)
 }

@@ -131,7 +131,7 @@ impl Session {
     /// Sends `messages` and returns those that the kernel refused, by their position.
     ///
     /// Netfilter messages become one transaction: if one is refused, none has taken effect. Others are carried
-    /// out one by one and independently of each other. XFRM messages are wiped when they are sent.
+    /// out one by one and independently of each other. Secret messages are wiped when they are sent.
     ///
     /// # Errors
     /// `Io` when the socket fails; then it is not known how far the kernel came.
@@ -148,7 +148,7 @@ impl Session {
                 self.append(&mut bytes, message, i == last);
             }
             let refused = self.send_and_hear(&[&bytes], first, chunk.len(), None);
-            if self.protocol == Protocol::Xfrm {
+            if chunk.iter().any(Message::is_secret) {
                 bytes.zeroize();
                 chunk.iter_mut().for_each(Message::wipe);
             }

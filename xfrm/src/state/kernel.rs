@@ -199,7 +199,7 @@ fn new_message(kind: u16, state: &State, key: &Key, sequence: Sequence) -> Messa
         let number = if direction == StateDirection::In { 1 } else { 2 };
         message.nlas.push(XfrmAttrs::Other(DefaultNla::new(XFRMA_SA_DIR, vec![number])));
     }
-    let bytes = wire::message(kind, 0, &message);
+    let bytes = wire::secret_message(kind, 0, &message);
     for nla in &mut message.nlas {
         if let XfrmAttrs::EncryptionAlgAead(aead) = nla {
             aead.alg_key.zeroize();

@@ -101,6 +101,12 @@ proptest! {
         let other = State { src: state.src, dst: state.dst, spi: state.spi, mark: state.mark, ..other };
         prop_assert!(!state.accepts(&other));
         let messages = steps(&Change::Replace { old: state.clone(), new: other.clone() }).unwrap();
+        let has_key = |message: &Message| {
+            let KeySource::Given(key) = &other.key else { panic!("{other:?}") };
+            message.bytes().windows(key.expose().len()).any(|bytes| bytes == key.expose())
+        };
+        prop_assert!(messages.iter().any(has_key));
+        prop_assert!(messages.iter().all(|message| message.is_secret() == has_key(message)));
         let Some(Found::State(found)) = read(payload(messages.last().unwrap())) else { panic!("not read: {other:?}") };
         prop_assert_eq!(*found, other);
     }
