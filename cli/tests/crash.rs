@@ -146,6 +146,7 @@ lab_test! {
         fs::write(SPEC, serde_json::to_string(&wanted).unwrap()).unwrap();
         host().apply(&wanted).unwrap();
         let lock = sh("ls /run/guestnet/.host/*.lock");
+        assert_eq!(sh(&format!("stat -c %a {lock}")).trim(), "600", "others can take it, and keep everybody waiting");
         let mut holder = Command::new("flock").args(["--no-fork", lock.trim(), "sleep", "60"]).spawn().unwrap();
         let busy = || matches!(host().wait_at_most(Duration::ZERO).apply(&wanted), Err(Error::Core(CoreError::Busy(_))));
         guestnet_lab::wait_until("the lock is held", Duration::from_secs(10), busy).unwrap();

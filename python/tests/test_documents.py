@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import pickle
 
 import pytest
@@ -99,6 +100,8 @@ def test_a_tunnel_goes_to_new_keys(host: Host) -> None:
     try:
         host.apply(HERE.with_secrets(secrets))
     except KernelError as error:
+        if error.errno not in (errno.ENOSYS, errno.EPROTONOSUPPORT):
+            raise
         # In the second kernel, which has it, the tests of the command run this one, and see that it has passed.
         pytest.skip(f"this kernel has no ESP: {error.words}")
     (tunnel,) = host.tunnels(seconds=3600).tunnels
