@@ -145,7 +145,7 @@ fn rows(results: &[Results], goals: &[Goal]) -> Vec<Row> {
             let goals = goals.filter_map(|goal| {
                 let with =
                     results.iter().find(|other| other.name == goal.with && !other.rounds.is_empty())?;
-                let at_best = least(who) - least(with);
+                let at_best = first.map_or(0.0, |first| least(first) * difference(who, with, first));
                 Some(goal.judge(&compared(with, |a, b| a / b), &compared(with, |a, b| a - b), at_best))
             });
             let note = who.rounds.last().and_then(|reading| reading.note.clone());
@@ -163,6 +163,12 @@ fn rows(results: &[Results], goals: &[Goal]) -> Vec<Row> {
             }
         })
         .collect()
+}
+
+/// By how much one takes longer than another in the same round, in parts of the time of `first`.
+fn difference(who: &Results, with: &Results, first: &Results) -> f64 {
+    let rounds = who.rounds.iter().zip(&with.rounds).zip(&first.rounds);
+    Spread::of(rounds.map(|((who, with), first)| (middle(who) - middle(with)) / middle(first))).median
 }
 
 fn least(who: &Results) -> f64 {
