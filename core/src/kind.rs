@@ -90,9 +90,11 @@ impl Message {
         Self { bytes, secret: false }
     }
 
-    /// The same with a payload that nobody may see: it is [wiped](Self::wipe) as soon as it has been sent.
+    /// The same with a payload that nobody may see: it is [wiped](Self::wipe) as soon as it has been sent, or dropped.
     pub fn secret(kind: u16, flags: u16, payload: &[u8]) -> Self {
-        Self { secret: true, ..Self::new(kind, flags, payload) }
+        let mut message = Self::new(kind, flags, payload);
+        message.secret = true;
+        message
     }
 
     /// A message that another library encoded, header included.
@@ -139,6 +141,14 @@ impl Message {
     /// Overwrites the message with zeros.
     pub fn wipe(&mut self) {
         zeroize::Zeroize::zeroize(&mut self.bytes[HEADER..]);
+    }
+}
+
+impl Drop for Message {
+    fn drop(&mut self) {
+        if self.secret {
+            self.wipe();
+        }
     }
 }
 
