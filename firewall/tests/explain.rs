@@ -149,6 +149,28 @@ proptest! {
 }
 
 #[test]
+fn the_hosts_address_is_the_hosts_also_inside_of_a_guests_prefix_and_where_it_was_given_to_the_guest() {
+    let mut spec = spec();
+    let guest = &mut spec.guests[0];
+    guest.routers = vec!["169.254.1.1".parse().unwrap(), "169.254.2.1".parse().unwrap()];
+    guest
+        .addresses
+        .extend(["169.254.1.0/24", "169.254.2.1/32"].map(|net| net.parse::<ipnet::IpNet>().unwrap()));
+    let (table, from) = (inet(&spec), &spec.guests[0]);
+    for (source, own) in [("169.254.1.1", false), ("169.254.1.7", true), ("169.254.2.1", false)] {
+        // A DHCP client renews its address, from which it also speaks to others.
+        for (destination, port, hook) in [("169.254.1.1", 67, "input"), ("192.0.2.7", 80, "forward")] {
+            let (source, destination) = (source.parse().unwrap(), destination.parse().unwrap());
+            let protocol = Some(Transport::UDP);
+            let packet = Packet { source, destination, protocol, port: Some(port), icmp: None };
+            let met = met(&table, Some(from), None, &packet, hook);
+            let other = Outcome::Drop("drop_3_3".into());
+            assert_eq!(met != other, own, "{source} to {destination}: {met:?}");
+        }
+    }
+}
+
+#[test]
 fn the_machine_drops_and_accepts() {
     let spec = spec();
     let table = inet(&spec);
