@@ -120,7 +120,8 @@ fn by_hand(count: usize) -> Result<()> {
 
 /// What else the contract asks of these packets: who a guest is and from where it sends are two questions, since a guest can
 /// have several addresses; no DHCP servers, no IGMP queries; what a guest sends to another has to be open there too, and
-/// where a guest may send to is a list; nothing that belongs to no connection; ICMP by its types.
+/// where a guest may send to is a list; nothing that belongs to no connection; ICMP by its types. Ports are compared one
+/// by one, since a set in braces is a lookup too.
 fn carefully(count: usize) -> Result<()> {
     let macs = set(count, "macs", "ifname . ether_addr", |n| format!("\"{}\" . {}", link(n), ether(mac(n))));
     let sources =
@@ -138,7 +139,8 @@ fn carefully(count: usize) -> Result<()> {
             }}
             chain source {{
                 udp sport 67 drop
-                udp dport {{ 67, 68 }} drop
+                udp dport 67 drop
+                udp dport 68 drop
                 meta l4proto igmp @th,0,8 0x11 drop
                 iifname . ip saddr @sources accept
                 drop
@@ -151,7 +153,8 @@ fn carefully(count: usize) -> Result<()> {
                 oifname @guests goto to
             }}
             chain from {{
-                udp dport {{ 67, 547 }} drop
+                udp dport 67 drop
+                udp dport 547 drop
                 icmp type {{ 0, 3, 8, 11, 12 }} accept
                 iifname @anywhere goto sent
             }}
