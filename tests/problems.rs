@@ -90,7 +90,7 @@ fn a_mistake_is_reported_where_it_is() {
         (own("public_ipv4"), json!("224.0.0.1"), "is not the address of a host", None),
         (own("public_ipv4"), json!("169.254.7.7"), "", None),
         (own("gateway_ipv4"), json!("192.168.7.1/24"), "has no room", None),
-        (own("gateway_ipv4"), json!("192.168.0.2/24"), "own address", None),
+        (own("gateway_ipv4"), json!("192.168.0.2/24"), "the router of guests[1].", Some(own("private_ipv4"))),
         (own("public_ipv6"), json!("2001:db8:1:2::1/64"), "has bits behind its prefix", None),
         (own("public_ipv6"), json!("2001:db8:1:2::/129"), "2001:db8:1:2::/129", None),
         (own("private_ipv6"), json!("fe80::/64"), "is not a prefix", None),
@@ -181,6 +181,29 @@ fn a_mistake_is_reported_where_it_is() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Said once, whichever guest comes first and however many have the router.
+#[test]
+fn a_guest_cannot_have_the_address_of_a_router_in_its_namespace() {
+    let guest = |name: &str, private: &str, gateway: Option<&str>| {
+        let interface =
+            json!({"name": format!("tap{name}"), "private_ipv4": private, "gateway_ipv4": gateway});
+        json!({"name": name, "placement": "host", "interfaces": [interface]})
+    };
+    let shared = Some("10.0.0.1/24");
+    let routed = [guest("b", "10.0.0.2", shared), guest("c", "10.0.0.3", shared)];
+    let (given, default) = (guest("a", "10.0.0.1", None), guest("a", "169.254.1.1", None));
+    for (guests, wanted) in [
+        ([&routed[..], &[given.clone()]].concat(), ["guests[2].interfaces[0].private_ipv4"].as_slice()),
+        ([&[given.clone()], &routed[..]].concat(), &["guests[0].interfaces[0].private_ipv4"]),
+        ([&[default], &routed[..]].concat(), &["guests[0].interfaces[0].private_ipv4"]),
+        ([&[given], &[guest("d", "10.0.0.4", None)][..]].concat(), &[]),
+    ] {
+        let found = problems(&json!({"version": 1, "guests": guests}).to_string());
+        assert_eq!(paths(&found), wanted, "{found:?}");
+        assert!(found.iter().all(|problem| problem.message.contains("the router of guests[")), "{found:?}");
+    }
 }
 
 #[test]

@@ -14,6 +14,9 @@ use super::taken::Taken;
 use super::{Guest, HostSpec, Interface, Placement, VERSION};
 use crate::lower::Ends;
 
+/// The kind of addresses by which guests are known in their namespace.
+const PRIVATE: &str = "private address";
+
 impl HostSpec {
     pub(super) fn check(&self, problems: &mut Problems) {
         let root = Path::root();
@@ -31,6 +34,7 @@ impl HostSpec {
         for (n, guest) in self.guests.iter().enumerate() {
             self.guest(guest, &root.field("guests").index(n), &mut taken, problems);
         }
+        self.routers(&root, &taken, problems);
         self.check_bridges(&mut taken, problems);
         self.check_firewall(problems);
         self.translation(&root, problems);
@@ -95,6 +99,25 @@ impl HostSpec {
                 let owns = guest.endpoint.map_or("none".into(), |endpoint| endpoint.to_string());
                 let words = format!("{} is not the endpoint of the guest, which is {owns}", tunnel.local);
                 problems.at(&path.field("local"), words);
+            }
+        }
+    }
+
+    /// A guest cannot have what is the host's address on one of the links in its namespace.
+    fn routers(&self, root: &Path, taken: &Taken, problems: &mut Problems) {
+        for (n, guest) in self.guests.iter().enumerate() {
+            let netns = guest.netns();
+            let routed =
+                |interface: &&Interface| interface.private_ipv4.is_some() && interface.bridge.is_none();
+            for (m, interface) in guest.interfaces.iter().enumerate().filter(|(_, i)| routed(i)) {
+                let router = interface.router().addr();
+                let Some(private) = taken.by(PRIVATE, &netns, router) else { continue };
+                // All guests can have one router: it is said once.
+                if !problems.iter().any(|known| known.path == *private) {
+                    let path = root.field("guests").index(n).field("interfaces").index(m);
+                    problems
+                        .at(private, format!("{router} is the address of the host, the router of {path}"));
+                }
             }
         }
     }
@@ -206,14 +229,10 @@ fn check_interface(
         {
             problems.at(&path_of_private, format!("{private} is not the address of a host"));
         }
-        taken.claim("private address", netns, private, &path_of_private, problems);
-        if let Some(gateway) = interface.gateway_ipv4 {
-            let path = path.field("gateway_ipv4");
-            if gateway.addr() == private {
-                problems.at(&path, format!("{private} is the guest's own address"));
-            } else if !gateway.contains(&private) {
-                problems.at(&path, format!("{gateway} has no room for {private}: they need one network"));
-            }
+        taken.claim(PRIVATE, netns, private, &path_of_private, problems);
+        if let Some(gateway) = interface.gateway_ipv4.filter(|gateway| !gateway.contains(&private)) {
+            let words = format!("{gateway} has no room for {private}: they need one network");
+            problems.at(&path.field("gateway_ipv4"), words);
         }
     } else if interface.gateway_ipv4.is_some() {
         problems.at(&path.field("private_ipv4"), "is missing: a gateway is given for it");

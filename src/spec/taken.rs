@@ -47,6 +47,11 @@ impl Taken {
             }
         }
     }
+
+    /// The value of the spec that has it.
+    pub(super) fn by(&self, kind: &'static str, netns: &Netns, what: impl Into<What>) -> Option<&Path> {
+        self.0.get(&(kind, netns.clone(), what.into()))
+    }
 }
 
 impl fmt::Display for What {
