@@ -5,16 +5,13 @@ use anyhow::Result;
 use guestnet::core::Namespace;
 use guestnet_lab::{Netns, sh};
 
-use super::data_plane::{FRAMES, LENGTH, NOISE, OUTSIDE, frame, round};
+use super::data_plane::{FRAMES, LENGTH, NOISE, OUTSIDE, SIZES, frame, round};
 use crate::firewall::{self, PORT, link, mac};
 use crate::goal::{Goal, Most};
 use crate::guests::private;
-use crate::job::{Contestant, Job, Round, Sizes};
+use crate::job::{Contestant, Job, Round};
 use crate::stage;
 use crate::sys::Flood;
-
-const SIZES: Sizes =
-    Sizes { whole: &[(1, 8), (100, 8), (10_000, 8), (100_000, 8)], quick: &[(1, 3), (1000, 3)] };
 
 /// How many of the guests there really are: the filter holds the others too.
 const REAL: usize = 64;
