@@ -54,11 +54,11 @@ pub fn messages<'e, E>(
                 && let Some(element) = elements.next()
             {
                 match (Plain::of(set, element), &form) {
-                    (Some(plain), Some(form)) => list.like(Range::clone(form), &plain),
+                    (Some(plain), Some(form)) => list.like(form, &plain),
                     (plain, _) => {
                         let at = list.0.len();
                         list.element(set, element);
-                        form = form.or_else(|| plain.map(|_| at..list.0.len()));
+                        form = form.or_else(|| plain.map(|_| Form::of(set, at..list.0.len())));
                     }
                 }
             }
@@ -104,6 +104,21 @@ impl<'a> Plain<'a> {
     }
 }
 
+/// Where an element stands that others are copies of, and where in it the values of its data are.
+struct Form {
+    place: Range<usize>,
+    data: usize,
+}
+
+impl Form {
+    /// Three headers stand before the values of the key, and two before those of the data.
+    const KEY: usize = 12;
+
+    fn of(set: &Set, place: Range<usize>) -> Self {
+        Self { place, data: Self::KEY + DataType::total(&set.key).next_multiple_of(4) + 8 }
+    }
+}
+
 /// Attributes, one behind the other.
 struct Writer(Vec<u8>);
 
@@ -141,18 +156,13 @@ impl Writer {
         });
     }
 
-    /// An element as the one at `form`: three headers stand before the key, and two before the data.
-    fn like(&mut self, form: Range<usize>, element: &Plain<'_>) {
+    /// An element as the one at `form`.
+    fn like(&mut self, form: &Form, element: &Plain<'_>) {
         let at = self.0.len();
-        self.0.extend_from_within(form);
-        let Some((_, key)) = self.0.get_mut(at..).and_then(|new| new.split_at_mut_checked(12)) else {
-            return;
-        };
-        let length = DataType::total(element.key.0).next_multiple_of(4);
-        write(element.key, key);
-        if let Some((_, data)) = key.split_at_mut_checked(length + 8) {
-            write(element.data, data);
-        }
+        self.0.extend_from_within(form.place.clone());
+        let new = self.0.get_mut(at..).unwrap_or_default();
+        write(element.key, new.get_mut(Form::KEY..).unwrap_or_default());
+        write(element.data, new.get_mut(form.data..).unwrap_or_default());
     }
 
     /// An interval of one type is two elements, its start and what comes behind its end.

@@ -50,13 +50,21 @@ impl Value {
     /// Fills `place` with its [`Self::bytes`].
     pub(crate) fn write(&self, data: DataType, place: &mut [u8]) {
         match self {
-            Self::Ipv4(ip) => put(&ip.octets(), place),
-            Self::Ipv6(ip) => put(&ip.octets(), place),
-            Self::Ether(mac) => put(mac, place),
+            Self::Ipv4(ip) => put_all(ip.octets(), place),
+            Self::Ipv6(ip) => put_all(ip.octets(), place),
+            Self::Ether(mac) => put_all(*mac, place),
             Self::Ifname(name) => put(name.as_str().as_bytes(), place),
-            Self::Number(n) if data.is_host_order() => put(&n.to_ne_bytes(), place),
+            Self::Number(n) if data.is_host_order() => put_all(n.to_ne_bytes(), place),
             Self::Number(n) => put(&n.to_be_bytes()[4 - place.len().min(4)..], place),
         }
+    }
+}
+
+/// [`put`], for the many that fit: how many bytes there are is known here, so they need no call to be copied.
+fn put_all<const N: usize>(bytes: [u8; N], place: &mut [u8]) {
+    match <&mut [u8; N]>::try_from(&mut *place) {
+        Ok(place) => *place = bytes,
+        Err(_) => put(&bytes, place),
     }
 }
 
