@@ -191,14 +191,13 @@ fn a_guest_cannot_have_the_address_of_a_router_in_its_namespace() {
             json!({"name": format!("tap{name}"), "private_ipv4": private, "gateway_ipv4": gateway});
         json!({"name": name, "placement": "host", "interfaces": [interface]})
     };
-    let shared = Some("10.0.0.1/24");
-    let routed = [guest("b", "10.0.0.2", shared), guest("c", "10.0.0.3", shared)];
-    let (given, default) = (guest("a", "10.0.0.1", None), guest("a", "169.254.1.1", None));
+    let [b, c] = [("b", "10.0.0.2"), ("c", "10.0.0.3")].map(|(n, own)| guest(n, own, Some("10.0.0.1/24")));
+    let a = |private| guest("a", private, None);
     for (guests, wanted) in [
-        ([&routed[..], &[given.clone()]].concat(), ["guests[2].interfaces[0].private_ipv4"].as_slice()),
-        ([&[given.clone()], &routed[..]].concat(), &["guests[0].interfaces[0].private_ipv4"]),
-        ([&[default], &routed[..]].concat(), &["guests[0].interfaces[0].private_ipv4"]),
-        ([&[given], &[guest("d", "10.0.0.4", None)][..]].concat(), &[]),
+        ([&b, &c, &a("10.0.0.1")], ["guests[2].interfaces[0].private_ipv4"].as_slice()),
+        ([&a("10.0.0.1"), &b, &c], &["guests[0].interfaces[0].private_ipv4"]),
+        ([&a("169.254.1.1"), &b, &c], &["guests[0].interfaces[0].private_ipv4"]),
+        ([&a("10.0.0.4"), &b, &c], &[]),
     ] {
         let found = problems(&json!({"version": 1, "guests": guests}).to_string());
         assert_eq!(paths(&found), wanted, "{found:?}");

@@ -5,12 +5,15 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::python;
 use crate::run::{find, run};
 
 /// How one sees that something is there. The state of the package says less: it may have come another way.
 enum Sign {
     Program(&'static str),
     PkgConfig(&'static str),
+    /// A Python that can make virtual environments, which Debian's can't by itself.
+    Python,
 }
 
 impl Sign {
@@ -18,6 +21,7 @@ impl Sign {
         match self {
             Self::Program(name) => find(name).is_some(),
             Self::PkgConfig(name) => has_pkg_config(name),
+            Self::Python => python::newest().is_some(),
         }
     }
 }
@@ -41,6 +45,11 @@ const ALWAYS: &[Need] = &[
     Need { package: "iputils-ping", sign: Sign::Program("ping"), why: "goes through the tunnels in tests" },
     Need { package: "udhcpc", sign: Sign::Program("udhcpc"), why: "is the guests' DHCP client in the lab" },
     Need { package: "man-db", sign: Sign::Program("man"), why: "tests render the man pages" },
+    Need {
+        package: "python3-venv",
+        sign: Sign::Python,
+        why: "has the Python package built, installed, tested",
+    },
     Need { package: "python3-scapy", sign: Sign::Program("scapy3"), why: "decrypts what tests capture" },
     Need { package: "ruby", sign: Sign::Program("ruby"), why: "tests run the example in Ruby" },
     Need { package: "jq", sign: Sign::Program("jq"), why: "the example in shell reads records with it" },

@@ -15,6 +15,9 @@ use crate::{deps, place};
 /// The versions of CPython that a wheel is for.
 const VERSIONS: std::ops::RangeInclusive<u32> = 9..=14;
 
+/// What is said where there is no [`newest`].
+const NONE: &str = "there is no Python of version 3.9 or later, with venv";
+
 /// What tests need, beside the package.
 const FOR_TESTS: &[&str] = &["pytest>=8", "mypy>=1.11", "jsonschema>=4"];
 
@@ -82,10 +85,7 @@ impl Environment {
 /// Makes the wheel and tries it in a clean environment of each Python that is here.
 pub fn wheel() -> Result<()> {
     deps::install()?;
-    let python = VERSIONS
-        .rev()
-        .find_map(python_of)
-        .context("there is no Python of version 3.9 or later, with venv")?;
+    let python = newest().context(NONE)?;
     let tools = Environment::with("tools", &python, FOR_WHEELS)?;
     let (plain, repaired) = (place::target().join("python/plain"), place::target().join("wheels"));
     for directory in [&plain, &repaired] {
@@ -126,7 +126,7 @@ pub fn test() -> Result<()> {
     let build = ["build", "--quiet", "--package", "guestnet-python", "--package", "guestnet-cli"];
     run(Command::new("cargo").args(build).arg("--manifest-path").arg(manifest))?;
     let here: Vec<(u32, PathBuf)> = VERSIONS.filter_map(|minor| Some((minor, python_of(minor)?))).collect();
-    let oldest = here.first().context("there is no Python of version 3.9 or later, with venv")?;
+    let oldest = here.first().context(NONE)?;
     let newest = here.last().filter(|newest| newest.0 != oldest.0);
     for (minor, python) in std::iter::once(oldest).chain(newest) {
         println!("with CPython 3.{minor}:");
@@ -148,7 +148,7 @@ pub fn test() -> Result<()> {
 
 /// A Python that has the package as a wheel has it, built as for shipping.
 pub fn for_benchmarks() -> Result<PathBuf> {
-    let python = VERSIONS.rev().find_map(python_of).context("there is no Python of version 3.9 or later")?;
+    let python = newest().context(NONE)?;
     let build = ["build", "--quiet", "--profile", "bench", "--package", "guestnet-python"];
     run(Command::new("cargo").args(build).current_dir(place::repository()))?;
     let environment = Environment::clean("bench", &python)?;
@@ -181,6 +181,11 @@ fn only(directory: &Path) -> Result<PathBuf> {
         [only] => Ok(only.clone()),
         _ => bail!("{} wheels in {}", files.len(), directory.display()),
     }
+}
+
+/// The newest CPython that will do.
+pub fn newest() -> Option<PathBuf> {
+    VERSIONS.rev().find_map(python_of)
 }
 
 /// CPython 3.`minor`: on the path, or among those that pyenv has made.

@@ -59,6 +59,12 @@ pub fn host(last: u16) -> IpAddr {
     Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last).into()
 }
 
+/// The other end of state `n`. With each state that comes the kernel walks along all that lead to the same address, so each
+/// has its own, as in a mesh.
+fn peer(n: usize) -> IpAddr {
+    Ipv6Addr::from_bits(Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 0).to_bits() + n as u128).into()
+}
+
 impl Many for Policy {
     const NEEDS_ESP: bool = false;
 
@@ -86,7 +92,7 @@ impl Many for State {
     fn nth(n: usize) -> Result<Self> {
         let spi: Spi = format!("{:#010x}", SPI + n).parse().map_err(|e| anyhow::anyhow!("{e}"))?;
         let key = Key::new(key(n)).map_err(|e| anyhow::anyhow!("{e}"))?;
-        let mut state = Self::new(host(1), host(2), spi, Algorithm::Aes256Gcm, key);
+        let mut state = Self::new(host(1), peer(n), spi, Algorithm::Aes256Gcm, key);
         state.reqid = 0x6700_0000;
         Ok(state)
     }
@@ -97,7 +103,7 @@ impl Many for State {
             "xfrm state add src {} dst {} proto esp spi {:#x} reqid 0x67000000 mode tunnel aead rfc4106(gcm(aes)) \
              0x{key} 128 flag af-unspec",
             host(1),
-            host(2),
+            peer(n),
             SPI + n
         ))
     }
