@@ -98,18 +98,13 @@ impl<'a> Round<'a> {
     ) -> Result<Vec<Answer>, CoreError> {
         let orders = || tunnels.iter().map(|n| &step.tunnels[*n]);
         // What of others' is in the way is read only where it is known what for.
-        let (mut states, mut policies) = (Set::new(), Set::new());
-        for order in orders().filter(|_| step.act != Act::Observe) {
-            let (new_states, new_policies) = order.tunnel.lower()?;
-            new_states.into_iter().for_each(|state| drop(states.insert(state)));
-            new_policies.into_iter().for_each(|policy| drop(policies.insert(policy)));
-        }
+        let nexts: Vec<Next> = orders().map(|order| Next::of(step.act, order)).collect::<Result<_, _>>()?;
+        let states: Set<State> = nexts.iter().flat_map(Next::states).cloned().collect();
+        let policies: Set<Policy> = nexts.iter().flat_map(Next::policies).cloned().collect();
         let found = Found::new(State::observe(namespace, &states)?, Policy::observe(namespace, &policies)?);
         let now = now();
-        let mut advances = Vec::with_capacity(tunnels.len());
-        for order in orders() {
-            advances.push(found.advance(step.act, order, now, step.drain_seconds)?);
-        }
+        let advance = |(order, next)| found.advance(step.act, order, next, now, step.drain_seconds);
+        let advances = orders().zip(&nexts).map(advance).collect();
         let mut round = Round { namespace, advances };
         // A policy names a state only once the state is there.
         let refused = round.send(|advance| &advance.states)?;

@@ -104,28 +104,37 @@ impl Purpose {
     }
 
     /// The state's SPI.
-    pub fn spi(&self, secret: &PairSecret) -> Spi {
-        let okm = expand(secret, &[b"spi", &self.bytes()], 32);
+    pub fn spi(&self, prk: &Prk) -> Spi {
+        let okm = prk.expand(&[b"spi", &self.bytes()], 32);
         let (words, _) = okm.as_chunks::<4>();
         // Eight reserved numbers in a row: once in 2^192 secrets.
         words.iter().map(|word| u32::from_be_bytes(*word)).find_map(Spi::new).unwrap_or(Spi::LOWEST)
     }
 
     /// The state's key.
-    pub fn key(&self, secret: &PairSecret, spi: Spi, algorithm: Algorithm) -> Key {
+    pub fn key(&self, prk: &Prk, spi: Spi, algorithm: Algorithm) -> Key {
         let length = algorithm.key_length();
         let info: [&[u8]; 4] =
             [b"key", &self.bytes(), &spi.get().to_be_bytes(), &(length as u16).to_be_bytes()];
-        Key::derived(Bytes::new(std::mem::take(&mut *expand(secret, &info, length))))
+        Key::derived(Bytes::new(std::mem::take(&mut *prk.expand(&info, length))))
     }
 }
 
-fn expand(secret: &PairSecret, info: &[&[u8]], length: usize) -> Zeroizing<Vec<u8>> {
-    let mut okm = Zeroizing::new(vec![0; length]);
-    let hkdf = Hkdf::<Sha256>::new(Some(SALT), secret.expose());
-    // HKDF refuses only lengths above 255 hashes, 8160 bytes; those above are constants.
-    hkdf.expand_multi_info(info, &mut okm).expect("a length that HKDF can make");
-    okm
+/// What the secret of a pair of hosts comes to, the PRK of HKDF: all keys and SPIs of the pair are made from it.
+pub struct Prk(Hkdf<Sha256>);
+
+impl Prk {
+    /// The extraction, once for many states.
+    pub fn of(secret: &PairSecret) -> Self {
+        Self(Hkdf::new(Some(SALT), secret.expose()))
+    }
+
+    fn expand(&self, info: &[&[u8]], length: usize) -> Zeroizing<Vec<u8>> {
+        let mut okm = Zeroizing::new(vec![0; length]);
+        // HKDF refuses only lengths above 255 hashes, 8160 bytes; those above are constants.
+        self.0.expand_multi_info(info, &mut okm).expect("a length that HKDF can make");
+        okm
+    }
 }
 
 #[cfg(test)]
@@ -134,8 +143,8 @@ mod tests {
 
     use super::*;
 
-    fn secret() -> PairSecret {
-        "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f".parse().unwrap()
+    fn prk() -> Prk {
+        Prk::of(&"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f".parse().unwrap())
     }
 
     fn purpose() -> Purpose {
@@ -151,9 +160,9 @@ mod tests {
     /// Computed by `tests/derive.py`, which is HKDF written out over Python's `hmac`.
     #[test]
     fn as_computed_independently() {
-        let (secret, purpose) = (secret(), purpose());
-        assert_eq!(purpose.spi(&secret).to_string(), "0xa51ac09a");
-        let key = |p: Purpose, a| p.key(&secret, p.spi(&secret), a);
+        let (prk, purpose) = (prk(), purpose());
+        assert_eq!(purpose.spi(&prk).to_string(), "0xa51ac09a");
+        let key = |p: Purpose, a| p.key(&prk, p.spi(&prk), a);
         let hex = |text: &str| text.parse::<Key>().unwrap();
         assert_eq!(
             key(purpose, Algorithm::Aes256Gcm),
@@ -166,13 +175,13 @@ mod tests {
             tunnel: 3,
             generation: 0,
         };
-        assert_eq!(v4.spi(&secret).to_string(), "0xe20893b1");
+        assert_eq!(v4.spi(&prk).to_string(), "0xe20893b1");
         assert_eq!(key(v4, Algorithm::Aes128Gcm), hex("5b4ad90b68db60b46c4efcfe4e8dea932e8b51e2"));
     }
 
     #[test]
     fn everything_that_distinguishes_states_changes_key_and_spi() {
-        let (secret, one) = (secret(), purpose());
+        let (prk, one) = (prk(), purpose());
         let others = [
             one,
             Purpose { src: one.dst, dst: one.src, ..one },
@@ -182,10 +191,10 @@ mod tests {
             Purpose { tunnel: 1, ..one },
             Purpose { generation: 8, ..one },
         ];
-        let prints = |p: &Purpose| p.key(&secret, Spi::LOWEST, Algorithm::Aes256Gcm).fingerprint();
+        let prints = |p: &Purpose| p.key(&prk, Spi::LOWEST, Algorithm::Aes256Gcm).fingerprint();
         assert_eq!(others.iter().map(prints).collect::<BTreeSet<_>>().len(), others.len());
-        assert_eq!(others.iter().map(|p| p.spi(&secret)).collect::<BTreeSet<_>>().len(), others.len());
-        let short = one.key(&secret, Spi::LOWEST, Algorithm::Aes128Gcm);
-        assert_ne!(&one.key(&secret, Spi::LOWEST, Algorithm::Aes256Gcm).expose()[..20], short.expose());
+        assert_eq!(others.iter().map(|p| p.spi(&prk)).collect::<BTreeSet<_>>().len(), others.len());
+        let short = one.key(&prk, Spi::LOWEST, Algorithm::Aes128Gcm);
+        assert_ne!(&one.key(&prk, Spi::LOWEST, Algorithm::Aes256Gcm).expose()[..20], short.expose());
     }
 }

@@ -34,7 +34,7 @@ mod due;
 mod end;
 mod settle;
 
-pub use advance::Advance;
+pub use advance::{Advance, Next};
 pub use document::{Act, Confirmation, DEFAULT_DRAIN, Held, Order, Reason, Refused, Standing, Step, VERSION};
 pub use due::{Due, RekeyLimits, due};
 pub use end::{End, Found};

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use guestnet_core::{Change, Object, Observed, Set};
-use guestnet_xfrm::rekey::{Act, Advance, End, Found, Order, Reason, Refused, Standing};
+use guestnet_xfrm::rekey::{Act, Advance, End, Found, Next, Order, Reason, Refused, Standing};
 use guestnet_xfrm::tunnel::Shape;
 use guestnet_xfrm::{Direction, PairSecret, Policy, State, Tunnel, TunnelSpec};
 use proptest::prelude::*;
@@ -106,7 +106,8 @@ impl World {
 
     /// Sends a step to an end, which does `count` changes of it before it crashes; without a crash it answers.
     fn step(&mut self, end: usize, act: Act, order: &Order, count: usize) -> Result<Standing, Refused> {
-        let advance = self.kernels[end].found().advance(act, order, NOW, self.drain).unwrap()?;
+        let next = Next::of(act, order).unwrap();
+        let advance = self.kernels[end].found().advance(act, order, &next, NOW, self.drain)?;
         let whole = advance.states.len() + advance.policies.len();
         self.kernels[end].carry_out(advance.clone(), count);
         let standing = advance.after.standing(order, None);
@@ -175,7 +176,8 @@ fn what_is_repeated_changes_nothing() {
             let order = world.order(end, 1, None);
             for late in [0, 50] {
                 let found = world.kernels[end].found();
-                let again = found.advance(act, &order, NOW + late, 60).unwrap().unwrap();
+                let next = Next::of(act, &order).unwrap();
+                let again = found.advance(act, &order, &next, NOW + late, 60).unwrap();
                 assert_eq!((again.states, again.policies), (vec![], vec![]), "{act}");
             }
         }

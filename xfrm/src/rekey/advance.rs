@@ -22,7 +22,8 @@ pub struct Advance {
 }
 
 /// The states and policies of the generation that an order is about.
-struct Next {
+#[derive(Clone, Debug, Default)]
+pub struct Next {
     inbound: Vec<State>,
     outbound: Vec<State>,
     inward: Vec<Policy>,
@@ -30,40 +31,55 @@ struct Next {
 }
 
 impl Next {
-    fn of(order: &Order) -> Result<Self, Error> {
+    /// What `act` is about for a tunnel; nothing where it only looks.
+    ///
+    /// # Errors
+    /// `Malformed` for a tunnel that [`super::Step::check`] has something to say about.
+    pub fn of(act: Act, order: &Order) -> Result<Self, Error> {
+        if act == Act::Observe {
+            return Ok(Self::default());
+        }
         let (states, policies) = order.tunnel.lower()?;
         let (outbound, inbound) = states.into_iter().partition(|state| state.src == order.tunnel.local);
         let (outward, inward) = policies.into_iter().partition(|policy| policy.direction == Direction::Out);
         Ok(Self { inbound, outbound, inward, outward })
+    }
+
+    /// Its states, of both directions.
+    pub fn states(&self) -> impl Iterator<Item = &State> {
+        self.inbound.iter().chain(&self.outbound)
+    }
+
+    /// Its policies, of all directions.
+    pub fn policies(&self) -> impl Iterator<Item = &Policy> {
+        self.inward.iter().chain(&self.outward)
     }
 }
 
 impl Found {
     /// What `act` comes to for a tunnel: nothing for one that was done before.
     ///
-    /// `now` is in seconds since 1970, `drain` in seconds.
+    /// `next` is what the act is about, [`Next::of`] the same act and order; `now` is in seconds since 1970, `drain` in
+    /// seconds.
     ///
     /// # Errors
-    /// `Malformed` for a tunnel that [`super::Step::check`] has something to say about.
+    /// Why the act is refused.
     pub fn advance(
         &self,
         act: Act,
         order: &Order,
+        next: &Next,
         now: u64,
         drain: u32,
-    ) -> Result<Result<Advance, Refused>, Error> {
+    ) -> Result<Advance, Refused> {
         let end = self.end(&order.tunnel);
-        if act == Act::Observe {
-            return Ok(Ok(Advance { after: end, ..Advance::default() }));
-        }
-        let next = Next::of(order)?;
         let wanted = match act {
-            Act::Observe => Ok(end.clone()),
-            Act::Inbound => end.with_inbound(order, &next),
-            Act::Outbound => end.with_outbound(order, &next),
-            Act::Drain => end.drained(order, &next, now, drain),
-        };
-        Ok(wanted.and_then(|wanted| self.difference(end, wanted)))
+            Act::Observe => return Ok(Advance { after: end, ..Advance::default() }),
+            Act::Inbound => end.with_inbound(order, next),
+            Act::Outbound => end.with_outbound(order, next),
+            Act::Drain => end.drained(order, next, now, drain),
+        }?;
+        self.difference(end, wanted)
     }
 
     /// The one difference between what is wanted of a tunnel and what there is.

@@ -72,11 +72,12 @@ impl TunnelSpec {
     /// The states that are there or follow, each with the path of what it comes from.
     fn planned(&self, path: &Path) -> Vec<Planned> {
         let mut planned = Vec::new();
+        let prk = self.prk();
         for (way, name, src, dst) in
             [(Way::Out, "out", self.local, self.remote), (Way::In, "in", self.remote, self.local)]
         {
             for inner in self.inners() {
-                let Ok((spi, key)) = self.spi_and_key(way, inner) else { continue };
+                let Ok((spi, key)) = self.spi_and_key(way, inner, prk.as_ref()) else { continue };
                 let place = match self.states {
                     Some(_) => path.field("states").field(name).field(inner.name()),
                     None => path.field("secret"),

@@ -6,9 +6,8 @@ use guestnet_core::{Error, Result};
 use ipnet::IpNet;
 
 use super::{GivenState, PinSpi, TunnelSpec};
-use crate::derive::{Inner, Purpose};
+use crate::derive::{Inner, Prk, Purpose};
 use crate::policy::{Direction, Policy, Template};
-use crate::secret::PairSecret;
 use crate::selector::{Mark, Selector};
 use crate::source::{KeySource, Source};
 use crate::spi::Spi;
@@ -31,9 +30,10 @@ impl TunnelSpec {
         let mut states = Vec::new();
         // Derived once: there may be thousands of policies.
         let mut spis = Vec::new();
+        let prk = self.prk();
         for way in [Way::Out, Way::In] {
             for inner in self.inners() {
-                let state = self.state(way, inner)?;
+                let state = self.state(way, inner, prk.as_ref())?;
                 spis.push((way, inner, state.spi));
                 states.push(state);
             }
@@ -56,9 +56,9 @@ impl TunnelSpec {
         Ok((states, policies))
     }
 
-    fn state(&self, way: Way, inner: Inner) -> Result<State> {
+    fn state(&self, way: Way, inner: Inner, prk: Option<&Prk>) -> Result<State> {
         let (src, dst) = self.ends(way);
-        let (spi, key) = self.spi_and_key(way, inner)?;
+        let (spi, key) = self.spi_and_key(way, inner, prk)?;
         Ok(State {
             reqid: self.reqid(),
             generation: self.generation,
@@ -106,24 +106,25 @@ impl TunnelSpec {
         }
     }
 
-    pub(super) fn spi_and_key(&self, way: Way, inner: Inner) -> Result<(Spi, KeySource)> {
+    /// What keys and SPIs are derived from, if they are.
+    pub(super) fn prk(&self) -> Option<Prk> {
+        self.secret.as_ref().and_then(Source::given).map(Prk::of)
+    }
+
+    pub(super) fn spi_and_key(&self, way: Way, inner: Inner, prk: Option<&Prk>) -> Result<(Spi, KeySource)> {
         if let Some(given) = self.given(way, inner)? {
             return Ok((given.spi, given.key.clone()));
         }
-        let (purpose, secret) = (self.purpose(way, inner), self.pair_secret()?);
-        let spi = purpose.spi(secret);
-        Ok((spi, purpose.key(secret, spi, self.algorithm).into()))
+        let prk = prk.ok_or_else(|| self.missing("its secret is missing or was not read"))?;
+        let purpose = self.purpose(way, inner);
+        let spi = purpose.spi(prk);
+        Ok((spi, purpose.key(prk, spi, self.algorithm).into()))
     }
 
     fn given(&self, way: Way, inner: Inner) -> Result<Option<&GivenState>> {
         let Some(states) = &self.states else { return Ok(None) };
         let direction = if way == Way::Out { &states.outbound } else { &states.inbound };
         direction.get(inner).map(Some).ok_or_else(|| self.missing("a state is not given"))
-    }
-
-    fn pair_secret(&self) -> Result<&PairSecret> {
-        let secret = self.secret.as_ref().and_then(Source::given);
-        secret.ok_or_else(|| self.missing("its secret is missing or was not read"))
     }
 
     fn purpose(&self, way: Way, inner: Inner) -> Purpose {
