@@ -48,8 +48,9 @@ impl Mesh {
                 place.push(state_line("add", state));
             }
             let policies = new.1.iter().zip(&old.1).filter(|(new, old)| new != old);
-            outbound
-                .extend(policies.map(|(policy, _)| policy.to_ip()["ip ".len()..].replace("add", "update")));
+            outbound.extend(
+                policies.map(|(policy, _)| policy.to_ip()["ip ".len()..].replacen("add", "update", 1)),
+            );
             drain.extend(old.0.iter().map(|state| state_line("update", state) + " limit time-hard 5"));
         }
         Ok([inbound, outbound, drain])
