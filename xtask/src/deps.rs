@@ -1,7 +1,7 @@
 //! What building and testing need of the machine, and installing it.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -12,6 +12,8 @@ use crate::run::{find, run};
 enum Sign {
     Program(&'static str),
     PkgConfig(&'static str),
+    /// Something that Debian's own Python can import.
+    Module(&'static str),
     /// A Python that can make virtual environments, which Debian's can't by itself.
     Python,
 }
@@ -21,6 +23,11 @@ impl Sign {
         match self {
             Self::Program(name) => find(name).is_some(),
             Self::PkgConfig(name) => has_pkg_config(name),
+            Self::Module(name) => {
+                let mut python = Command::new("/usr/bin/python3");
+                python.args(["-c", &format!("import {name}")]).stderr(Stdio::null());
+                python.status().is_ok_and(|status| status.success())
+            }
             Self::Python => python::newest().is_some(),
         }
     }
@@ -51,6 +58,11 @@ const ALWAYS: &[Need] = &[
         why: "has the Python package built, installed, tested",
     },
     Need { package: "python3-scapy", sign: Sign::Program("scapy3"), why: "decrypts what tests capture" },
+    Need {
+        package: "python3-cryptography",
+        sign: Sign::Module("cryptography"),
+        why: "has the ciphers for scapy",
+    },
     Need { package: "ruby", sign: Sign::Program("ruby"), why: "tests run the example in Ruby" },
     Need { package: "jq", sign: Sign::Program("jq"), why: "the example in shell reads records with it" },
 ];
