@@ -208,7 +208,9 @@ impl Run<'_> {
             let namespace = self.open(netns)?;
             match pass {
                 Pass::Remove => namespace.forget_links(links),
-                Pass::Make if links.len() > SINGLE => namespace.refresh_links()?,
+                // One by one: asked for by its name, a link that has lost its carrier (a tap does, when its descriptor is
+                // closed) has that settled at once (`rtnl_getlink`, Linux 6.8), while it is still down. Else the kernel
+                // does so once it is up, for 100 links a second, and walks along all IPv6 routes for each.
                 Pass::Make => drop(namespace.refresh_links_of(links)?),
             }
         }
@@ -287,9 +289,6 @@ impl Run<'_> {
         Ok(())
     }
 }
-
-/// How many links are read one by one when they were made; more than that, and a dump of all is less.
-const SINGLE: usize = 256;
 
 /// Whether the kernel says that what should be removed is not there: then it went with something else.
 fn is_gone(errno: i32) -> bool {

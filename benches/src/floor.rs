@@ -182,6 +182,12 @@ impl What {
             _ => None,
         }
     }
+
+    /// Whether it asks for links, one by one.
+    pub fn asks_for_links(&self) -> bool {
+        let Self::Ask(Protocol::Route, bytes) = self else { return false };
+        headers(bytes).all(|header| header.kind == libc::RTM_GETLINK && !is_dump(header.flags))
+    }
 }
 
 struct Header {

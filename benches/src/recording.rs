@@ -119,8 +119,16 @@ impl Recording {
     }
 
     /// Only what changes something, or only the questions.
+    ///
+    /// To ask for a tap that was just made is a change: the kernel settles its carrier then. Else it does so when the tap is
+    /// up, at a price that grows with the host, and not while the clock runs.
     pub fn only(mut self, questions: bool) -> Self {
-        self.acts.retain(|act| matches!(act.what, What::Ask(..)) == questions);
+        let mut made = false;
+        self.acts.retain(|act| {
+            let settles = made && act.what.asks_for_links();
+            made = settles || matches!(act.what, What::Tap(..)) || made && matches!(act.what, What::Send(..));
+            (matches!(act.what, What::Ask(..)) && !settles) == questions
+        });
         self
     }
 }

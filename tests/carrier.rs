@@ -1,0 +1,63 @@
+//! The kernel is at rest once many links were made.
+
+mod support;
+
+use std::fs::File;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use guestnet_lab::{Capability, lab_test, need, scratch, wait_until};
+use serde_json::json;
+use support::{apply, host, sh, spec};
+
+/// More than the kernel speaks of in two seconds, where it speaks of them at all.
+const TAPS: usize = 400;
+
+/// What the kernel says of links while `work` is done, and some seconds after.
+fn heard(work: impl FnOnce()) -> String {
+    let path = scratch().join("heard");
+    let said = || std::fs::read_to_string(&path).unwrap();
+    let file = File::create(&path).unwrap();
+    let mut monitor =
+        Command::new("ip").args(["-o", "monitor", "link"]).stdout(Stdio::from(file)).spawn().unwrap();
+    // It says nothing when it begins to listen.
+    wait_until("the monitor listens", Duration::from_secs(10), || {
+        sh("ip link add sign type veth peer name post; ip link del sign");
+        said().contains("sign")
+    })
+    .unwrap();
+    work();
+    std::thread::sleep(Duration::from_secs(3));
+    monitor.kill().unwrap();
+    monitor.wait().unwrap();
+    said()
+}
+
+/// How often it was said that `link` is up.
+fn times_up(said: &str, link: &str) -> usize {
+    let of_link = |line: &&str| line.split([' ', '@']).any(|word| word.trim_end_matches(':') == link);
+    said.lines().filter(of_link).filter(|line| line.contains(",UP")).count()
+}
+
+lab_test! {
+    /// A tap loses its carrier when its descriptor is closed. Once it is up, the kernel says so, for a hundred links a
+    /// second, with the lock of all links held, unless that was settled before.
+    fn taps_have_lost_their_carrier_before_they_are_up() {
+        need(Capability::Tap);
+        let links: Vec<_> =
+            (0..TAPS).map(|n| json!({"name": format!("tap{n}"), "kind": {"tap": {}}, "up": true})).collect();
+        let wanted = spec(&json!({"version": 1, "objects": {"host": {"links": links}}}));
+        let mut host = host();
+        let said = heard(|| {
+            sh("ip tuntap add hand mode tap; ip link show hand; ip link set hand up");
+            apply(&mut host, &wanted);
+        });
+        // Before Linux 6.8 it is not settled when a link is asked for: then it is said of one by hand as well.
+        let most = times_up(&said, "hand");
+        assert!(most > 0, "{said}");
+        for n in 0..TAPS {
+            let times = times_up(&said, &format!("tap{n}"));
+            assert!((1..=most).contains(&times), "tap{n}: {times} times, and {most} by hand\n{said}");
+        }
+    }
+}
