@@ -1,11 +1,10 @@
 //! A plan: the changes that make the host as the spec wants it, to be read before it is applied.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use guestnet_core::diff::{Conflict, diff};
-use guestnet_core::sysctl::SysctlKey;
-use guestnet_core::{Change, File, Kind, Netns, NetnsName, Object, Ripple, Set};
+use guestnet_core::{Change, File, Kind, Netns, NetnsName, Object, Ripple, Set, Sysctl};
 
 use crate::objects::{NamespaceObjects, ObjectChange, Objects, changes};
 use crate::observe::Observation;
@@ -110,6 +109,17 @@ impl PlannedChange {
     pub(crate) fn is_deletion(&self) -> bool {
         self.sign() == '-'
     }
+
+    /// Whether it gives a sysctl of an interface the value that is wanted.
+    fn sets_sysctl_of_link(&self) -> bool {
+        let What::Object(ObjectChange::Sysctl(change)) = &self.what else { return false };
+        !self.is_deletion() && change.object().lives_on().is_some()
+    }
+}
+
+/// How many of `sysctls` are those of interfaces.
+fn of_links(sysctls: &Set<Sysctl>) -> usize {
+    sysctls.iter().filter(|sysctl| sysctl.lives_on().is_some()).count()
 }
 
 impl Plan {
@@ -215,42 +225,32 @@ impl Plan {
 
     /// What has to be looked at again when all of this was acknowledged, by namespace; `wanted` is what shall be.
     pub(crate) fn ripples(&self, wanted: &Objects) -> BTreeMap<Netns, Ripple> {
-        let mut ripples: BTreeMap<Netns, Ripple> = BTreeMap::new();
         let of = |change: &PlannedChange| match &change.what {
             What::Object(object) => object.ripple(),
             // The other ends of its pairs go with it.
             What::Namespace(Change::Delete(_)) => Ripple::Anything,
             What::Namespace(_) | What::File(_) => Ripple::None,
         };
+        // Of each namespace also how many sysctls of links are set: all changes are looked through once, not once for each.
+        let mut ripples: BTreeMap<&Netns, (Ripple, usize)> = BTreeMap::new();
         for (netns, changes) in self.by_namespace() {
-            let ripple = changes.iter().map(of).max().unwrap_or(Ripple::None);
-            let here = ripples.entry(netns.clone()).or_insert(ripple);
-            *here = ripple.max(*here);
+            let (ripple, set) = ripples.entry(netns).or_insert((Ripple::None, 0));
+            *ripple = changes.iter().map(of).fold(*ripple, Ripple::max);
+            *set += changes.iter().filter(|change| change.sets_sysctl_of_link()).count();
         }
         // A pair has ends in two namespaces.
-        if ripples.values().any(|ripple| *ripple == Ripple::Anything) {
-            ripples.values_mut().for_each(|ripple| *ripple = Ripple::Anything);
-        }
-        ripples.retain(|netns, ripple| match ripple {
-            Ripple::None => false,
-            // Those of interfaces are set after those of all; what was not set now may have been overrun.
-            Ripple::Settings => wanted.of(netns).is_some_and(|wanted| !self.sets_all_of_links(netns, wanted)),
-            Ripple::Anything => true,
-        });
-        ripples
-    }
-
-    /// Whether all sysctls of interfaces that `wanted` has in `netns` are among the changes.
-    fn sets_all_of_links(&self, netns: &Netns, wanted: &NamespaceObjects) -> bool {
-        let set = self.by_namespace().filter(|(here, _)| *here == netns).flat_map(|(_, changes)| changes);
-        let set: HashSet<&SysctlKey> = set
-            .filter_map(|change| match &change.what {
-                What::Object(ObjectChange::Sysctl(change)) => Some(&change.object().key),
-                _ => None,
-            })
-            .collect();
-        let mut of_links = wanted.sysctls.iter().filter(|sysctl| sysctl.lives_on().is_some());
-        of_links.all(|sysctl| set.contains(&sysctl.key))
+        let everywhere = ripples.values().any(|(ripple, _)| *ripple == Ripple::Anything);
+        let again = |(netns, (ripple, set)): (&Netns, (Ripple, usize))| {
+            let ripple = if everywhere { Ripple::Anything } else { ripple };
+            let is_due = match ripple {
+                Ripple::None => false,
+                // Those of interfaces are set after those of all; what was not set now may have been overrun.
+                Ripple::Settings => wanted.of(netns).is_some_and(|wanted| set < of_links(&wanted.sysctls)),
+                Ripple::Anything => true,
+            };
+            is_due.then(|| (netns.clone(), ripple))
+        };
+        ripples.into_iter().filter_map(again).collect()
     }
 
     /// Whether a namespace that is no longer wanted has to stay, because others live in it.

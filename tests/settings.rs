@@ -7,7 +7,7 @@ use std::fs;
 use guestnet::HostSpec;
 use guestnet_lab::lab_test;
 use serde_json::json;
-use support::{host, sh, spec};
+use support::{apply, host, sh, spec};
 
 /// All that a link's message tells, and some that it does not.
 const IPV4: [&str; 18] = [
@@ -113,5 +113,18 @@ lab_test! {
         host.apply(&objects(&[])).unwrap();
         assert_eq!(sh("cat /proc/sys/net/ipv4/conf/v*/proxy_arp | sort -u; find /run/guestnet -name '*sysctl*'"), "0\n");
         host.remove_all().unwrap();
+    }
+}
+
+lab_test! {
+    /// The kernel sets the sysctl of all links with that of the host: one that was as wanted, and so was not set, is not then.
+    fn what_was_as_wanted_and_was_overrun_is_set_again() {
+        sh("sysctl -qw net.ipv4.ip_forward=0; ip link add one type veth peer name two");
+        let sysctls = json!([
+            {"key": "net/ipv4/ip_forward", "value": "1"}, {"key": "net/ipv4/conf/one/forwarding", "value": "0"},
+        ]);
+        apply(&mut host(), &spec(&json!({"version": 1, "objects": {"host": {"sysctls": sysctls}}})));
+        let forwards = |link| fs::read_to_string(format!("/proc/sys/net/ipv4/conf/{link}/forwarding")).unwrap();
+        assert_eq!([forwards("one"), forwards("two")], ["0\n", "1\n"]);
     }
 }
