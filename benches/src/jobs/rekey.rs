@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::process::Command;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use guestnet::Host;
 use guestnet::core::{Change, Namespace};
 use guestnet::xfrm::{Direction, Policy, Selector, Spd, Spi, Template};
@@ -170,40 +170,46 @@ fn policy(n: usize, generation: usize) -> Result<Policy> {
     Ok(Policy::through(selector, Direction::Out, template))
 }
 
-/// A fresh namespace with `count` policies, what gives each of them its new SPI, and what takes it back.
-fn pinned(count: usize) -> Result<(Namespace, [Vec<Change<Policy>>; 2])> {
+/// What gives each of `count` policies its new SPI.
+fn new_spis(count: usize) -> Result<Vec<Change<Policy>>> {
+    (0..count).map(|n| Ok(Change::Replace { old: policy(n, 0)?, new: policy(n, 1)? })).collect()
+}
+
+/// A fresh namespace with `count` policies, in which `work` gives each of them its new SPI. Fresh for each round: where in
+/// memory the policies lie makes a search cost up to twice as much, in one namespace always and in the next not.
+fn pinned(count: usize, work: impl FnOnce(&mut Namespace) -> Result<()>) -> Result<()> {
     stage::bare()?;
     let mut namespace = Namespace::current()?;
-    let both = |n| Ok((policy(n, 0)?, policy(n, 1)?));
-    let both: Vec<(Policy, Policy)> = (0..count).map(both).collect::<Result<_>>()?;
-    send(&mut namespace, &both.iter().map(|(old, _)| Change::Create(old.clone())).collect::<Vec<_>>())?;
+    let old = (0..count).map(|n| Ok(Change::Create(policy(n, 0)?))).collect::<Result<Vec<_>>>()?;
+    send(&mut namespace, &old)?;
     // By itself the kernel's hash grows sooner for one than for another, and whoever searches longer seems slower.
     Spd::grow(&mut namespace)?;
-    let forth = both.iter().cloned().map(|(old, new)| Change::Replace { old, new }).collect();
-    let back = both.into_iter().map(|(old, new)| Change::Replace { old: new, new: old }).collect();
-    Ok((namespace, [forth, back]))
+    work(&mut namespace)?;
+    has_new_spi(count)?;
+    drop(namespace);
+    stage::leave()
 }
 
 fn policies_floor(count: usize) -> Result<Round> {
-    let (mut namespace, [forth, back]) = pinned(count)?;
-    let recorder = Recorder::of_namespace(&mut namespace);
-    send(&mut namespace, &forth)?;
-    let mut floor = Floor::ready(recorder.take()?)?;
-    send(&mut namespace, &back)?;
+    let mut recording = None;
+    pinned(count, |namespace| {
+        let recorder = Recorder::of_namespace(namespace);
+        send(namespace, &new_spis(count)?)?;
+        recording = Some(recorder.take()?);
+        Ok(())
+    })?;
+    let recording = recording.context("nothing was recorded")?;
     Ok(Box::new(move |meter| {
-        meter.once(|| floor.run())?;
-        has_new_spi(count)?;
-        send(&mut namespace, &back)
+        pinned(count, |_| {
+            let mut floor = Floor::ready(recording.clone())?;
+            meter.once(|| floor.run())
+        })
     }))
 }
 
 fn policies_guestnet(count: usize) -> Result<Round> {
-    let (mut namespace, [forth, back]) = pinned(count)?;
-    Ok(Box::new(move |meter| {
-        meter.once(|| send(&mut namespace, &forth))?;
-        has_new_spi(count)?;
-        send(&mut namespace, &back)
-    }))
+    let new = new_spis(count)?;
+    Ok(Box::new(move |meter| pinned(count, |namespace| meter.once(|| send(namespace, &new)))))
 }
 
 fn policy_lines(count: usize) -> Result<Vec<String>> {
@@ -213,23 +219,13 @@ fn policy_lines(count: usize) -> Result<Vec<String>> {
 }
 
 fn policies_batch(count: usize) -> Result<Round> {
-    let (mut namespace, [_, back]) = pinned(count)?;
     let lines = policy_lines(count)?.join("\n") + "\n";
-    Ok(Box::new(move |meter| {
-        meter.of_processes().once(|| batch(&lines))?;
-        has_new_spi(count)?;
-        send(&mut namespace, &back)
-    }))
+    Ok(Box::new(move |meter| pinned(count, |_| meter.of_processes().once(|| batch(&lines)))))
 }
 
 fn policies_processes(count: usize) -> Result<Round> {
-    let (mut namespace, [_, back]) = pinned(count)?;
     let lines = policy_lines(count)?;
-    Ok(Box::new(move |meter| {
-        meter.of_processes().once(|| one_by_one(&lines))?;
-        has_new_spi(count)?;
-        send(&mut namespace, &back)
-    }))
+    Ok(Box::new(move |meter| pinned(count, |_| meter.of_processes().once(|| one_by_one(&lines)))))
 }
 
 /// Whether the last policy leads to its new state, as `ip` sees it.
