@@ -175,8 +175,8 @@ fn new_spis(count: usize) -> Result<Vec<Change<Policy>>> {
     (0..count).map(|n| Ok(Change::Replace { old: policy(n, 0)?, new: policy(n, 1)? })).collect()
 }
 
-/// A fresh namespace with `count` policies, in which `work` gives each of them its new SPI. Fresh for each round: where in
-/// memory the policies lie makes a search cost up to twice as much, in one namespace always and in the next not.
+/// A fresh namespace with `count` policies, in which `work` gives each of them its new SPI. Fresh for each round: to search
+/// them costs up to twice as much in one namespace as in the next, for as long as it lasts.
 fn pinned(count: usize, work: impl FnOnce(&mut Namespace) -> Result<()>) -> Result<()> {
     stage::bare()?;
     let mut namespace = Namespace::current()?;
