@@ -306,7 +306,8 @@ macro_rules! kinds {
             let mut all = Vec::new();
             let mut conflicts = Vec::new();
             let doomed = doomed(&wanted.links, &found.links);
-            $(if !found.$field.is_settled() {
+            // Of most kinds a namespace has nothing.
+            $(if !found.$field.is_settled() && !(wanted.$field.is_empty() && found.$field.ours.is_empty()) {
                 let (changes, in_the_way) = diff(&wanted.$field, without(&found.$field, &doomed).as_ref());
                 all.extend(changes.into_iter().flat_map(split).map(|c| ObjectChange::$type(Box::new(c))));
                 conflicts.extend(in_the_way);

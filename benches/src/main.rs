@@ -23,6 +23,7 @@ mod report;
 mod seed;
 mod stage;
 mod statistics;
+mod stolen;
 mod sys;
 
 use std::process::ExitCode;

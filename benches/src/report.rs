@@ -22,6 +22,8 @@ struct Row {
     time: Option<Spread>,
     /// Of each round the median, in nanoseconds.
     rounds: Vec<f64>,
+    /// Of each round, which part of the processors' time the hypervisor took away.
+    stolen: Vec<f64>,
     /// The time divided by that of the first contestant, round by round.
     ratio: Option<Spread>,
     memory_kib: Option<u64>,
@@ -153,6 +155,7 @@ fn rows(results: &[Results], goals: &[Goal]) -> Vec<Row> {
                 contestant: who.name.clone(),
                 time: measured.then(|| Spread::of(who.rounds.iter().flat_map(|r| r.times.iter().copied()))),
                 rounds: who.rounds.iter().map(middle).collect(),
+                stolen: who.stolen.clone(),
                 ratio: first
                     .filter(|first| measured && !first.rounds.is_empty())
                     .map(|first| compared(first, |a, b| a / b)),
@@ -187,9 +190,26 @@ impl Table {
         self.rows.iter().all(same).then_some(reason)
     }
 
+    /// What the hypervisor took away, in words, if it was anything.
+    fn stolen(&self) -> String {
+        let turns = || self.rows.iter().flat_map(|row| &row.stolen).map(|part| part * 100.0);
+        let (count, sum) = turns().fold((0.0, 0.0), |(count, sum), part| (count + 1.0, sum + part));
+        let most = turns().fold(0.0, f64::max);
+        if most < 1.0 {
+            return String::new();
+        }
+        format!("; of the processors' time {:.0} % was stolen, in a turn at most {most:.0} %", sum / count)
+    }
+
     fn markdown(&self) -> String {
-        let mut out =
-            format!("\n### {}, {}\n\n{}; {} rounds.\n\n", self.job, self.size, self.what, self.rounds);
+        let mut out = format!(
+            "\n### {}, {}\n\n{}; {} rounds{}.\n\n",
+            self.job,
+            self.size,
+            self.what,
+            self.rounds,
+            self.stolen()
+        );
         if let Some(reason) = self.nothing() {
             let _ = writeln!(out, "Not measured: {reason}.");
             return out;

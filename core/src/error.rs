@@ -58,11 +58,13 @@ fn counted(n: usize, thing: &str) -> String {
 
 impl Error {
     /// An I/O error with what was tried.
+    #[cold]
     pub fn io(what: impl Into<String>, source: impl Into<io::Error>) -> Self {
         Self::Io { what: what.into(), source: source.into() }
     }
 
     /// An answer that cannot be understood.
+    #[cold]
     pub fn malformed(what: impl Into<String>, message: impl fmt::Display) -> Self {
         Self::Malformed { what: what.into(), message: message.to_string() }
     }
@@ -89,12 +91,14 @@ impl Error {
 }
 
 impl From<KernelError> for Error {
+    #[cold]
     fn from(error: KernelError) -> Self {
         Self::Kernel(Box::new(error))
     }
 }
 
 impl From<Problems> for Error {
+    #[cold]
     fn from(problems: Problems) -> Self {
         Self::Spec(problems)
     }

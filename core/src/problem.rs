@@ -88,6 +88,7 @@ impl Problems {
     }
 
     /// Notes a problem.
+    #[cold]
     pub fn at(&mut self, path: &Path, message: impl Into<String>) {
         self.0.push(Problem { path: path.clone(), message: message.into() });
     }

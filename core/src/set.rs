@@ -12,9 +12,9 @@ use serde::ser::{Serialize, Serializer};
 ///
 /// The same type says what is wanted and what was found. Its `Display` is what stands after the sign in a plan
 /// and must not contain secrets.
-pub trait Object: Clone + Debug + Display + PartialEq {
+pub trait Object: Clone + Debug + Display + PartialEq + 'static {
     /// What identifies the object among its kind in one namespace.
-    type Key: Clone + Debug + Display + Ord;
+    type Key: Clone + Debug + Display + Ord + 'static;
 
     /// The word for its kind, as in plans: `route`.
     const KIND: &'static str;
@@ -56,20 +56,21 @@ pub trait Object: Clone + Debug + Display + PartialEq {
 /// A copy shares the objects until one of the two is changed; until then it costs nothing to compare them.
 #[derive(Clone)]
 pub struct Set<T: Object> {
-    objects: Arc<BTreeMap<T::Key, T>>,
+    /// `None` is none: a namespace has objects of few kinds, and what it has not costs nothing.
+    objects: Option<Arc<BTreeMap<T::Key, T>>>,
     /// Where the objects stood in the list that the set was read from.
     positions: BTreeMap<T::Key, usize>,
 }
 
 impl<T: Object> Default for Set<T> {
     fn default() -> Self {
-        Self { objects: Arc::default(), positions: BTreeMap::new() }
+        Self { objects: None, positions: BTreeMap::new() }
     }
 }
 
 impl<T: Object> PartialEq for Set<T> {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.objects, &other.objects) || self.objects == other.objects
+        std::ptr::eq(self.objects(), other.objects()) || self.objects() == other.objects()
     }
 }
 
@@ -104,9 +105,15 @@ impl<T: Object> Set<T> {
         }
     }
 
+    const NONE: &'static BTreeMap<T::Key, T> = &BTreeMap::new();
+
+    fn objects(&self) -> &BTreeMap<T::Key, T> {
+        self.objects.as_deref().unwrap_or(Self::NONE)
+    }
+
     /// The objects, this set's own.
     fn objects_mut(&mut self) -> &mut BTreeMap<T::Key, T> {
-        Arc::make_mut(&mut self.objects)
+        Arc::make_mut(self.objects.get_or_insert_default())
     }
 
     /// Takes the object with `key` out.
@@ -116,7 +123,7 @@ impl<T: Object> Set<T> {
 
     /// The object with `key`.
     pub fn get(&self, key: &T::Key) -> Option<&T> {
-        self.objects.get(key)
+        self.objects().get(key)
     }
 
     /// The object with `key`, to be changed in place. Whoever changes its key loses it.
@@ -126,24 +133,24 @@ impl<T: Object> Set<T> {
 
     /// Whether there is an object with `key`.
     pub fn contains(&self, key: &T::Key) -> bool {
-        self.objects.contains_key(key)
+        self.objects().contains_key(key)
     }
 
     /// The objects, in the order of their keys.
     pub fn iter(&self) -> std::collections::btree_map::Values<'_, T::Key, T> {
-        self.objects.values()
+        self.objects().values()
     }
 
     /// The objects with their keys, in the order of these.
     pub fn entries(&self) -> std::collections::btree_map::Iter<'_, T::Key, T> {
-        self.objects.iter()
+        self.objects().iter()
     }
 
     /// The objects with their places in the list that the set was read from, for problems; of a set that was not
     /// read, with their places in the order of their keys.
     pub fn with_positions(&self) -> impl Iterator<Item = (usize, &T)> {
         let place = |(n, (key, object))| (self.positions.get(key).copied().unwrap_or(n), object);
-        self.objects.iter().enumerate().map(place)
+        self.objects().iter().enumerate().map(place)
     }
 
     /// The objects, to be changed in place, with their places as of [`Self::with_positions`]. Whoever changes an object's
@@ -151,13 +158,13 @@ impl<T: Object> Set<T> {
     pub fn with_positions_mut(&mut self) -> impl Iterator<Item = (usize, &mut T)> {
         let positions = &self.positions;
         let place = move |(n, (key, object))| (positions.get(key).copied().unwrap_or(n), object);
-        Arc::make_mut(&mut self.objects).iter_mut().enumerate().map(place)
+        self.objects.iter_mut().flat_map(|objects| Arc::make_mut(objects)).enumerate().map(place)
     }
 
     /// Takes away what `gone` has, as far as each object lets it go.
     pub fn subtract(&mut self, gone: &Self) {
         let objects = self.objects_mut();
-        for (key, object) in gone.objects.iter() {
+        for (key, object) in gone.entries() {
             if let Some(rest) = objects.remove(key).and_then(|mine| mine.less(object)) {
                 objects.insert(key.clone(), rest);
             }
@@ -187,28 +194,30 @@ impl<T: Object> Set<T> {
 
     /// How many objects there are.
     pub fn len(&self) -> usize {
-        self.objects.len()
+        self.objects().len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.objects.is_empty()
+        self.objects().is_empty()
     }
 }
 
 impl<T: Object> FromIterator<T> for Set<T> {
     fn from_iter<I: IntoIterator<Item = T>>(objects: I) -> Self {
-        let objects = objects.into_iter().map(|object| (object.key(), object)).collect::<BTreeMap<_, _>>();
-        Self { objects: Arc::new(objects), positions: BTreeMap::new() }
+        let mut set = Self::new();
+        set.extend(objects);
+        set
     }
 }
 
 impl<T: Object> Extend<T> for Set<T> {
     fn extend<I: IntoIterator<Item = T>>(&mut self, objects: I) {
         let objects = objects.into_iter().map(|object| (object.key(), object));
-        if self.objects.is_empty() {
+        if self.is_empty() {
             // All at once is several times faster than one by one.
-            self.objects = Arc::new(objects.collect());
+            let objects: BTreeMap<_, _> = objects.collect();
+            self.objects = (!objects.is_empty()).then(|| Arc::new(objects));
         } else {
             self.objects_mut().extend(objects);
         }
@@ -219,7 +228,7 @@ impl<T: Object> IntoIterator for Set<T> {
     type Item = T;
     type IntoIter = std::collections::btree_map::IntoValues<T::Key, T>;
     fn into_iter(self) -> Self::IntoIter {
-        Arc::unwrap_or_clone(self.objects).into_values()
+        self.objects.map(Arc::unwrap_or_clone).unwrap_or_default().into_values()
     }
 }
 
