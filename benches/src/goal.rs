@@ -10,6 +10,8 @@ pub struct Goal {
     pub with: &'static str,
     /// How much more it may take.
     pub most: Most,
+    /// The least size of the job for which it is promised.
+    pub from: usize,
 }
 
 /// How much more than another one may take.

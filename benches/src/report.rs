@@ -86,7 +86,7 @@ pub fn run(words: &[&str]) -> Result<()> {
         let before = tables.len();
         for &(size, rounds) in sizes {
             let results = contest::run(&job, size, rounds)?;
-            let rows = rows(&results, &job.goals);
+            let rows = rows(&results, job.goals.iter().filter(|goal| size >= goal.from));
             let table = Table { job: job.name, what: job.what, size, rounds, rows };
             let markdown = table.markdown();
             print!("{markdown}");
@@ -133,7 +133,7 @@ fn kernel() -> String {
     fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned()
 }
 
-fn rows(results: &[Results], goals: &[Goal]) -> Vec<Row> {
+fn rows<'a>(results: &[Results], goals: impl Iterator<Item = &'a Goal> + Clone) -> Vec<Row> {
     let first = results.first();
     results
         .iter()
@@ -143,7 +143,7 @@ fn rows(results: &[Results], goals: &[Goal]) -> Vec<Row> {
                 Spread::of(pairs.map(|(mine, theirs)| by(middle(mine), middle(theirs))))
             };
             let measured = !who.rounds.is_empty();
-            let goals = goals.iter().filter(|goal| goal.who == who.name && measured);
+            let goals = goals.clone().filter(|goal| goal.who == who.name && measured);
             let goals = goals.filter_map(|goal| {
                 let with =
                     results.iter().find(|other| other.name == goal.with && !other.rounds.is_empty())?;

@@ -158,7 +158,7 @@ impl<T: Object> Set<T> {
     pub fn with_positions_mut(&mut self) -> impl Iterator<Item = (usize, &mut T)> {
         let positions = &self.positions;
         let place = move |(n, (key, object))| (positions.get(key).copied().unwrap_or(n), object);
-        self.objects.iter_mut().flat_map(|objects| Arc::make_mut(objects)).enumerate().map(place)
+        self.objects.iter_mut().flat_map(Arc::make_mut).enumerate().map(place)
     }
 
     /// Takes away what `gone` has, as far as each object lets it go.

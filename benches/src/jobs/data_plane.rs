@@ -49,17 +49,29 @@ macro_rules! job {
             ],
             growth: None,
             goals: vec![
-                Goal { who: "guestnet, notrack", with: "maps by hand", most: Most::LongerAtBest(NOISE) },
-                Goal { who: "guestnet, tracked", with: "maps by hand", most: Most::LongerAtBest(NOISE) },
+                Goal {
+                    who: "guestnet, notrack",
+                    with: "maps by hand",
+                    most: Most::LongerAtBest(NOISE),
+                    from: 0,
+                },
+                Goal {
+                    who: "guestnet, tracked",
+                    with: "maps by hand",
+                    most: Most::LongerAtBest(NOISE),
+                    from: 0,
+                },
                 Goal {
                     who: "guestnet, notrack",
                     with: "careful maps by hand",
                     most: Most::LongerAtBest(NOISE),
+                    from: 0,
                 },
                 Goal {
                     who: "guestnet, tracked",
                     with: "careful maps by hand, tracked",
                     most: Most::LongerAtBest(NOISE),
+                    from: 0,
                 },
             ],
         }

@@ -22,7 +22,7 @@ pub fn element() -> Job {
         sizes: Sizes { whole: &[(10_000, 8), (100_000, 8)], quick: &[(10_000, 3)] },
         contestants: contestants(More::Port),
         growth: Some(("guestnet", 1.5)),
-        goals: vec![Goal { who: "guestnet", with: "floor", most: Most::Longer(5000.0) }],
+        goals: vec![Goal { who: "guestnet", with: "floor", most: Most::Longer(5000.0), from: 100_000 }],
     }
 }
 

@@ -39,7 +39,7 @@ macro_rules! job {
             ],
             growth: Some(("guestnet", 1.5)),
             goals: ["sets by hand", "careful sets by hand"]
-                .map(|with| Goal { who: "guestnet", with, most: Most::LongerAtBest(NOISE) })
+                .map(|with| Goal { who: "guestnet", with, most: Most::LongerAtBest(NOISE), from: 0 })
                 .into(),
         }
     };

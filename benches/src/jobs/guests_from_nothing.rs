@@ -21,7 +21,7 @@ pub fn in_host() -> Job {
                 .up_to(100),
         ],
         growth: None,
-        goals: vec![Goal { who: "guestnet", with: "floor", most: Most::Times(1.25) }],
+        goals: vec![Goal { who: "guestnet", with: "floor", most: Most::Times(1.25), from: 0 }],
     }
 }
 
@@ -38,6 +38,6 @@ pub fn in_their_own() -> Job {
                 .up_to(20),
         ],
         growth: None,
-        goals: vec![Goal { who: "guestnet", with: "floor", most: Most::Times(1.25) }],
+        goals: vec![Goal { who: "guestnet", with: "floor", most: Most::Times(1.25), from: 0 }],
     }
 }

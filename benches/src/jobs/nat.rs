@@ -29,7 +29,7 @@ pub fn load() -> Job {
             Contestant::new("nft -f", load_nft),
         ],
         growth: None,
-        goals: vec![Goal { who: "guestnet", with: "floor", most: Most::Times(1.25) }],
+        goals: vec![Goal { who: "guestnet", with: "floor", most: Most::Times(1.25), from: 0 }],
     }
 }
 
@@ -46,7 +46,7 @@ pub fn element() -> Job {
             Contestant::new("nft, a process an element", element_nft_twice),
         ],
         growth: Some(("guestnet", 1.5)),
-        goals: vec![Goal { who: "guestnet", with: "floor", most: Most::Longer(5000.0) }],
+        goals: vec![Goal { who: "guestnet", with: "floor", most: Most::Longer(5000.0), from: 100_000 }],
     }
 }
 

@@ -27,7 +27,7 @@ pub fn job() -> Job {
             Contestant::new("a process an object", |_| whole::processes(guests::seed()?)),
             Contestant::new("the seed's processes", |_| Ok(Box::new(as_the_seed))),
         ],
-        goals: vec![Goal { who: "guestnet", with: "floor", most: Most::Times(1.25) }],
+        goals: vec![Goal { who: "guestnet", with: "floor", most: Most::Times(1.25), from: 0 }],
     }
 }
 

@@ -50,7 +50,7 @@ pub fn job() -> Job {
             Contestant::new("ip -batch, nft -f", batches),
         ],
         growth: Some(("guestnet, the command", 1.2)),
-        goals: vec![Goal { who: "guestnet", with: "floor", most: Most::Times(2.0) }],
+        goals: vec![Goal { who: "guestnet", with: "floor", most: Most::Times(2.0), from: 10_000 }],
     }
 }
 

@@ -22,7 +22,7 @@ pub fn job() -> Job {
             Contestant::new("guestnet, Python", in_python),
         ],
         growth: None,
-        goals: vec![Goal { who: "guestnet, Python", with: "guestnet", most: Most::Times(1.1) }],
+        goals: vec![Goal { who: "guestnet, Python", with: "guestnet", most: Most::Times(1.1), from: 0 }],
     }
 }
 

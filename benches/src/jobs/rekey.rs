@@ -35,7 +35,7 @@ pub fn job() -> Job {
             Contestant::new("a process an object", processes).up_to(10),
         ],
         growth: None,
-        goals: vec![Goal { who: "guestnet", with: "floor", most: Most::Times(1.25) }],
+        goals: vec![Goal { who: "guestnet", with: "floor", most: Most::Times(1.25), from: 0 }],
     }
 }
 
@@ -51,7 +51,7 @@ pub fn policies() -> Job {
             Contestant::new("a process an object", policies_processes).up_to(1000),
         ],
         growth: None,
-        goals: vec![Goal { who: "guestnet", with: "floor", most: Most::Times(1.25) }],
+        goals: vec![Goal { who: "guestnet", with: "floor", most: Most::Times(1.25), from: 0 }],
     }
 }
 

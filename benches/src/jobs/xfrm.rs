@@ -22,7 +22,7 @@ pub fn policy() -> Job {
         sizes: Sizes { whole: &[(10_000, 5), (100_000, 5)], quick: &[(10_000, 3)] },
         contestants: contestants::<Policy>(),
         growth: Some(("guestnet", 1.5)),
-        goals: vec![Goal { who: "guestnet", with: "floor", most: Most::Longer(5000.0) }],
+        goals: vec![Goal { who: "guestnet", with: "floor", most: Most::Longer(5000.0), from: 0 }],
     }
 }
 
@@ -33,7 +33,7 @@ pub fn state() -> Job {
         sizes: Sizes { whole: &[(10_000, 3), (100_000, 3)], quick: &[(1000, 3)] },
         contestants: contestants::<State>(),
         growth: Some(("guestnet", 1.5)),
-        goals: vec![Goal { who: "guestnet", with: "floor", most: Most::Times(1.25) }],
+        goals: vec![Goal { who: "guestnet", with: "floor", most: Most::Times(1.25), from: 0 }],
     }
 }
 
