@@ -109,6 +109,8 @@ pub fn run(job: &Job, size: usize, rounds: usize) -> Result<Vec<Results>> {
 /// A turn with the clock, and what was stolen in it. One from which much was stolen is taken again after a `rest`, which
 /// all that follow need then as well; that from which least was stolen counts.
 fn timed(who: &mut (Results, Option<Process>), rest: &mut Duration) -> Option<(Reading, f64)> {
+    // Nobody waits for who is not there.
+    who.1.as_ref()?;
     let mut best: Option<(Reading, f64)> = None;
     for _ in 0..TRIES {
         // The kernel frees what the one before has left after it has said that it is done.
