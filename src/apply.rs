@@ -209,7 +209,7 @@ impl Run<'_> {
             match pass {
                 Pass::Remove => namespace.forget_links(links),
                 // One by one: asked for by its name, a link that has lost its carrier (a tap does, when its descriptor is
-                // closed) has that settled at once (on Linux 6.18, not on 6.1), while it is still down. Else the kernel
+                // closed) has that settled at once (on Linux 6.18; on 6.1 not each), while it is still down. Else the kernel
                 // does so once it is up, for 100 links a second, and walks along all IPv6 routes for each.
                 Pass::Make => drop(namespace.refresh_links_of(links)?),
             }

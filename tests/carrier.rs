@@ -65,7 +65,7 @@ lab_test! {
             sh(&format!("ip -batch {} > /dev/null", batch.display()));
             apply(&mut host, &wanted);
         });
-        // Linux 6.1 does not settle it when a link is asked for: then it is said of those by hand as well. 6.18 does.
+        // Linux 6.18 settles it when a link is asked for. On 6.1 it was said of one twice: there it may be of these as well.
         let most = (0..BY_HAND).map(|n| times_up(&said, &format!("hand{n}"))).max().unwrap();
         assert!(most > 0, "{said}");
         for n in 0..TAPS {
