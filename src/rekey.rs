@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use guestnet_core::{
     Change, Context, Error as CoreError, Kind, Namespace, Netns, Outbox, Phase, Problems, Protocol, Set,
 };
+use guestnet_xfrm::tunnel::Keyed;
 use guestnet_xfrm::{Policy, Secrets, State};
 
 pub use guestnet_xfrm::rekey::*;
@@ -27,7 +28,7 @@ impl parse::Document for Step {
 
     fn checked(&self) -> Problems {
         let mut problems = Problems::new();
-        self.check(reqids, &mut problems);
+        self.check(&self.keyed(), reqids, &mut problems);
         problems
     }
 }
@@ -49,7 +50,10 @@ impl Host {
     /// # Errors
     /// [`CoreError::Spec`] when the step is wrong; whatever keeps the host from being read or spoken to at all.
     pub fn rekey(&mut self, step: &Step) -> Result<Confirmation, Error> {
-        let problems = parse::Document::checked(step);
+        // To derive keys is most of the work: done once, for the check as well.
+        let keyed = step.keyed();
+        let mut problems = Problems::new();
+        step.check(&keyed, reqids, &mut problems);
         if !problems.is_empty() {
             return Err(CoreError::from(problems).into());
         }
@@ -61,7 +65,7 @@ impl Host {
         let mut standings: BTreeMap<usize, Standing> = BTreeMap::new();
         for (netns, tunnels) in by_namespace {
             let answers = match self.namespaces.one(self.owner, &netns) {
-                Some(namespace) => Round::in_namespace(namespace, step, &tunnels)?,
+                Some(namespace) => Round::in_namespace(namespace, step, &keyed, &tunnels)?,
                 None => {
                     let words = format!("the host has no namespace {netns}; apply its spec first");
                     vec![Err(Refused::new(Reason::Unknown, words)); tunnels.len()]
@@ -94,11 +98,13 @@ impl<'a> Round<'a> {
     fn in_namespace(
         namespace: &'a mut Namespace,
         step: &Step,
+        keyed: &[Keyed<'_>],
         tunnels: &[usize],
     ) -> Result<Vec<Answer>, CoreError> {
         let orders = || tunnels.iter().map(|n| &step.tunnels[*n]);
         // What of others' is in the way is read only where it is known what for.
-        let nexts: Vec<Next> = orders().map(|order| Next::of(step.act, order)).collect::<Result<_, _>>()?;
+        let nexts = tunnels.iter().map(|n| Next::of(step.act, &keyed[*n]));
+        let nexts: Vec<Next> = nexts.collect::<Result<_, _>>()?;
         let states: Set<State> = nexts.iter().flat_map(Next::states).cloned().collect();
         let policies: Set<Policy> = nexts.iter().flat_map(Next::policies).cloned().collect();
         let found = Found::new(State::observe(namespace, &states)?, Policy::observe(namespace, &policies)?);
@@ -111,12 +117,11 @@ impl<'a> Round<'a> {
         round.refuse(refused);
         let refused = round.send(|advance| &advance.policies)?;
         round.refuse(refused);
-        let ends = orders().map(|order| found.end(&order.tunnel));
-        let answer = |(advance, before): (Result<Advance, Refused>, _)| match advance {
+        let answer = |(advance, order): (Result<Advance, Refused>, &Order)| match advance {
             Ok(advance) => Ok((advance.after, None)),
-            Err(refused) => Ok((before, Some(refused))),
+            Err(refused) => Ok((found.end(&order.tunnel), Some(refused))),
         };
-        let mut answers: Vec<Answer> = round.advances.into_iter().zip(ends).map(answer).collect();
+        let mut answers: Vec<Answer> = round.advances.into_iter().zip(orders()).map(answer).collect();
         let by_kernel =
             |answer: &Answer| matches!(answer, Ok((_, Some(refused))) if refused.reason == Reason::Kernel);
         if answers.iter().any(by_kernel) {

@@ -6,6 +6,7 @@ use guestnet_core::{Address, Error, Link, LinkKind, Netns, Path, Route};
 use guestnet_dhcpconf::dnsmasq::{Addressing, DnsmasqSpec, Guest as Served};
 use guestnet_nat::Pair;
 use guestnet_ndp::ProxyNeighbour;
+use guestnet_xfrm::tunnel::Keyed;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::Lowered;
@@ -36,7 +37,14 @@ fn first(prefix: Ipv6Net) -> IpNet {
 }
 
 impl Lowered {
-    pub(super) fn guest(&mut self, spec: &HostSpec, guest: &Guest, path: &Path) -> Result<(), Error> {
+    /// `tunnels` are those of the guest.
+    pub(super) fn guest(
+        &mut self,
+        spec: &HostSpec,
+        guest: &Guest,
+        tunnels: &[Keyed<'_>],
+        path: &Path,
+    ) -> Result<(), Error> {
         let netns = guest.netns();
         match &netns {
             // Where the host only carries frames between ports, it need not be a router.
@@ -48,7 +56,7 @@ impl Lowered {
         for (n, interface) in guest.interfaces.iter().enumerate() {
             self.interface(spec, guest, interface, &path.field("interfaces").index(n))?;
         }
-        self.tunnels(spec, guest, path)?;
+        self.tunnels(spec, guest, tunnels, path)?;
         if let Some(uplink) = spec.uplink.as_ref().filter(|_| !guest.proxied.is_empty()) {
             let path = path.field("proxied");
             let sysctls = guestnet_ndp::sysctls(uplink).map_err(|e| Error::malformed("sysctl", e))?;

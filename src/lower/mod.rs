@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use guestnet_core::{Error, File, Kind, Link, Netns, Object, Path, Problems, Set};
 use guestnet_nat::NatSpec;
 use guestnet_xfrm::TunnelSpec;
+use guestnet_xfrm::tunnel::Keyed;
 
 use crate::objects::{NamespaceObjects, Objects};
 use crate::spec::HostSpec;
@@ -104,29 +105,35 @@ impl Lowered {
 impl HostSpec {
     /// The objects that the spec asks for.
     pub(crate) fn lower(&self) -> Result<Lowered, Error> {
-        let problems = self.checked();
+        let keyed = self.keyed();
+        let problems = self.checked_with(&keyed);
         if !problems.is_empty() {
             return Err(problems.into());
         }
-        let lowered = self.put_together(None)?;
+        let lowered = self.put_together(&keyed, None)?;
         // What two parts of it disagree about is said with both places.
         if lowered.problems.is_empty() { Ok(lowered) } else { self.lower_with_paths() }
     }
 
     /// The same, and where in the spec each comes from.
     pub(crate) fn lower_with_paths(&self) -> Result<Lowered, Error> {
-        let lowered = self.put_together(Some(BTreeMap::new()))?;
+        let lowered = self.put_together(&self.keyed(), Some(BTreeMap::new()))?;
         if lowered.problems.is_empty() { Ok(lowered) } else { Err(lowered.problems.into()) }
     }
 
-    fn put_together(&self, paths: Option<BTreeMap<String, Path>>) -> Result<Lowered, Error> {
+    fn put_together(
+        &self,
+        mut keyed: &[Keyed<'_>],
+        paths: Option<BTreeMap<String, Path>>,
+    ) -> Result<Lowered, Error> {
         let mut lowered = Lowered { paths, ..Lowered::default() };
         lowered.objects_given(&self.objects);
         for (n, bridge) in self.bridges.iter().enumerate() {
             lowered.bridge(bridge, &Path::root().field("bridges").index(n))?;
         }
         for (n, guest) in self.guests.iter().enumerate() {
-            lowered.guest(self, guest, &Path::root().field("guests").index(n))?;
+            let tunnels = keyed.split_off(..guest.tunnels.len()).unwrap_or_default();
+            lowered.guest(self, guest, tunnels, &Path::root().field("guests").index(n))?;
         }
         for (netns, nat) in std::mem::take(&mut lowered.nat) {
             for sysctl in nat.sysctls() {

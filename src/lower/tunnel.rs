@@ -4,6 +4,7 @@ use guestnet_core::link::XfrmOptions;
 use guestnet_core::{Error, Link, LinkKind, LinkName, Path, Route};
 use guestnet_nft::{Chain, Family, Hook, Rule, Table, meta, statement, th};
 use guestnet_xfrm::TunnelSpec;
+use guestnet_xfrm::tunnel::Keyed;
 use ipnet::IpNet;
 
 use super::Lowered;
@@ -19,12 +20,18 @@ const TCP: u8 = 6;
 const SYN: u8 = 2;
 
 impl Lowered {
-    pub(super) fn tunnels(&mut self, spec: &HostSpec, guest: &Guest, path: &Path) -> Result<(), Error> {
+    pub(super) fn tunnels(
+        &mut self,
+        spec: &HostSpec,
+        guest: &Guest,
+        tunnels: &[Keyed<'_>],
+        path: &Path,
+    ) -> Result<(), Error> {
         let netns = guest.netns();
-        for (n, tunnel) in guest.tunnels.iter().enumerate() {
+        for (n, (tunnel, keyed)) in guest.tunnels.iter().zip(tunnels).enumerate() {
             let path = path.field("tunnels").index(n);
             self.specs.entry(netns.clone()).or_default().push(tunnel.clone());
-            let (states, policies) = tunnel.lower()?;
+            let (states, policies) = keyed.lower()?;
             for state in states {
                 self.add(&netns, state, &path, |o| &mut o.states);
             }

@@ -6,8 +6,7 @@ use std::ops::RangeInclusive;
 use guestnet_core::owner::REQIDS;
 use guestnet_core::{Netns, Path, Problem, Problems};
 use guestnet_nat::{NatSpec, Pair};
-use guestnet_xfrm::TunnelSpec;
-use guestnet_xfrm::tunnel::check_together;
+use guestnet_xfrm::tunnel::{Keyed, check_tunnels};
 use ipnet::{IpNet, Ipv6Net};
 
 use super::taken::Taken;
@@ -18,7 +17,8 @@ use crate::lower::Ends;
 const PRIVATE: &str = "private address";
 
 impl HostSpec {
-    pub(super) fn check(&self, problems: &mut Problems) {
+    /// `keyed` is what [`Self::keyed`] says.
+    pub(super) fn check(&self, keyed: &[Keyed<'_>], problems: &mut Problems) {
         let root = Path::root();
         if self.version != VERSION {
             let known = format!("{} is not a version that this guestnet knows: {VERSION}", self.version);
@@ -38,7 +38,7 @@ impl HostSpec {
         self.check_bridges(&mut taken, problems);
         self.check_firewall(problems);
         self.translation(&root, problems);
-        self.tunnels_together(&root, problems);
+        self.check_tunnels(&root, keyed, problems);
         self.objects.check(&root.field("objects"), problems);
     }
 
@@ -85,7 +85,6 @@ impl HostSpec {
         }
         for (n, tunnel) in guest.tunnels.iter().enumerate() {
             let path = path.field("tunnels").index(n);
-            tunnel.check(&reqids(&netns), &path, problems);
             if guest.is_on_host()
                 && tunnel.path_mtu.is_some()
                 && tunnel.if_id.is_none()
@@ -156,15 +155,18 @@ impl HostSpec {
         }
     }
 
-    fn tunnels_together(&self, root: &Path, problems: &mut Problems) {
-        let mut by_namespace: BTreeMap<Netns, Vec<(Path, &TunnelSpec)>> = BTreeMap::new();
-        for (n, guest) in self.guests.iter().enumerate() {
+    /// What tunnels share in a namespace they can be in each other's way about.
+    fn check_tunnels(&self, root: &Path, keyed: &[Keyed<'_>], problems: &mut Problems) {
+        let mut by_namespace: BTreeMap<Netns, Vec<(Path, &Keyed<'_>)>> = BTreeMap::new();
+        let mut keyed = keyed.iter();
+        for (n, guest) in self.guests.iter().enumerate().filter(|(_, guest)| !guest.tunnels.is_empty()) {
             let path = root.field("guests").index(n).field("tunnels");
-            let tunnels = guest.tunnels.iter().enumerate().map(|(m, tunnel)| (path.index(m), tunnel));
+            let tunnels = keyed.by_ref().take(guest.tunnels.len()).enumerate();
+            let tunnels = tunnels.map(|(m, tunnel)| (path.index(m), tunnel));
             by_namespace.entry(guest.netns()).or_default().extend(tunnels);
         }
-        for tunnels in by_namespace.into_values() {
-            check_together(tunnels, problems);
+        for (netns, tunnels) in by_namespace {
+            check_tunnels(&tunnels, &reqids(&netns), problems);
         }
     }
 }

@@ -11,7 +11,8 @@ mod words;
 
 use guestnet_core::{Error, LinkName, Path, Problem, Problems};
 use guestnet_nat::Mode;
-use guestnet_xfrm::Secrets;
+use guestnet_xfrm::tunnel::Keyed;
+use guestnet_xfrm::{Secrets, TunnelSpec};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
@@ -176,9 +177,19 @@ impl HostSpec {
     /// What is wrong with the parts of the spec, before they are put together. Public to be measured.
     #[doc(hidden)]
     pub fn checked(&self) -> Problems {
+        self.checked_with(&self.keyed())
+    }
+
+    /// [`Self::checked`] by those who have the keys already.
+    pub(crate) fn checked_with(&self, keyed: &[Keyed<'_>]) -> Problems {
         let mut problems = Problems::new();
-        self.check(&mut problems);
+        self.check(keyed, &mut problems);
         problems
+    }
+
+    /// All tunnels with their keys, in the order of the spec.
+    pub(crate) fn keyed(&self) -> Vec<Keyed<'_>> {
+        self.guests.iter().flat_map(|guest| &guest.tunnels).map(TunnelSpec::keyed).collect()
     }
 
     /// The JSON Schema of a spec (draft 2020-12).

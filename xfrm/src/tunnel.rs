@@ -17,12 +17,14 @@ use crate::spi::Spi;
 
 mod builder;
 mod check;
+mod keyed;
 mod lower;
 mod marks;
 mod path;
 
 pub use builder::Tunnel;
-pub use check::check_together;
+pub use check::check_tunnels;
+pub use keyed::Keyed;
 pub use marks::Marks;
 pub use path::LEAST_IPV6;
 

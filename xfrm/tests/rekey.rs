@@ -106,7 +106,7 @@ impl World {
 
     /// Sends a step to an end, which does `count` changes of it before it crashes; without a crash it answers.
     fn step(&mut self, end: usize, act: Act, order: &Order, count: usize) -> Result<Standing, Refused> {
-        let next = Next::of(act, order).unwrap();
+        let next = Next::of(act, &order.tunnel.keyed()).unwrap();
         let advance = self.kernels[end].found().advance(act, order, &next, NOW, self.drain)?;
         let whole = advance.states.len() + advance.policies.len();
         self.kernels[end].carry_out(advance.clone(), count);
@@ -176,7 +176,7 @@ fn what_is_repeated_changes_nothing() {
             let order = world.order(end, 1, None);
             for late in [0, 50] {
                 let found = world.kernels[end].found();
-                let next = Next::of(act, &order).unwrap();
+                let next = Next::of(act, &order.tunnel.keyed()).unwrap();
                 let again = found.advance(act, &order, &next, NOW + late, 60).unwrap();
                 assert_eq!((again.states, again.policies), (vec![], vec![]), "{act}");
             }

@@ -9,6 +9,7 @@ use super::document::{Act, Held, Order, Reason, Refused, Standing};
 use super::end::{End, Found};
 use crate::policy::{Direction, Policy};
 use crate::state::State;
+use crate::tunnel::Keyed;
 
 /// What an act comes to.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -35,12 +36,12 @@ impl Next {
     ///
     /// # Errors
     /// `Malformed` for a tunnel that [`super::Step::check`] has something to say about.
-    pub fn of(act: Act, order: &Order) -> Result<Self, Error> {
+    pub fn of(act: Act, keyed: &Keyed<'_>) -> Result<Self, Error> {
         if act == Act::Observe {
             return Ok(Self::default());
         }
-        let (states, policies) = order.tunnel.lower()?;
-        let (outbound, inbound) = states.into_iter().partition(|state| state.src == order.tunnel.local);
+        let (states, policies) = keyed.lower()?;
+        let (outbound, inbound) = states.into_iter().partition(|state| state.src == keyed.tunnel.local);
         let (outward, inward) = policies.into_iter().partition(|policy| policy.direction == Direction::Out);
         Ok(Self { inbound, outbound, inward, outward })
     }
@@ -59,7 +60,7 @@ impl Next {
 impl Found {
     /// What `act` comes to for a tunnel: nothing for one that was done before.
     ///
-    /// `next` is what the act is about, [`Next::of`] the same act and order; `now` is in seconds since 1970, `drain` in
+    /// `next` is what the act is about, [`Next::of`] the same act and tunnel; `now` is in seconds since 1970, `drain` in
     /// seconds.
     ///
     /// # Errors

@@ -8,44 +8,51 @@ use guestnet_core::{Netns, Result};
 
 use super::document::{Act, Step, VERSION};
 use crate::named::Secrets;
-use crate::tunnel::{PinSpi, TunnelSpec, check_together};
+use crate::tunnel::{Keyed, PinSpi, TunnelSpec, check_tunnels};
 
 impl Step {
-    /// Notes what is wrong with it. `reqids` says by which reqids a namespace knows what is ours; see
-    /// [`TunnelSpec::check`].
-    pub fn check(&self, reqids: fn(&Netns) -> RangeInclusive<u32>, problems: &mut Problems) {
+    /// The tunnels with their keys, which only `observe` needs none of.
+    pub fn keyed(&self) -> Vec<Keyed<'_>> {
+        let keyed = if self.act == Act::Observe { TunnelSpec::unkeyed } else { TunnelSpec::keyed };
+        self.tunnels.iter().map(|order| keyed(&order.tunnel)).collect()
+    }
+
+    /// Notes what is wrong with it. `keyed` is what [`Step::keyed`] says; `reqids` says by which reqids a namespace knows
+    /// what is ours, see [`check_tunnels`].
+    pub fn check(
+        &self,
+        keyed: &[Keyed<'_>],
+        reqids: fn(&Netns) -> RangeInclusive<u32>,
+        problems: &mut Problems,
+    ) {
         let root = Path::root();
         if self.version != VERSION {
             let words = format!("{} is not a version that this guestnet knows: {VERSION}", self.version);
             problems.at(&root.field("version"), words);
         }
-        let mut by_namespace: BTreeMap<Netns, Vec<(Path, &TunnelSpec)>> = BTreeMap::new();
-        for (n, order) in self.tunnels.iter().enumerate() {
+        let mut by_namespace: BTreeMap<Netns, Vec<(Path, &Keyed<'_>)>> = BTreeMap::new();
+        for (n, (order, keyed)) in self.tunnels.iter().zip(keyed).enumerate() {
             let path = root.field("tunnels").index(n).field("tunnel");
-            by_namespace.entry(order.netns()).or_default().push((path, &order.tunnel));
+            by_namespace.entry(order.netns()).or_default().push((path, keyed));
         }
         for (netns, tunnels) in by_namespace {
             let mut seen = BTreeMap::new();
-            for (path, tunnel) in &tunnels {
-                let line = (tunnel.local, tunnel.remote, tunnel.reqid());
+            for (path, Keyed { tunnel, reqid, .. }) in &tunnels {
+                let line = (tunnel.local, tunnel.remote, *reqid);
                 if let Some(first) = seen.insert(line, path) {
                     let words = format!(
                         "has the addresses and the reqid of {first}: nothing tells their states apart"
                     );
                     problems.at(&path.field("reqid"), words);
                 }
-                if self.act == Act::Observe {
-                    continue;
-                }
-                tunnel.check(&reqids(&netns), path, problems);
-                if tunnel.pin_spi == PinSpi::All {
+                if self.act != Act::Observe && tunnel.pin_spi == PinSpi::All {
                     let words = "policies that name the SPI of what comes in drop packets of any other state, and so \
                                  of every new generation; a tunnel that is rekeyed has `out`";
                     problems.at(&path.field("pin_spi"), words);
                 }
             }
             if self.act != Act::Observe {
-                check_together(tunnels, problems);
+                check_tunnels(&tunnels, &reqids(&netns), problems);
             }
         }
     }

@@ -1,12 +1,14 @@
 //! What can be wrong with a tunnel, and with tunnels beside each other.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::RangeInclusive;
 
 use guestnet_core::problem::{Path, Problems};
 
+use super::keyed::KeyedState;
 use super::lower::Way;
-use super::{GivenStates, Pair, TunnelSpec};
+use super::{GivenStates, Keyed, Pair, TunnelSpec};
 use crate::derive::Inner;
 use crate::policy::PolicyKey;
 use crate::secret::Fingerprint;
@@ -15,9 +17,12 @@ use crate::source::SecretSource;
 use crate::state::{StateKey, check_key, check_outer, check_reqid, check_window};
 
 impl TunnelSpec {
-    /// Notes what is wrong with it. `reqids` are those by which the namespace knows what is ours:
-    /// [`guestnet_core::owner::REQIDS`] where guestnet shares it, `0..=u32::MAX` where guestnet made it.
+    /// Notes what is wrong with it, if it is the only one of its namespace. `reqids` are as for [`check_tunnels`].
     pub fn check(&self, reqids: &RangeInclusive<u32>, path: &Path, problems: &mut Problems) {
+        check_tunnels(&[(path.clone(), &self.keyed())], reqids, problems);
+    }
+
+    fn check_alone(&self, path: &Path, problems: &mut Problems) {
         check_outer(self.local, self.remote, &path.field("remote"), problems);
         let pairs = path.field("pairs");
         if self.pairs.is_empty() {
@@ -45,8 +50,6 @@ impl TunnelSpec {
         if let Some(udp) = self.udp {
             udp.check(self.local, &path.field("udp"), problems);
         }
-        check_reqid(self.reqid(), reqids, &path.field("reqid"), problems);
-        check_clashes(&[(path.clone(), self)], |_, _| true, problems);
     }
 
     fn check_states(&self, states: &GivenStates, path: &Path, problems: &mut Problems) {
@@ -68,40 +71,37 @@ impl TunnelSpec {
             }
         }
     }
+}
 
-    /// The states that are there or follow, each with the path of what it comes from.
-    fn planned(&self, path: &Path) -> Vec<Planned> {
-        let mut planned = Vec::new();
-        let prk = self.prk();
-        for (way, name, src, dst) in
-            [(Way::Out, "out", self.local, self.remote), (Way::In, "in", self.remote, self.local)]
-        {
-            for inner in self.inners() {
-                let Ok((spi, key)) = self.spi_and_key(way, inner, prk.as_ref()) else { continue };
-                let place = match self.states {
-                    Some(_) => path.field("states").field(name).field(inner.name()),
-                    None => path.field("secret"),
-                };
-                let given = self.states.is_some();
-                planned.push(Planned {
-                    what: format!("src {src} dst {dst} spi {spi}"),
-                    key: StateKey { dst, spi, mark: self.state_mark(way) },
-                    spi_at: if given { place.field("spi") } else { place.clone() },
-                    fingerprint: key.fingerprint(),
-                    key_at: if given { place.field("key") } else { place },
-                });
-            }
+/// A state of a tunnel, and the path of the tunnel.
+#[derive(Clone, Copy)]
+struct Planned<'a> {
+    path: &'a Path,
+    tunnel: &'a TunnelSpec,
+    state: &'a KeyedState,
+}
+
+impl Planned<'_> {
+    fn key(&self) -> StateKey {
+        let (_, dst) = self.tunnel.ends(self.state.way);
+        StateKey { dst, spi: self.state.spi, mark: self.tunnel.state_mark(self.state.way) }
+    }
+
+    /// The path of what its SPI (or its `key`) comes from.
+    fn place(&self, field: &str) -> Path {
+        if self.tunnel.states.is_none() {
+            return self.path.field("secret");
         }
-        planned
+        let way = if self.state.way == Way::Out { "out" } else { "in" };
+        self.path.field("states").field(way).field(self.state.inner.name()).field(field)
     }
 }
 
-struct Planned {
-    what: String,
-    key: StateKey,
-    spi_at: Path,
-    fingerprint: Option<Fingerprint>,
-    key_at: Path,
+impl fmt::Display for Planned<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (src, dst) = self.tunnel.ends(self.state.way);
+        write!(f, "src {src} dst {dst} spi {}", self.state.spi)
+    }
 }
 
 fn check_pair(pair: &Pair, path: &Path, problems: &mut Problems) {
@@ -126,64 +126,58 @@ fn check_secret(secret: &SecretSource, path: &Path, problems: &mut Problems) {
     }
 }
 
-/// Notes where tunnels of one namespace are in each other's way: one SPI for two states of a destination, one key
-/// for two states, one pair of prefixes twice. What is wrong with each of them alone, [`TunnelSpec::check`] says.
-pub fn check_together<'a>(
-    tunnels: impl IntoIterator<Item = (Path, &'a TunnelSpec)>,
-    problems: &mut Problems,
-) {
-    check_clashes(&tunnels.into_iter().collect::<Vec<_>>(), |one, other| one != other, problems);
+/// Notes what is wrong with the tunnels of one namespace, each with its path: with each of them, and where they are in each
+/// other's way, which is one SPI for two states of a destination, one key for two states, one pair of prefixes twice.
+///
+/// `reqids` are those by which the namespace knows what is ours: [`guestnet_core::owner::REQIDS`] where guestnet shares it,
+/// `0..=u32::MAX` where guestnet made it.
+pub fn check_tunnels(tunnels: &[(Path, &Keyed<'_>)], reqids: &RangeInclusive<u32>, problems: &mut Problems) {
+    for (path, keyed) in tunnels {
+        keyed.tunnel.check_alone(path, problems);
+        check_reqid(keyed.reqid, reqids, &path.field("reqid"), problems);
+    }
+    check_clashes(tunnels, problems);
 }
 
-/// Notes the clashes between tunnels (by position) that `counts`.
-fn check_clashes(
-    tunnels: &[(Path, &TunnelSpec)],
-    counts: impl Fn(usize, usize) -> bool,
-    problems: &mut Problems,
-) {
-    let mut spis: BTreeMap<StateKey, (usize, Path)> = BTreeMap::new();
-    let mut keys: BTreeMap<Fingerprint, (usize, String, bool)> = BTreeMap::new();
-    let mut pairs: BTreeMap<PolicyKey, (usize, Path)> = BTreeMap::new();
-    for (n, (path, tunnel)) in tunnels.iter().enumerate() {
-        for state in tunnel.planned(path) {
-            if let Some((first, at)) = spis.get(&state.key) {
-                if counts(*first, n) {
-                    let words = format!("{} is taken by the state at {at}", state.key);
-                    problems
-                        .at(&state.spi_at, format!("{words}; give another SPI, or another id or generation"));
-                }
+fn check_clashes(tunnels: &[(Path, &Keyed<'_>)], problems: &mut Problems) {
+    let mut spis: BTreeMap<StateKey, Planned<'_>> = BTreeMap::new();
+    let mut keys: BTreeMap<Fingerprint, Planned<'_>> = BTreeMap::new();
+    let mut pairs: BTreeMap<PolicyKey, (&Path, usize)> = BTreeMap::new();
+    let pair_at = |path: &Path, n| path.field("pairs").index(n);
+    for (path, Keyed { tunnel, states, .. }) in tunnels {
+        for state in states {
+            let state = Planned { path, tunnel, state };
+            let key = state.key();
+            if let Some(first) = spis.get(&key) {
+                let words = format!("{key} is taken by the state at {}", first.place("spi"));
+                let words = format!("{words}; give another SPI, or another id or generation");
+                problems.at(&state.place("spi"), words);
                 continue;
             }
-            spis.insert(state.key, (n, state.spi_at));
-            let Some(fingerprint) = state.fingerprint else { continue };
+            spis.insert(key, state);
+            let Some(fingerprint) = state.state.key.fingerprint() else { continue };
             match keys.get(&fingerprint) {
-                Some((_, _, true)) if tunnel.allow_shared_key => {}
-                Some((first, what, _)) if counts(*first, n) => problems.at(
-                    &state.key_at,
+                Some(first) if first.tunnel.allow_shared_key && tunnel.allow_shared_key => {}
+                Some(first) => problems.at(
+                    &state.place("key"),
                     format!(
-                        "the state {what} has the same key, which risks a nonce that is used twice (RFC 4106); give \
+                        "the state {first} has the same key, which risks a nonce that is used twice (RFC 4106); give \
                          each state a key of its own, or say allow_shared_key"
                     ),
                 ),
-                Some(_) => {}
-                None => {
-                    keys.insert(fingerprint, (n, state.what, tunnel.allow_shared_key));
-                }
+                None => drop(keys.insert(fingerprint, state)),
             }
         }
-        for (i, pair) in tunnel.pairs.iter().enumerate() {
-            let at = path.field("pairs").index(i);
+        for (n, pair) in tunnel.pairs.iter().enumerate() {
             let selector = crate::Selector::new(pair.local.trunc(), pair.remote.trunc());
             let (mark, if_id) = (tunnel.marks.outbound, tunnel.if_id);
             let key = PolicyKey { direction: crate::Direction::Out, selector, mark, if_id };
             match pairs.get(&key) {
-                Some((first, other)) if counts(*first, n) => {
-                    problems.at(&at, format!("the same pair of prefixes as {other}"));
+                Some((other, m)) => {
+                    let words = format!("the same pair of prefixes as {}", pair_at(other, *m));
+                    problems.at(&pair_at(path, n), words);
                 }
-                Some(_) => {}
-                None => {
-                    pairs.insert(key, (n, at));
-                }
+                None => drop(pairs.insert(key, (path, n))),
             }
         }
     }
