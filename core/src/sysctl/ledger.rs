@@ -305,9 +305,10 @@ fn changed_with(namespace: &Namespace, key: &SysctlKey, was: &SysctlValue) -> Ve
     };
     let forwarding =
         others(namespace, family, was).into_iter().map(|link| (link, "forwarding", was.0.as_str()));
-    // Redirects are for those who do not forward.
-    let redirects = ("all".to_owned(), "accept_redirects", if was.0 == "0" { "1" } else { "0" });
-    let changed = forwarding.chain([redirects]).filter_map(|(whose, parameter, again)| {
+    // Redirects are for those who do not forward; in IPv6 the kernel decides that when one comes.
+    let again = if was.0 == "0" { "1" } else { "0" };
+    let redirects = (family == "ipv4").then(|| ("all".to_owned(), "accept_redirects", again));
+    let changed = forwarding.chain(redirects).filter_map(|(whose, parameter, again)| {
         let key: SysctlKey = format!("net/{family}/conf/{whose}/{parameter}").parse().ok()?;
         let value = now(namespace, &key).filter(|value| value.0 != again)?;
         Some(Sysctl { key, value })
