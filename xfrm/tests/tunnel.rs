@@ -182,13 +182,14 @@ fn tunnels_beside_each_other_do_not_share_spis_keys_or_pairs() {
     // The first's inbound SPI is the second's: they have one destination. Outbound they differ.
     let (one, _) = one.states(Inner::Both, (spi(300), key("a1b2")), (spi(300), key("a1b3"))).ends();
     let (two, _) = two.states(Inner::Both, (spi(300), key("a1b2")), (spi(300), key("a1b4"))).ends();
-    let together = |two: &TunnelSpec| {
+    let beside = |one: &TunnelSpec, two: &TunnelSpec| {
         let mut problems = Problems::new();
         let path = Path::root().field("tunnels");
         let tunnels = [(path.index(0), &one.keyed()), (path.index(1), &two.keyed())];
         check_tunnels(&tunnels, &ANY, &mut problems);
         problems.iter().map(ToString::to_string).collect::<Vec<_>>()
     };
+    let together = |two| beside(&one, two);
     let said = together(&two);
     assert_eq!(said.len(), 2, "{said:#?}");
     assert!(said[0].starts_with("tunnels[1].states.out.both.key: "), "{}", said[0]);
@@ -198,6 +199,11 @@ fn tunnels_beside_each_other_do_not_share_spis_keys_or_pairs() {
         "{}",
         said[1]
     );
+    // A key is shared by two, so both have to say so.
+    let sharing = |tunnel: &TunnelSpec| TunnelSpec { allow_shared_key: true, ..tunnel.clone() };
+    let refused = |said: Vec<String>| said.iter().any(|p| p.contains("allow_shared_key"));
+    assert!(refused(beside(&sharing(&one), &two)) && refused(beside(&one, &sharing(&two))));
+    assert!(!refused(beside(&sharing(&one), &sharing(&two))));
     let mut same = two.clone();
     same.pairs = one.pairs.clone();
     assert!(together(&same).iter().any(|p| p.starts_with("tunnels[1].pairs[0]: the same pair")));
