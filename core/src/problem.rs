@@ -10,7 +10,11 @@ use serde::{Deserialize, Serialize};
 /// A path is extended as a check walks down: `path.field("guests").index(0)`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
-pub struct Path(String);
+pub struct Path {
+    text: String,
+    #[serde(skip)]
+    is_unwritten: bool,
+}
 
 impl Path {
     /// The spec itself.
@@ -18,46 +22,51 @@ impl Path {
         Self::default()
     }
 
+    /// A path that is not written, nor are those that extend it: for a first look, which asks only whether anything is wrong.
+    /// Most often nothing is, and of every value of a spec there is a path.
+    pub fn unwritten() -> Self {
+        Self { is_unwritten: true, ..Self::default() }
+    }
+
     /// The field `name` of the value at this path.
     #[must_use]
     pub fn field(&self, name: &str) -> Self {
-        // Without `format!`: of every value of a spec there is a path, and of most it is never shown.
-        let mut path = String::with_capacity(self.0.len() + 1 + name.len());
-        path.push_str(&self.0);
-        if !path.is_empty() {
-            path.push('.');
-        }
-        path.push_str(name);
-        Self(path)
+        let dot = if self.text.is_empty() { "" } else { "." };
+        self.with(&[dot, name])
     }
 
     /// The element `index` of the list at this path.
     #[must_use]
     pub fn index(&self, index: usize) -> Self {
-        let index = index.to_string();
-        let mut path = String::with_capacity(self.0.len() + 2 + index.len());
-        path.push_str(&self.0);
-        path.push('[');
-        path.push_str(&index);
-        path.push(']');
-        Self(path)
+        if self.is_unwritten { Self::unwritten() } else { self.with(&["[", &index.to_string(), "]"]) }
+    }
+
+    fn with(&self, parts: &[&str]) -> Self {
+        if self.is_unwritten {
+            return Self::unwritten();
+        }
+        let mut text =
+            String::with_capacity(self.text.len() + parts.iter().map(|part| part.len()).sum::<usize>());
+        text.push_str(&self.text);
+        parts.iter().for_each(|part| text.push_str(part));
+        Self::from(text)
     }
 
     /// The path as text; empty for the spec itself.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 }
 
 impl From<String> for Path {
     fn from(text: String) -> Self {
-        Self(text)
+        Self { text, ..Self::default() }
     }
 }
 
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_empty() { "(the spec)" } else { &self.0 })
+        f.write_str(if self.text.is_empty() { "(the spec)" } else { &self.text })
     }
 }
 
@@ -132,5 +141,19 @@ impl fmt::Display for Problems {
             write!(f, "{problem}")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_written_where_somebody_reads_them() {
+        let walk = |root: Path| root.field("guests").index(12).field("name");
+        assert_eq!(walk(Path::root()).to_string(), "guests[12].name");
+        assert_eq!(Path::root().index(0).field("x").as_str(), "[0].x");
+        assert_eq!(walk(Path::unwritten()).as_str(), "");
+        assert_eq!(serde_json::to_string(&walk(Path::root())).unwrap(), r#""guests[12].name""#);
     }
 }

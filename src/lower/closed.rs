@@ -27,7 +27,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use guestnet_core::{Error, LinkName, Netns, Path};
+use guestnet_core::{Error, LinkName, Netns};
 use guestnet_nft::expr::{Cmp, CmpOp, Register, Rt, RtKey};
 use guestnet_nft::{
     Chain, DataType, Element, Expr, Family, Hook, Name, Rule, Set, Statement, Table, ip, ip6, meta, statement,
@@ -58,7 +58,7 @@ impl Lowered {
                 within.remove(&Ends::of(guest)?.guest_link);
             }
             if let Some(table) = table(&tunnels, within).map_err(|e| Error::malformed("table", e))? {
-                self.add(&netns, table, &Path::root().field("guests"), |o| &mut o.tables);
+                self.add(&netns, table, &self.root().field("guests"), |o| &mut o.tables);
             }
         }
         Ok(())

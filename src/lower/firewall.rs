@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 
-use guestnet_core::{Error, Netns, Path};
+use guestnet_core::{Error, Netns};
 use guestnet_firewall::{Access, FirewallSpec, GuestLink, HostAccess, TunnelEnds};
 use guestnet_nft::{Family, Table};
 use ipnet::IpNet;
@@ -108,7 +108,7 @@ fn together(guest: &Access, interface: &Access) -> Access {
 
 impl Lowered {
     pub(super) fn firewall(&mut self, spec: &HostSpec) -> Result<(), Error> {
-        let root = Path::root().field("firewall");
+        let root = self.root().field("firewall");
         for (netns, filter) in spec.firewalls()? {
             for table in filter.lower() {
                 let path = if guards(&table) { root.field("guard") } else { root.clone() };

@@ -59,6 +59,11 @@ impl Lowered {
         self.paths.as_ref()?.get(object).map(ToString::to_string)
     }
 
+    /// The path of the spec, written where paths are asked for.
+    fn root(&self) -> Path {
+        if self.paths.is_some() { Path::root() } else { Path::unwritten() }
+    }
+
     /// Adds an object that the spec asks for at `path`. The same may be asked for several times (sysctls).
     fn add<T: Kind>(
         &mut self,
@@ -128,19 +133,20 @@ impl HostSpec {
     ) -> Result<Lowered, Error> {
         let mut lowered = Lowered { paths, ..Lowered::default() };
         lowered.objects_given(&self.objects);
+        let root = lowered.root();
         for (n, bridge) in self.bridges.iter().enumerate() {
-            lowered.bridge(bridge, &Path::root().field("bridges").index(n))?;
+            lowered.bridge(bridge, &root.field("bridges").index(n))?;
         }
         for (n, guest) in self.guests.iter().enumerate() {
             let tunnels = keyed.split_off(..guest.tunnels.len()).unwrap_or_default();
-            lowered.guest(self, guest, tunnels, &Path::root().field("guests").index(n))?;
+            lowered.guest(self, guest, tunnels, &root.field("guests").index(n))?;
         }
         for (netns, nat) in std::mem::take(&mut lowered.nat) {
             for sysctl in nat.sysctls() {
-                lowered.add(&netns, sysctl, &Path::root().field("nat"), |o| &mut o.sysctls);
+                lowered.add(&netns, sysctl, &root.field("nat"), |o| &mut o.sysctls);
             }
             for table in nat.lower() {
-                lowered.add(&netns, table, &Path::root().field("nat"), |o| &mut o.tables);
+                lowered.add(&netns, table, &root.field("nat"), |o| &mut o.tables);
             }
         }
         lowered.firewall(self)?;

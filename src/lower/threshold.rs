@@ -1,6 +1,5 @@
 //! How the kernel finds the policies of each namespace: from which lengths of prefixes on by a hash.
 
-use guestnet_core::Path;
 use guestnet_xfrm::HashThreshold;
 use guestnet_xfrm::threshold::Family;
 
@@ -17,7 +16,7 @@ impl Lowered {
             .collect();
         for (netns, threshold) in found.into_iter().filter_map(|(netns, t)| Some((netns, t?))) {
             if !self.objects.in_namespace(&netns).thresholds.contains(&threshold.family) {
-                self.add(&netns, threshold, &Path::root().field("guests"), |o| &mut o.thresholds);
+                self.add(&netns, threshold, &self.root().field("guests"), |o| &mut o.thresholds);
             }
         }
     }

@@ -70,8 +70,7 @@ impl HostSpec {
         self.bridges.iter().find(|bridge| bridge.name == *name)
     }
 
-    pub(super) fn check_bridges(&self, taken: &mut Taken, problems: &mut Problems) {
-        let root = Path::root();
+    pub(super) fn check_bridges(&self, root: &Path, taken: &mut Taken, problems: &mut Problems) {
         for (n, bridge) in self.bridges.iter().enumerate() {
             check(bridge, &root.field("bridges").index(n), taken, problems);
         }

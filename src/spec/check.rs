@@ -17,9 +17,8 @@ use crate::lower::Ends;
 const PRIVATE: &str = "private address";
 
 impl HostSpec {
-    /// `keyed` is what [`Self::keyed`] says.
-    pub(super) fn check(&self, keyed: &[Keyed<'_>], problems: &mut Problems) {
-        let root = Path::root();
+    /// `keyed` is what [`Self::keyed`] says, `root` the path of the spec.
+    pub(super) fn check(&self, keyed: &[Keyed<'_>], root: &Path, problems: &mut Problems) {
         if self.version != VERSION {
             let known = format!("{} is not a version that this guestnet knows: {VERSION}", self.version);
             problems.at(&root.field("version"), known);
@@ -34,11 +33,11 @@ impl HostSpec {
         for (n, guest) in self.guests.iter().enumerate() {
             self.guest(guest, &root.field("guests").index(n), &mut taken, problems);
         }
-        self.routers(&root, &taken, problems);
-        self.check_bridges(&mut taken, problems);
-        self.check_firewall(problems);
-        self.translation(&root, problems);
-        self.check_tunnels(&root, keyed, problems);
+        self.routers(root, &taken, problems);
+        self.check_bridges(root, &mut taken, problems);
+        self.check_firewall(root, problems);
+        self.translation(root, problems);
+        self.check_tunnels(root, keyed, problems);
         self.objects.check(&root.field("objects"), problems);
     }
 

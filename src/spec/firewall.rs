@@ -69,8 +69,7 @@ impl Firewall {
 }
 
 impl HostSpec {
-    pub(super) fn check_firewall(&self, problems: &mut Problems) {
-        let root = Path::root();
+    pub(super) fn check_firewall(&self, root: &Path, problems: &mut Problems) {
         let Some(firewall) = &self.firewall else {
             let says = |guest: &&Guest| guest.has_access();
             if let Some(guest) = self.guests.iter().find(says) {
