@@ -328,3 +328,64 @@ impl<T: Object> Observed<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+    struct Word(String);
+
+    impl Display for Word {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str(&self.0)
+        }
+    }
+
+    impl Object for Word {
+        type Key = String;
+        const KIND: &'static str = "word";
+        fn key(&self) -> String {
+            self.0.clone()
+        }
+    }
+
+    fn set(words: &[&str]) -> Set<Word> {
+        words.iter().map(|word| Word((*word).to_owned())).collect()
+    }
+
+    #[test]
+    fn a_set_that_became_empty_is_one_that_never_had_anything() {
+        let (new, mut emptied) = (Set::<Word>::new(), set(&["a"]));
+        assert!(emptied.remove(&"a".to_owned()).is_some() && emptied.is_empty());
+        let mut subtracted = set(&["a", "b"]);
+        subtracted.subtract(&set(&["b", "a", "c"]));
+        let mut retained = set(&["a"]);
+        retained.retain(|_| false);
+        for empty in [&emptied, &subtracted, &retained, &set(&[]), &new.clone()] {
+            assert_eq!(*empty, new);
+            assert_eq!((empty.len(), empty.iter().count(), empty.get(&"a".to_owned())), (0, 0, None));
+            assert_eq!(serde_json::to_string(empty).unwrap(), "[]");
+        }
+        assert_ne!(set(&["a"]), new);
+        assert_eq!(serde_json::from_str::<Set<Word>>("[]").unwrap(), new);
+        // What is empty can be filled again.
+        emptied.extend([Word("b".into())]);
+        assert_eq!(emptied, set(&["b"]));
+    }
+
+    #[test]
+    fn a_copy_does_not_follow() {
+        let mut one = set(&["a"]);
+        let two = one.clone();
+        one.insert(Word("b".into()));
+        assert_eq!((one.len(), two.len()), (2, 1));
+        assert_eq!(one.insert_new(Word("b".into())).unwrap_err().1.0, "b");
+    }
+
+    #[test]
+    fn two_with_one_key_are_an_error_of_the_second() {
+        let said = serde_json::from_str::<Set<Word>>(r#"["a", "b", "a"]"#).unwrap_err().to_string();
+        assert!(said.starts_with("there is another word a before it"), "{said}");
+    }
+}
