@@ -314,8 +314,14 @@ impl Host {
         began: Instant,
     ) -> Result<Report, Error> {
         self.tidy(goal, gone)?;
+        self.forget_ledgers();
         report.microseconds = microseconds(began.elapsed());
         Ok(report)
+    }
+
+    /// What is said in a ledger holds while this host is locked; and it is as large as the host.
+    fn forget_ledgers(&mut self) {
+        self.namespaces.open.values_mut().for_each(Namespace::forget_ledger);
     }
 
     /// Forgets the sysctls of links that are gone: now, or before a kill.
@@ -357,7 +363,9 @@ impl Host {
     }
 
     /// Keeps other applies on the same host away until the lock is dropped.
-    pub(crate) fn lock(&self) -> Result<Flock<fs::File>, CoreError> {
+    pub(crate) fn lock(&mut self) -> Result<Flock<fs::File>, CoreError> {
+        // Another may have held it since.
+        self.forget_ledgers();
         let path = Path::new(sysctl::STATE).join(format!("{}.lock", self.owner.0));
         let failed = |e| CoreError::io(format!("lock {}", path.display()), e);
         // Who may open it may lock it, and keep everybody else waiting.

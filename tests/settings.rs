@@ -1,4 +1,4 @@
-//! Sysctls of links are what their files say, however they were read.
+//! Sysctls are what their files say, however they were read.
 
 mod support;
 
@@ -45,28 +45,51 @@ const IPV6: [&str; 12] = [
     "use_tempaddr",
 ];
 
-fn wanted(family: &str, parameter: &str, value: &str) -> HostSpec {
-    let key = format!("net/{family}/conf/one/{parameter}");
-    spec(&json!({"version": 1, "objects": {"host": {"sysctls": [{"key": key, "value": value}]}}}))
+/// What messages tell of all links, and of those to come.
+const OF_ALL: [&str; 7] = [
+    "ipv4/conf/WHOSE/forwarding",
+    "ipv4/conf/WHOSE/rp_filter",
+    "ipv4/conf/WHOSE/proxy_arp",
+    "ipv4/conf/WHOSE/ignore_routes_with_linkdown",
+    "ipv6/conf/WHOSE/forwarding",
+    "ipv6/conf/WHOSE/proxy_ndp",
+    "ipv6/conf/WHOSE/ignore_routes_with_linkdown",
+];
+
+fn wanted(key: &str, value: &str) -> HostSpec {
+    spec(
+        &json!({"version": 1, "objects": {"host": {"sysctls": [{"key": format!("net/{key}"), "value": value}]}}}),
+    )
 }
 
 lab_test! {
-    fn what_a_link_tells_is_what_its_files_say() {
+    fn what_messages_tell_is_what_files_say() {
         sh("ip link add one type veth peer name two");
         let mut host = host();
-        let all = IPV4.iter().map(|name| ("ipv4", *name)).chain(IPV6.iter().map(|name| ("ipv6", *name)));
-        for (family, parameter) in all {
-            let path = format!("/proc/sys/net/{family}/conf/one/{parameter}");
+        let of_one = [("ipv4", &IPV4[..]), ("ipv6", &IPV6)]
+            .into_iter()
+            .flat_map(|(family, names)| names.iter().map(move |name| format!("{family}/conf/one/{name}")));
+        let of_all = OF_ALL.iter().flat_map(|key| ["all", "default"].map(|whose| key.replace("WHOSE", whose)));
+        for key in of_one.chain(of_all).chain(["ipv4/ip_forward".to_owned()]) {
+            let path = format!("/proc/sys/net/{key}");
             let before = fs::read_to_string(&path).unwrap().trim().to_owned();
             let other = if before == "1" { "0" } else { "1" };
-            let [same, different] = [&before, other].map(|value| wanted(family, parameter, value));
+            let [same, different] = [&before, other].map(|value| wanted(&key, value));
             // One file has another value than before, and no other file has: so it is this one that is looked at.
+            let write = |value: &str| {
+                fs::write(&path, value).unwrap();
+                if key.ends_with("all/forwarding") || key.ends_with("ip_forward") {
+                    sh("sysctl -qw net.ipv4.conf.default.forwarding=0 net.ipv6.conf.default.forwarding=0");
+                }
+            };
             for whole in [true, false] {
                 let mut plan = |spec| if whole { host.plan(spec) } else { host.plan_add(spec) }.unwrap();
                 assert!(plan(&same).is_empty() && !plan(&different).is_empty(), "{path}");
-                fs::write(&path, other).unwrap();
+                write(other);
                 assert!(!plan(&same).is_empty() && plan(&different).is_empty(), "{path}");
-                fs::write(&path, &before).unwrap();
+                // What was read of the same spec just now is not taken for what is there.
+                write(&before);
+                assert!(!plan(&different).is_empty(), "{path}");
             }
             host.apply(&different).unwrap();
             assert_eq!(fs::read_to_string(&path).unwrap().trim(), other, "{path}");

@@ -14,7 +14,7 @@ use crate::netlink::{Dump, Session};
 use crate::owner::Owner;
 use crate::recall::Transcript;
 use crate::sys;
-use crate::sysctl::{SysctlKey, SysctlValue};
+use crate::sysctl;
 
 mod exchange;
 mod named;
@@ -37,10 +37,7 @@ pub struct Namespace {
     xfrm: Line,
     netfilter: Line,
     names: link::Names,
-    /// Sysctls as they were read last, until something may have changed them.
-    sysctls: HashMap<SysctlKey, SysctlValue>,
-    /// Whether its ledger of sysctls speaks of links that are gone.
-    stale_ledger: bool,
+    pub(crate) sysctls: sysctl::Known,
     lessons: Lessons,
     watch: Watch,
     /// What kinds keep of it, by type.
@@ -118,6 +115,7 @@ impl Namespace {
         let mut namespace = Self::new(file, id, netns, route)?;
         namespace.watch(watch);
         namespace.names = link::Names::fresh();
+        namespace.sysctls = sysctl::Known::of_new(namespace.cookie);
         namespace.owner = Some(owner);
         Ok(namespace)
     }
@@ -135,8 +133,7 @@ impl Namespace {
             xfrm: Line::Closed,
             netfilter: Line::Closed,
             names: link::Names::default(),
-            sysctls: HashMap::new(),
-            stale_ledger: false,
+            sysctls: sysctl::Known::default(),
             lessons: Lessons::default(),
             watch: Watch::default(),
             keepsakes: HashMap::new(),
@@ -265,19 +262,9 @@ impl Namespace {
         self.names.conf.get(self.names.indexes.get(name)?)?.get(family, parameter)
     }
 
-    /// Keeps what was read of sysctls just now.
-    pub(crate) fn learn_sysctls(&mut self, read: impl Iterator<Item = (SysctlKey, SysctlValue)>) {
-        self.sysctls = read.collect();
-    }
-
-    /// What [`Self::learn_sysctls`] was told of `key` the last time.
-    pub(crate) fn known_sysctl(&self, key: &SysctlKey) -> Option<&SysctlValue> {
-        self.sysctls.get(key)
-    }
-
     /// Forgets the settings of `link`, or of all, because something may have changed them.
     pub(crate) fn forget_settings(&mut self, link: Option<&LinkName>) {
-        self.sysctls.clear();
+        self.sysctls.forget_values();
         self.lessons.settings += 1;
         let names = &mut self.names;
         match link {
@@ -293,13 +280,14 @@ impl Namespace {
         self.names_mut().forget(&names.into_iter().collect::<Vec<_>>());
     }
 
-    pub(crate) fn has_stale_ledger(&mut self, stale: bool) {
-        self.stale_ledger = stale;
-    }
-
     /// Whether its ledger of sysctls spoke of links that are gone when it was last read: [`tidy`](crate::sysctl::tidy).
     pub fn ledger_is_stale(&self) -> bool {
-        self.stale_ledger
+        self.sysctls.ledger_is_stale()
+    }
+
+    /// Forgets what its ledger of sysctls says, because somebody else may have written it since.
+    pub fn forget_ledger(&mut self) {
+        self.sysctls.forget_ledger();
     }
 
     /// Adds the names of links that were asked for.

@@ -11,13 +11,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::kind::{Message, Protocol};
 use crate::netlink::Dump;
-use crate::sysctl::{SysctlKey, SysctlValue};
+use crate::sysctl::{Netconf, SysctlKey, SysctlValue};
 
 /// What was asked to learn something, and what was answered.
 #[derive(Debug, Default)]
 pub struct Transcript {
     pub(crate) dumps: Vec<(Protocol, Message, Arc<Dump>)>,
     pub(crate) sysctls: Vec<(SysctlKey, Option<SysctlValue>)>,
+    pub(crate) netconf: Netconf,
     /// Files and directories that were read.
     files: Vec<(PathBuf, Option<Stamp>)>,
     /// The number of the state of things that was read, if the kernel counts them: while it is this, nothing has changed.

@@ -21,10 +21,14 @@ use crate::netns::Namespace;
 use crate::set::{Foreign, Object, Observed, Set};
 
 mod key;
+mod known;
 mod ledger;
+mod netconf;
 
 pub use key::{SysctlError, SysctlKey, SysctlValue};
+pub(crate) use known::Known;
 use ledger::Ledger;
+pub(crate) use netconf::Netconf;
 
 /// Where ledgers and locks are kept; goes with the boot, as the kernel's objects do.
 pub const STATE: &str = "/run/guestnet/.host";
@@ -88,18 +92,19 @@ impl Kind for Sysctl {
 
     fn observe(namespace: &mut Namespace, wanted: &Set<Self>) -> Result<Observed<Self>> {
         let ledger = namespace.noting(Ledger::read)?;
-        namespace.has_stale_ledger(ledger.has_gone());
+        namespace.sysctls.has_gone = ledger.has_gone();
         let more = ledger.keys().filter(|key| !wanted.contains(key));
         let keys = wanted.iter().map(Object::key).chain(more).collect();
-        look(namespace, wanted, &ledger, keys)
+        look(namespace, wanted, ledger, keys)
     }
 
     fn observe_keys(namespace: &mut Namespace, wanted: &Set<Self>) -> Result<Observed<Self>> {
         if wanted.is_empty() {
             return Ok(Observed::default());
         }
+        namespace.sysctls.forget_ledger();
         let ledger = Ledger::of(namespace, wanted.iter().map(|sysctl| &sysctl.key))?;
-        look(namespace, wanted, &ledger, wanted.iter().map(Object::key).collect())
+        look(namespace, wanted, ledger, wanted.iter().map(Object::key).collect())
     }
 
     fn ripple(change: &Change<Self>) -> Ripple {
@@ -125,17 +130,14 @@ impl Kind for Sysctl {
 fn look(
     namespace: &mut Namespace,
     wanted: &Set<Sysctl>,
-    ledger: &Ledger,
-    keys: Vec<SysctlKey>,
+    ledger: Ledger,
+    mut keys: Vec<SysctlKey>,
 ) -> Result<Observed<Sysctl>> {
-    namespace.learn_sysctls(std::iter::empty());
-    if keys.is_empty() {
-        return Ok(Observed::default());
-    }
-    let there =
-        keys.into_iter().filter(|key| key.link.as_ref().is_none_or(|link| namespace.knows_link(link)));
+    namespace.sysctls.forget_values();
+    keys.retain(|key| key.link.as_ref().is_none_or(|link| namespace.knows_link(link)));
+    hear(namespace, keys.iter())?;
     let (told, rest): (Vec<_>, Vec<_>) =
-        there.map(|key| (told(namespace, &key), key)).partition(|(value, _)| value.is_some());
+        keys.into_iter().map(|key| (told(namespace, &key), key)).partition(|(value, _)| value.is_some());
     let told = told.into_iter().filter_map(|(value, key)| Some(Sysctl { key, value: value? }));
     let mut found: Vec<Sysctl> = told.collect();
     if !rest.is_empty() {
@@ -147,7 +149,7 @@ fn look(
         });
         let read: Vec<Sysctl> =
             read.into_iter().filter_map(|(value, key)| Some(Sysctl { key, value: value? })).collect();
-        namespace.learn_sysctls(read.iter().map(|sysctl| (sysctl.key.clone(), sysctl.value.clone())));
+        namespace.sysctls.read.extend(read.iter().map(|sysctl| (sysctl.key.clone(), sysctl.value.clone())));
         found.extend(read);
     }
     let mut observed = Observed::default();
@@ -159,20 +161,33 @@ fn look(
             observed.foreign.insert(sysctl.key, foreign);
         }
     }
+    namespace.sysctls.ledger = Some(ledger);
     Ok(observed)
 }
 
-/// The value as a message of its link told it, if there was one.
+/// Asks for those of `keys` that a message tells, and for what the kernel would change with them.
+fn hear<'a>(namespace: &mut Namespace, keys: impl Iterator<Item = &'a SysctlKey>) -> Result<()> {
+    // What the kernel changes in a namespace of ours need not be known: it goes as a whole.
+    let with_default = !namespace.is_ours();
+    let netconf = Netconf::ask(namespace, keys, with_default)?;
+    namespace.noting(|_, transcript| transcript.into_iter().for_each(|t| t.netconf = netconf.clone()));
+    namespace.sysctls.netconf = netconf;
+    Ok(())
+}
+
+/// The value as a message told it, of its link or of all, if there was one.
 fn told(namespace: &Namespace, key: &SysctlKey) -> Option<SysctlValue> {
-    let (link, family, parameter) = key.setting()?;
-    let value = namespace.link_setting(link, family, parameter)?;
-    Some(SysctlValue(value.to_smolstr()))
+    let value = match key.setting() {
+        Some((link, family, parameter)) => namespace.link_setting(link, family, parameter),
+        None => namespace.sysctls.netconf.get(key),
+    };
+    Some(SysctlValue(value?.to_smolstr()))
 }
 
 /// The value as of the last time that it was read, if it was; `None` where the sysctl does not exist. For those who are
 /// inside the namespace.
 fn now(namespace: &Namespace, key: &SysctlKey) -> Option<SysctlValue> {
-    told(namespace, key).or_else(|| namespace.known_sysctl(key).cloned()).or_else(|| value(key))
+    told(namespace, key).or_else(|| namespace.sysctls.read.get(key).cloned()).or_else(|| value(key))
 }
 
 /// The value in its file, `None` where the sysctl does not exist or is not one. For those who are inside the namespace.
@@ -194,48 +209,55 @@ fn value_of(file: &fs::File) -> Option<SysctlValue> {
 /// # Errors
 /// When the namespace cannot be entered or its ledger cannot be read or written; then nothing was done.
 pub fn carry_out(namespace: &mut Namespace, steps: &[Step]) -> Result<Vec<Result<()>>> {
-    let results = set(namespace, steps);
-    for step in steps {
-        if let Step::SetSysctl(key, _) | Step::RestoreSysctl(key) = step {
-            namespace.forget_settings(key.link.as_ref());
-        }
+    if namespace.sysctls.netconf.is_empty() {
+        hear(namespace, steps.iter().filter_map(to_be_set))?;
+    }
+    let mut ledger = Ledger::of(namespace, steps.iter().filter_map(key_of))?;
+    let results = namespace.inside(|| set(namespace, &mut ledger, steps));
+    if results.is_ok() {
+        namespace.sysctls.ledger = Some(ledger);
+    }
+    for key in steps.iter().filter_map(key_of) {
+        namespace.forget_settings(key.link.as_ref());
     }
     results
 }
 
-fn set(namespace: &Namespace, steps: &[Step]) -> Result<Vec<Result<()>>> {
-    let keys = steps.iter().filter_map(|step| match step {
+fn key_of(step: &Step) -> Option<&SysctlKey> {
+    match step {
         Step::SetSysctl(key, _) | Step::RestoreSysctl(key) => Some(key),
         _ => None,
-    });
-    let mut ledger = Ledger::of(namespace, keys)?;
-    namespace.inside(move || {
-        ledger.note(
-            namespace,
-            steps.iter().filter_map(|step| match step {
-                Step::SetSysctl(key, _) => Some(key),
-                _ => None,
-            }),
-        )?;
-        let results = steps
-            .iter()
-            .map(|step| match step {
-                Step::SetSysctl(key, value) => write(namespace, key, value),
-                Step::RestoreSysctl(key) => {
-                    if let Some(was) = ledger.was(key).filter(|_| key.file().exists()) {
-                        write(namespace, key, &was.0)?;
-                    }
-                    for (key, was) in ledger.forget(key) {
-                        write(namespace, &key, &was.0)?;
-                    }
-                    Ok(())
+    }
+}
+
+fn to_be_set(step: &Step) -> Option<&SysctlKey> {
+    match step {
+        Step::SetSysctl(key, _) => Some(key),
+        _ => None,
+    }
+}
+
+/// For those who are inside the namespace.
+fn set(namespace: &Namespace, ledger: &mut Ledger, steps: &[Step]) -> Result<Vec<Result<()>>> {
+    ledger.note(namespace, steps.iter().filter_map(to_be_set))?;
+    let results = steps
+        .iter()
+        .map(|step| match step {
+            Step::SetSysctl(key, value) => write(namespace, key, value),
+            Step::RestoreSysctl(key) => {
+                if let Some(was) = ledger.was(key).filter(|_| key.file().exists()) {
+                    write(namespace, key, &was.0)?;
                 }
-                _ => Ok(()),
-            })
-            .collect();
-        ledger.tidy()?;
-        Ok(results)
-    })
+                for (key, was) in ledger.forget(key) {
+                    write(namespace, &key, &was.0)?;
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        })
+        .collect();
+    ledger.tidy()?;
+    Ok(results)
 }
 
 /// Sets a sysctl, and looks whether it is what it was set to: the kernel takes some values and keeps another.
@@ -258,7 +280,8 @@ fn write(namespace: &Namespace, key: &SysctlKey, value: &str) -> Result<()> {
 /// # Errors
 /// `Io` when the ledger cannot be read or written.
 pub fn tidy(namespace: &mut Namespace) -> Result<()> {
-    namespace.has_stale_ledger(false);
+    namespace.sysctls.has_gone = false;
+    namespace.sysctls.forget_ledger();
     let mut ledger = Ledger::read(namespace, None)?;
     ledger.forget_gone();
     ledger.tidy()

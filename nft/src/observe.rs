@@ -47,7 +47,9 @@ fn at_one_moment(
             return Err(Error::Unsupported("this kernel has no nf_tables (CONFIG_NF_TABLES)".into()));
         };
         let found = read(namespace, before);
-        if generation(namespace)? == Some(before) {
+        // Where there was none there is nothing that might not belong together.
+        let is_whole = found.as_ref().is_ok_and(Keyed::is_empty) || generation(namespace)? == Some(before);
+        if is_whole {
             namespace
                 .noting(|_, transcript| transcript.into_iter().for_each(|t| t.generation = Some(before)));
             return found;

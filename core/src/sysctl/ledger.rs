@@ -28,6 +28,8 @@ pub(super) struct Ledger {
     links: Arc<BTreeMap<LinkName, u32>>,
     /// The first line of a sysctl is the original; a second was written by someone who could not see the first.
     lines: HashMap<About, Line>,
+    /// The files that were read; `None` are all that there are.
+    read: Option<BTreeSet<File>>,
     /// Files in which something was forgotten.
     dirty: BTreeSet<File>,
 }
@@ -102,25 +104,43 @@ impl Ledger {
                 }
             }
         }
+        ledger.read = None;
         Ok(ledger)
     }
 
-    /// Reads what it says of `keys`.
-    pub(super) fn of<'a>(namespace: &Namespace, keys: impl Iterator<Item = &'a SysctlKey>) -> Result<Self> {
-        let mut ledger = Self::empty(namespace);
+    /// The ledger that the namespace knows, or else a new one; with what it says of `keys` read.
+    pub(super) fn of<'a>(
+        namespace: &mut Namespace,
+        keys: impl Iterator<Item = &'a SysctlKey>,
+    ) -> Result<Self> {
+        let mut ledger = namespace.sysctls.ledger.take().unwrap_or_else(|| Self::empty(namespace));
+        ledger.links = namespace.link_indexes();
         let files: BTreeSet<File> = keys.filter_map(|key| Some(ledger.file(&ledger.about(key)?))).collect();
         for file in files {
-            ledger.load(file)?;
+            if ledger.read.as_mut().is_some_and(|read| read.insert(file)) {
+                ledger.load(file)?;
+            }
         }
         Ok(ledger)
     }
 
     fn empty(namespace: &Namespace) -> Self {
         Self {
-            cookie: namespace.cookie(),
             is_host: *namespace.netns() == Netns::Host,
             links: namespace.link_indexes(),
+            read: Some(BTreeSet::new()),
+            ..Self::of_new(namespace.cookie())
+        }
+    }
+
+    /// That of a namespace that was just made.
+    pub(super) fn of_new(cookie: u64) -> Self {
+        Self {
+            cookie,
+            is_host: false,
+            links: Arc::default(),
             lines: HashMap::new(),
+            read: None,
             dirty: BTreeSet::new(),
         }
     }
