@@ -309,7 +309,9 @@ macro_rules! kinds {
             // Of most kinds a namespace has nothing.
             $(if !found.$field.is_settled() && !(wanted.$field.is_empty() && found.$field.ours.is_empty()) {
                 let (changes, in_the_way) = diff(&wanted.$field, without(&found.$field, &doomed).as_ref());
-                all.extend(changes.into_iter().flat_map(split).map(|c| ObjectChange::$type(Box::new(c))));
+                for change in changes {
+                    in_steps(change, |step| all.push(ObjectChange::$type(Box::new(step))));
+                }
                 conflicts.extend(in_the_way);
             })*
             (all, conflicts)
@@ -413,12 +415,12 @@ fn without<'a, T: Kind>(found: &'a Observed<T>, doomed: &BTreeSet<LinkName>) -> 
 }
 
 /// A replacement that the kernel cannot make in place is a deletion and a creation.
-fn split<T: Kind>(change: Change<T>) -> impl Iterator<Item = Change<T>> {
-    let (first, second) = match change {
+fn in_steps<T: Kind>(change: Change<T>, mut step: impl FnMut(Change<T>)) {
+    match change {
         Change::Replace { old, new } if !T::can_become(&old, &new) => {
-            (Change::Delete(old), Some(Change::Create(new)))
+            step(Change::Delete(old));
+            step(Change::Create(new));
         }
-        other => (other, None),
-    };
-    std::iter::once(first).chain(second)
+        whole => step(whole),
+    }
 }

@@ -38,12 +38,14 @@ enum Purpose {
 pub struct Meter {
     purpose: Purpose,
     parts: f64,
+    /// How often the job was done while calls were counted.
+    counted: usize,
     reading: Reading,
 }
 
 impl Meter {
     fn new(purpose: Purpose) -> Self {
-        Self { purpose, parts: 1.0, reading: Reading::default() }
+        Self { purpose, parts: 1.0, counted: 0, reading: Reading::default() }
     }
 
     /// A clock.
@@ -128,8 +130,9 @@ impl Meter {
             counter.iter().for_each(Counter::stop);
             grown = grown.max(memory("VmHWM:").saturating_sub(before));
         }
+        self.counted += count;
         self.reading.calls =
-            counter.as_ref().map(|counter| counter.read() as f64 / count as f64 / self.parts);
+            counter.as_ref().map(|counter| counter.read() as f64 / self.counted as f64 / self.parts);
         self.reading.memory = self.reading.memory.max(Some(grown));
         Ok(())
     }

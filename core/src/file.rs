@@ -153,7 +153,7 @@ pub fn observe(
         .map_err(|e| Error::io(format!("read {}", directory.display()), e))?;
     let key = |path: &Path| path.strip_prefix(directory).ok()?.to_str()?.parse::<FilePath>().ok();
     let found = found.into_iter().filter_map(|path| Some((key(&path)?, path)));
-    look(found.inspect(|(_, path)| transcript.reads(path)), owner, wanted)
+    look(found.filter(|(_, path)| transcript.reads(path)), owner, wanted)
 }
 
 /// Reads the files of `wanted`, and no others.
@@ -288,8 +288,7 @@ fn write(path: &Path, owner: Owner, file: &File) -> io::Result<()> {
         .mode(0o600)
         .custom_flags(libc::O_NOFOLLOW)
         .open(&fresh)?;
-    out.write_all(header(owner).as_bytes())?;
-    out.write_all(file.content.as_bytes())?;
+    out.write_all((header(owner) + &file.content).as_bytes())?;
     if file.owner.is_some() || file.group.is_some() {
         fchown(&out, file.owner, file.group)?;
     }

@@ -4,6 +4,7 @@
 //! they are the same, byte for byte.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,14 +12,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::kind::{Message, Protocol};
 use crate::netlink::Dump;
-use crate::sysctl::{Netconf, SysctlKey, SysctlValue};
+use crate::sysctl::{SysctlKey, SysctlValue};
 
 /// What was asked to learn something, and what was answered.
 #[derive(Debug, Default)]
 pub struct Transcript {
     pub(crate) dumps: Vec<(Protocol, Message, Arc<Dump>)>,
     pub(crate) sysctls: Vec<(SysctlKey, Option<SysctlValue>)>,
-    pub(crate) netconf: Netconf,
     /// Files and directories that were read.
     files: Vec<(PathBuf, Option<Stamp>)>,
     /// The number of the state of things that was read, if the kernel counts them: while it is this, nothing has changed.
@@ -40,9 +40,9 @@ struct Stamp {
 }
 
 impl Stamp {
-    fn of(path: &Path) -> Option<Self> {
-        let m = fs::symlink_metadata(path).ok()?;
-        Some(Self {
+    fn of(path: &Path) -> io::Result<Self> {
+        let m = fs::symlink_metadata(path)?;
+        Ok(Self {
             device: m.dev(),
             inode: m.ino(),
             size: m.size(),
@@ -72,15 +72,18 @@ impl Transcript {
         }
     }
 
-    /// Notes that the file or directory `path` is read next.
-    pub fn reads(&mut self, path: &Path) {
-        let stamp = Stamp::of(path);
+    /// Notes that the file or directory `path` is read next. Whether there is one to be read; if not, that is noted.
+    pub fn reads(&mut self, path: &Path) -> bool {
+        let found = Stamp::of(path);
+        let is_absent = found.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::NotFound);
+        let stamp = found.ok();
         self.lacks |= stamp.is_some_and(Stamp::is_recent);
         self.files.push((path.to_owned(), stamp));
+        !is_absent
     }
 
     /// Whether the files that were read are as they were. For a transcript with nothing but files in it this is all.
     pub fn files_are_the_same(&self) -> bool {
-        !self.lacks && self.files.iter().all(|(path, stamp)| Stamp::of(path) == *stamp)
+        !self.lacks && self.files.iter().all(|(path, stamp)| Stamp::of(path).ok() == *stamp)
     }
 }

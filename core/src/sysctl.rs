@@ -23,12 +23,10 @@ use crate::set::{Foreign, Object, Observed, Set};
 mod key;
 mod known;
 mod ledger;
-mod netconf;
 
 pub use key::{SysctlError, SysctlKey, SysctlValue};
 pub(crate) use known::Known;
 use ledger::Ledger;
-pub(crate) use netconf::Netconf;
 
 /// Where ledgers and locks are kept; goes with the boot, as the kernel's objects do.
 pub const STATE: &str = "/run/guestnet/.host";
@@ -135,7 +133,6 @@ fn look(
 ) -> Result<Observed<Sysctl>> {
     namespace.sysctls.forget_values();
     keys.retain(|key| key.link.as_ref().is_none_or(|link| namespace.knows_link(link)));
-    hear(namespace, keys.iter())?;
     let (told, rest): (Vec<_>, Vec<_>) =
         keys.into_iter().map(|key| (told(namespace, &key), key)).partition(|(value, _)| value.is_some());
     let told = told.into_iter().filter_map(|(value, key)| Some(Sysctl { key, value: value? }));
@@ -165,23 +162,11 @@ fn look(
     Ok(observed)
 }
 
-/// Asks for those of `keys` that a message tells, and for what the kernel would change with them.
-fn hear<'a>(namespace: &mut Namespace, keys: impl Iterator<Item = &'a SysctlKey>) -> Result<()> {
-    // What the kernel changes in a namespace of ours need not be known: it goes as a whole.
-    let with_default = !namespace.is_ours();
-    let netconf = Netconf::ask(namespace, keys, with_default)?;
-    namespace.noting(|_, transcript| transcript.into_iter().for_each(|t| t.netconf = netconf.clone()));
-    namespace.sysctls.netconf = netconf;
-    Ok(())
-}
-
-/// The value as a message told it, of its link or of all, if there was one.
+/// The value as a message of its link told it, if there was one.
 fn told(namespace: &Namespace, key: &SysctlKey) -> Option<SysctlValue> {
-    let value = match key.setting() {
-        Some((link, family, parameter)) => namespace.link_setting(link, family, parameter),
-        None => namespace.sysctls.netconf.get(key),
-    };
-    Some(SysctlValue(value?.to_smolstr()))
+    let (link, family, parameter) = key.setting()?;
+    let value = namespace.link_setting(link, family, parameter)?;
+    Some(SysctlValue(value.to_smolstr()))
 }
 
 /// The value as of the last time that it was read, if it was; `None` where the sysctl does not exist. For those who are
@@ -209,9 +194,6 @@ fn value_of(file: &fs::File) -> Option<SysctlValue> {
 /// # Errors
 /// When the namespace cannot be entered or its ledger cannot be read or written; then nothing was done.
 pub fn carry_out(namespace: &mut Namespace, steps: &[Step]) -> Result<Vec<Result<()>>> {
-    if namespace.sysctls.netconf.is_empty() {
-        hear(namespace, steps.iter().filter_map(to_be_set))?;
-    }
     let mut ledger = Ledger::of(namespace, steps.iter().filter_map(key_of))?;
     let results = namespace.inside(|| set(namespace, &mut ledger, steps));
     if results.is_ok() {

@@ -1,8 +1,10 @@
 //! From the spec to tables.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use guestnet_core::Sysctl;
 use guestnet_nft::{DataType, Element, Family, Set, Table, TableName};
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::rules::{ERRORS, UNTRANSLATED, Words, inbound, name, outbound};
 use crate::{Mode, NatSpec, Pair};
@@ -14,8 +16,13 @@ pub const TABLE_IPV6: &str = "guestnet_nat6";
 
 /// Destinations that are always untranslated, because routers do not pass them on: link-local, multicast, broadcast.
 /// Services for guests live there, and the answers would not find the way back.
-pub const LINK_SCOPE: [&str; 5] =
-    ["169.254.0.0/16", "224.0.0.0/4", "255.255.255.255/32", "fe80::/10", "ff00::/8"];
+pub const LINK_SCOPE: [IpNet; 5] = [
+    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(169, 254, 0, 0), 16)),
+    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(224, 0, 0, 0), 4)),
+    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::BROADCAST, 32)),
+    IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10)),
+    IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), 8)),
+];
 
 /// Up to here a map grows by itself; kept small because a guest can have a namespace of its own, with a map for it.
 const FEW: usize = 1024;
@@ -69,8 +76,8 @@ impl NatSpec {
             Family::Ip6 => (DataType::Icmpv6Type, &[1, 2, 3, 4]),
             _ => (DataType::IcmpType, &[3, 11, 12]),
         };
-        let link_scope = LINK_SCOPE.into_iter().filter_map(|net| net.parse::<IpNet>().ok());
-        let untranslated = link_scope.chain(self.untranslated.iter().map(IpNet::trunc)).filter(of_family);
+        let untranslated =
+            LINK_SCOPE.into_iter().chain(self.untranslated.iter().map(IpNet::trunc)).filter(of_family);
         let data = words.data();
         let mut table = Table::new(family, table)
             .set(Set::new(name(UNTRANSLATED), data).interval().with(untranslated.map(Element::new)))

@@ -83,10 +83,9 @@ impl Namespace {
                 return Ok(false);
             }
         }
-        let netconf = &transcript.netconf;
         let same = |(key, was): &(SysctlKey, Option<SysctlValue>)| sysctl::value(key) == *was;
-        let same = (netconf.is_empty() || netconf.again(self)? == *netconf)
-            && (transcript.sysctls.is_empty() || self.inside(|| Ok(transcript.sysctls.iter().all(same)))?);
+        let same =
+            transcript.sysctls.is_empty() || self.inside(|| Ok(transcript.sysctls.iter().all(same)))?;
         if same {
             self.at_hand.clear();
         }
@@ -134,21 +133,10 @@ impl Namespace {
         protocol: Protocol,
         requests: &[Message],
     ) -> Result<(Dump, Vec<(usize, Refusal)>)> {
-        if !requests.is_empty() {
-            self.noting(|_, transcript| transcript.into_iter().for_each(|t| t.lacks = true));
-        }
-        self.ask_each_unnoted(protocol, requests)
-    }
-
-    /// The same for those who note themselves what they have learned.
-    pub(crate) fn ask_each_unnoted(
-        &mut self,
-        protocol: Protocol,
-        requests: &[Message],
-    ) -> Result<(Dump, Vec<(usize, Refusal)>)> {
         if requests.is_empty() {
             return Ok((Dump::default(), Vec::new()));
         }
+        self.noting(|_, transcript| transcript.into_iter().for_each(|t| t.lacks = true));
         self.session(protocol)?.get_each(requests)
     }
 

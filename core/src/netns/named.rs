@@ -95,12 +95,12 @@ pub fn create(name: &NetnsName, owner: Owner, watch: &Watch) -> Result<Namespace
 
 /// Makes `/run/netns` as `ip netns` does: a mount point of its own whose mounts every mount namespace sees.
 fn prepare_directory() -> io::Result<()> {
-    fs::create_dir_all(DIRECTORY)?;
     let shared = MsFlags::MS_SHARED | MsFlags::MS_REC;
     let none = None::<&str>;
     if mount(none, DIRECTORY, none, shared, none).is_ok() {
         return Ok(());
     }
+    fs::create_dir_all(DIRECTORY)?;
     let bind = MsFlags::MS_BIND | MsFlags::MS_REC;
     mount(Some(DIRECTORY), DIRECTORY, none, bind, none)?;
     Ok(mount(none, DIRECTORY, none, shared, none)?)

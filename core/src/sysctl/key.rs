@@ -153,18 +153,6 @@ impl SysctlKey {
         }
     }
 
-    /// The setting of all links (`all`) or of those to come (`default`) that this is: family, which of the two, parameter.
-    pub(super) fn of_all_links(&self) -> Option<(&str, &str, &str)> {
-        if self.path == "net/ipv4/ip_forward" {
-            // Two names of one number.
-            return Some(("ipv4", "all", "forwarding"));
-        }
-        match parts(&self.path)? {
-            [family, "conf", whose @ ("all" | "default"), parameter] => Some((family, whose, parameter)),
-            _ => None,
-        }
-    }
-
     pub(super) fn file(&self) -> PathBuf {
         ["/proc/sys/", &self.path].concat().into()
     }

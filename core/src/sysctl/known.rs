@@ -3,16 +3,13 @@
 use std::collections::HashMap;
 
 use super::ledger::Ledger;
-use super::netconf::Netconf;
 use super::{SysctlKey, SysctlValue};
 
-/// What was read and told, until something may have changed it.
+/// What was read, until something may have changed it. What a link has, its own message tells.
 #[derive(Default)]
 pub(crate) struct Known {
     /// What files said.
     pub(super) read: HashMap<SysctlKey, SysctlValue>,
-    /// What was told of those that all links have. What a link has, its own message tells.
-    pub(super) netconf: Netconf,
     /// The ledger as far as it was read. It holds while nobody else may write it, which is while the host is locked.
     pub(super) ledger: Option<Ledger>,
     /// Whether the ledger speaks of links that are gone.
@@ -28,7 +25,6 @@ impl Known {
     /// Forgets the values, because something may have changed them.
     pub(crate) fn forget_values(&mut self) {
         self.read.clear();
-        self.netconf = Netconf::default();
     }
 
     /// Forgets the ledger, because somebody else may have written it.

@@ -91,15 +91,15 @@ impl Ledger {
     /// Reads all of it, and says to whoever attends what is read.
     pub(super) fn read(namespace: &Namespace, mut transcript: Option<&mut Transcript>) -> Result<Self> {
         let mut ledger = Self::empty(namespace);
-        let mut reads = |path: &Path| transcript.iter_mut().for_each(|t| t.reads(path));
-        reads(&Self::path(ledger.cookie, None));
-        ledger.load(None)?;
-        if ledger.is_host {
-            let directory = Self::path(ledger.cookie, Some(0)).with_file_name("");
-            reads(&directory);
+        let mut is_there = |path: &Path| transcript.as_mut().is_none_or(|t| t.reads(path));
+        if is_there(&Self::path(ledger.cookie, None)) {
+            ledger.load(None)?;
+        }
+        let directory = Self::path(ledger.cookie, Some(0)).with_file_name("");
+        if ledger.is_host && is_there(&directory) {
             for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
                 if let Some(number) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
-                    reads(&entry.path());
+                    is_there(&entry.path());
                     ledger.load(Some(number))?;
                 }
             }
