@@ -4,8 +4,7 @@ mod support;
 
 use std::net::Ipv4Addr;
 
-use guestnet_core::Change;
-use guestnet_core::{Object, Path, Problems, Set as Keyed};
+use guestnet_core::{Change, Deed, Object, Path, Problems, Protocol, Set as Keyed, Watch};
 use guestnet_lab::{Capability, is_root, lab_test, need, skip};
 use guestnet_nft::{Chain, DataType, Element, Family, Hook, Key, Rule, Set, Table, ip, statement};
 use proptest::prelude::*;
@@ -88,6 +87,31 @@ lab_test! {
             let start = std::time::Instant::now();
             assert!(plan(namespace, &wanted).is_empty());
             println!("read and compared in {:?}", start.elapsed());
+        });
+    }
+
+    /// Somebody moves an address from the one set to the other after the one was read and before the other is.
+    fn what_is_read_is_of_one_moment() {
+        need(Capability::Conntrack);
+        let set = |of: &str| Set::new(name(of), DataType::Ipv4Addr);
+        let address = Element::new(Ipv4Addr::new(10, 0, 0, 7));
+        let table = || Table::new(Family::Ip, table_name("guestnet_moving"));
+        let before = one(table().set(set("former").with([address.clone()])).set(set("latter")));
+        let after = one(table().set(set("former")).set(set("latter").with([address])));
+        in_namespace(|namespace| {
+            apply(namespace, &before);
+            let mut asked = 0;
+            namespace.watch(&Watch::new(move |act| {
+                let Deed::Ask(Protocol::Netfilter, datagram) = act.deed else { return };
+                let kind = (libc::NFNL_SUBSYS_NFTABLES << 8 | libc::NFT_MSG_GETSETELEM) as u16;
+                asked += datagram.messages().filter(|message| message.kind == kind).count();
+                if asked == 2 {
+                    nft_file("delete element ip guestnet_moving former { 10.0.0.7 }
+                              add element ip guestnet_moving latter { 10.0.0.7 }");
+                    asked += 1;
+                }
+            }));
+            assert_eq!(plan(namespace, &after), []);
         });
     }
 
