@@ -37,6 +37,7 @@ pub struct Namespace {
     xfrm: Line,
     netfilter: Line,
     names: link::Names,
+    /// What is known of its sysctls, and of their ledger.
     pub(crate) sysctls: sysctl::Known,
     lessons: Lessons,
     watch: Watch,

@@ -91,15 +91,15 @@ impl Ledger {
     /// Reads all of it, and says to whoever attends what is read.
     pub(super) fn read(namespace: &Namespace, mut transcript: Option<&mut Transcript>) -> Result<Self> {
         let mut ledger = Self::empty(namespace);
-        let mut is_there = |path: &Path| transcript.as_mut().is_none_or(|t| t.reads(path));
-        if is_there(&Self::path(ledger.cookie, None)) {
+        let mut reads = |path: &Path| transcript.as_mut().is_none_or(|t| t.reads(path));
+        if reads(&Self::path(ledger.cookie, None)) {
             ledger.load(None)?;
         }
         let directory = Self::path(ledger.cookie, Some(0)).with_file_name("");
-        if ledger.is_host && is_there(&directory) {
+        if ledger.is_host && reads(&directory) {
             for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
                 if let Some(number) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
-                    is_there(&entry.path());
+                    reads(&entry.path());
                     ledger.load(Some(number))?;
                 }
             }
