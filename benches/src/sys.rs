@@ -179,6 +179,12 @@ impl Flood {
             place.sll_ifindex = nix::net::if_::if_nametoindex(link.as_ref())? as c_int;
             places.push(place);
         }
+        if places.is_empty() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "a flood goes out through a link at least",
+            ));
+        }
         let one: c_int = 1;
         // SAFETY: the number lives until the call returns, and its length is right.
         unsafe {
