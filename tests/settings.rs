@@ -4,7 +4,7 @@ mod support;
 
 use std::fs;
 
-use guestnet::HostSpec;
+use guestnet::{Host, HostSpec};
 use guestnet_lab::lab_test;
 use serde_json::json;
 use support::{apply, host, sh, spec};
@@ -136,6 +136,24 @@ lab_test! {
         host.apply(&objects(&[])).unwrap();
         assert_eq!(sh("cat /proc/sys/net/ipv4/conf/v*/proxy_arp | sort -u; find /run/guestnet -name '*sysctl*'"), "0\n");
         host.remove_all().unwrap();
+    }
+}
+
+lab_test! {
+    /// What a host has read of its ledger does not outlast its call: another may have written it since.
+    fn what_another_put_back_is_noted_again() {
+        sh("ip link add one type veth peer name two");
+        let shared = wanted("ipv4/conf/one/route_localnet", "1");
+        let now = || sh("cat /proc/sys/net/ipv4/conf/one/route_localnet");
+        let mut host = host();
+        for add in [Host::apply, Host::add] {
+            for _ in 0..2 {
+                add(&mut host, &shared).unwrap();
+                assert_eq!(now(), "1\n");
+                support::host().remove_all().unwrap();
+                assert_eq!(now(), "0\n");
+            }
+        }
     }
 }
 
