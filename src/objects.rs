@@ -309,6 +309,7 @@ macro_rules! kinds {
             // Of most kinds a namespace has nothing.
             $(if !found.$field.is_settled() && !(wanted.$field.is_empty() && found.$field.ours.is_empty()) {
                 let (changes, in_the_way) = diff(&wanted.$field, without(&found.$field, &doomed).as_ref());
+                all.reserve(changes.len());
                 for change in changes {
                     in_steps(change, |step| all.push(ObjectChange::$type(Box::new(step))));
                 }

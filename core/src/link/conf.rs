@@ -49,9 +49,9 @@ const IPV6: [(&str, usize); 10] = [
 ];
 
 impl Conf {
-    /// Reads them from the attributes of a link.
-    pub(crate) fn read(link: Attributes<'_>) -> Self {
-        let families = Attributes::after(link.get(libc::IFLA_AF_SPEC).unwrap_or_default(), 0);
+    /// Reads them from what `IFLA_AF_SPEC` holds.
+    pub(crate) fn read(families: &[u8]) -> Self {
+        let families = Attributes::after(families, 0);
         let of = |family: i32, attribute: u16| -> Box<[u8]> {
             let family = Attributes::after(families.get(family as u16).unwrap_or_default(), 0);
             family.get(attribute).unwrap_or_default().into()

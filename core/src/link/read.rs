@@ -8,7 +8,7 @@ use super::{BridgeOptions, Conf, Link, LinkKind, Peer, PortOptions, TapOptions, 
 use crate::error::Result;
 use crate::kind::{Message, Protocol};
 use crate::name::{LinkName, Mac, Netns};
-use crate::netlink::{Attributes, Dump};
+use crate::netlink::{Attributes, Dump, number, text};
 use crate::netns::Namespace;
 use crate::owner::{DOOMED_GROUP, LINK_GROUP};
 use crate::set::{Observed, Set};
@@ -89,20 +89,28 @@ impl Names {
     pub(crate) fn learn(&mut self, links: &Dump) {
         let indexes = Arc::make_mut(&mut self.indexes);
         for reply in links.replies() {
-            let attributes = Attributes::after(reply.payload, IFINFOMSG);
-            let name = attributes.get_str(libc::IFLA_IFNAME).and_then(|n| n.parse::<LinkName>().ok());
+            let [name, alias, info, peer, elsewhere, families] = Attributes::after(reply.payload, IFINFOMSG)
+                .pick([
+                    libc::IFLA_IFNAME,
+                    libc::IFLA_IFALIAS,
+                    libc::IFLA_LINKINFO,
+                    libc::IFLA_LINK,
+                    libc::IFLA_LINK_NETNSID,
+                    libc::IFLA_AF_SPEC,
+                ]);
+            let name = name.and_then(text).and_then(|n| n.parse::<LinkName>().ok());
             let (Some(name), Some(index)) = (name, index(reply.payload)) else { continue };
             if name.as_str() == "lo" {
-                self.alias = attributes.get_str(libc::IFLA_IFALIAS).map(str::to_owned);
+                self.alias = alias.and_then(text).map(str::to_owned);
             }
-            let info = Attributes::after(attributes.get(libc::IFLA_LINKINFO).unwrap_or_default(), 0);
+            let info = Attributes::after(info.unwrap_or_default(), 0);
             if let (Some("veth"), Some(peer_index)) =
-                (info.get_str(libc::IFLA_INFO_KIND), attributes.get_u32(libc::IFLA_LINK))
+                (info.get_str(libc::IFLA_INFO_KIND), peer.and_then(number))
             {
-                let elsewhere = attributes.get_u32(libc::IFLA_LINK_NETNSID);
+                let elsewhere = elsewhere.and_then(number);
                 self.veths.insert(name.clone(), VethEnd { index, peer_index, elsewhere });
             }
-            self.conf.insert(index, Conf::read(attributes));
+            self.conf.insert(index, Conf::read(families.unwrap_or_default()));
             indexes.insert(name.clone(), index);
             self.by_index.insert(index, name);
         }
@@ -176,10 +184,17 @@ struct Found {
 }
 
 fn read(payload: &[u8], namespace: &Namespace) -> Option<Found> {
-    let attributes = Attributes::after(payload, IFINFOMSG);
-    let name: LinkName = attributes.get_str(libc::IFLA_IFNAME)?.parse().ok()?;
+    let [name, info, master, group, mtu, mac] = Attributes::after(payload, IFINFOMSG).pick([
+        libc::IFLA_IFNAME,
+        libc::IFLA_LINKINFO,
+        libc::IFLA_MASTER,
+        libc::IFLA_GROUP,
+        libc::IFLA_MTU,
+        libc::IFLA_ADDRESS,
+    ]);
+    let name: LinkName = text(name?)?.parse().ok()?;
     let flags = payload.get(8..12)?.try_into().ok().map(u32::from_ne_bytes)?;
-    let info = Attributes::after(attributes.get(libc::IFLA_LINKINFO).unwrap_or_default(), 0);
+    let info = Attributes::after(info.unwrap_or_default(), 0);
     let data = Attributes::after(info.get(libc::IFLA_INFO_DATA).unwrap_or_default(), 0);
     let kind = match info.get_str(libc::IFLA_INFO_KIND) {
         Some("veth") => veth(&name, namespace).unwrap_or_else(|| LinkKind::Other("veth".into())),
@@ -194,14 +209,14 @@ fn read(payload: &[u8], namespace: &Namespace) -> Option<Found> {
         Some(kind) => LinkKind::Other(kind.to_owned()),
         None => LinkKind::Other("device".into()),
     };
-    let bridge = attributes.get_u32(libc::IFLA_MASTER).filter(|master| *master != 0);
+    let bridge = master.and_then(number).filter(|master| *master != 0);
     Some(Found {
-        group: attributes.get_u32(libc::IFLA_GROUP).unwrap_or(0),
+        group: group.and_then(number).unwrap_or(0),
         link: Link {
             name,
             kind,
-            mtu: attributes.get_u32(libc::IFLA_MTU),
-            mac: attributes.get(libc::IFLA_ADDRESS).and_then(|mac| mac.try_into().ok()).map(Mac),
+            mtu: mtu.and_then(number),
+            mac: mac.and_then(|mac| mac.try_into().ok()).map(Mac),
             up: flags & libc::IFF_UP as u32 != 0,
             bridge: bridge.and_then(|index| namespace.link_name(index)).cloned(),
             port: PortOptions::read(info),

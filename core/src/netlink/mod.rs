@@ -6,7 +6,7 @@ mod reply;
 mod session;
 
 pub(crate) use reply::replies;
-pub use reply::{Attributes, Refusal, Reply};
+pub use reply::{Attributes, Refusal, Reply, number, text};
 pub use session::{Dump, Session};
 
 #[cfg(test)]

@@ -61,16 +61,36 @@ impl<'a> Attributes<'a> {
         { self }.find(|(k, _)| *k == kind).map(|(_, value)| value)
     }
 
+    /// The values of the first attributes of the types `kinds`, in one pass over all.
+    pub fn pick<const N: usize>(self, kinds: [u16; N]) -> [Option<&'a [u8]>; N] {
+        let mut values = [None; N];
+        for (kind, value) in self {
+            if let Some((_, first)) = kinds.iter().zip(&mut values).find(|(asked, _)| **asked == kind) {
+                first.get_or_insert(value);
+            }
+        }
+        values
+    }
+
     /// The first attribute of type `kind` as a native-endian number of 32 bits.
     pub fn get_u32(self, kind: u16) -> Option<u32> {
-        u32_at(self.get(kind)?, 0)
+        number(self.get(kind)?)
     }
 
     /// The first attribute of type `kind` as text, up to its NUL.
     pub fn get_str(self, kind: u16) -> Option<&'a str> {
-        let value = self.get(kind)?;
-        std::str::from_utf8(value.split(|b| *b == 0).next()?).ok()
+        text(self.get(kind)?)
     }
+}
+
+/// The value of an attribute as a native-endian number of 32 bits.
+pub fn number(value: &[u8]) -> Option<u32> {
+    u32_at(value, 0)
+}
+
+/// The value of an attribute as text, up to its NUL.
+pub fn text(value: &[u8]) -> Option<&str> {
+    std::str::from_utf8(value.split(|b| *b == 0).next()?).ok()
 }
 
 impl<'a> Iterator for Attributes<'a> {
@@ -181,6 +201,16 @@ mod tests {
         assert_eq!(attribute_at(request.bytes(), nested).as_deref(), Some("18.2"));
         assert_eq!(attribute_at(request.bytes(), 32).as_deref(), Some("3"));
         assert_eq!(attribute_at(request.bytes(), 4000), None);
+    }
+
+    #[test]
+    fn what_is_picked_is_what_would_be_got() {
+        let bytes = [attribute(3, b"eth0\0"), attribute(4, &[5, 0, 0, 0]), attribute(3, b"late\0")].concat();
+        let attributes = Attributes::after(&bytes, 0);
+        let kinds = [4, 7, 3];
+        assert_eq!(attributes.pick(kinds), kinds.map(|kind| attributes.get(kind)));
+        assert_eq!(attributes.pick([3]).map(|name| name.and_then(text)), [Some("eth0")]);
+        assert_eq!(attributes.pick([4]).map(|value| value.and_then(number)), [Some(5)]);
     }
 
     #[test]

@@ -20,8 +20,9 @@ use crate::recall::Transcript;
 /// others were that the kernel changes with a sysctl is written `KEY > OTHER = VALUE`.
 ///
 /// A namespace has one file, `COOKIE.sysctl`. In the host's own, which has links for all its guests, the sysctls of
-/// links are in [`FILES`] more of them, `COOKIE.sysctl.d/NUMBER`, by the index of the link: so the change of one guest
-/// reads and writes a small part, however many guests there are. Of the files only those are read that are asked for.
+/// links are in more of them, `COOKIE.sysctl.d/NUMBER`, each of [`LINKS`] links that came one after another: so the change
+/// of one guest reads and writes a small part, however many guests there are, and all of a guest is mostly in one. Of the
+/// files only those are read that are asked for.
 pub(super) struct Ledger {
     cookie: u64,
     is_host: bool,
@@ -68,8 +69,8 @@ impl From<&str> for About {
     }
 }
 
-/// How many files the sysctls of the host's links are in.
-const FILES: u32 = 256;
+/// Of how many links, by their indexes, the sysctls are in one file.
+const LINKS: u32 = 32;
 
 /// The file of the namespace, or the one of some of its links.
 type File = Option<u32>;
@@ -159,7 +160,7 @@ impl Ledger {
 
     /// The file that a line belongs to.
     fn file(&self, about: &About) -> File {
-        about.index.filter(|_| self.is_host && about.with.is_none()).map(|index| index % FILES)
+        about.index.filter(|_| self.is_host && about.with.is_none()).map(|index| index / LINKS)
     }
 
     fn learn(&mut self, about: About, value: SmolStr) {
