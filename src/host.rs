@@ -1,17 +1,15 @@
 //! A host: opened once, then planned, applied, observed and verified as often as wanted.
 
-use std::fs;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use guestnet_core::owner::Owner;
 use guestnet_core::{Act, Error as CoreError, Namespace, Netns, NetnsName, Protocol, Watch, netns, sysctl};
-use nix::fcntl::{Flock, FlockArg};
 
 use crate::again;
+use crate::alone::PATIENCE;
 use crate::apply::{self, Outcome};
 use crate::lower::Lowered;
 use crate::memory::Memory;
@@ -24,9 +22,6 @@ use crate::spec::HostSpec;
 
 /// Where files for daemons go unless the caller says otherwise.
 pub const DIRECTORY: &str = "/run/guestnet";
-
-/// How long an apply waits for another one on the same host.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often what was applied is observed and what still differs is applied again. Some objects change others: a
 /// link that goes down loses its addresses, `conf/all/forwarding` sets every interface's.
@@ -42,7 +37,7 @@ pub struct Host {
     pub(crate) namespaces: Namespaces,
     pub(crate) owner: Owner,
     directory: PathBuf,
-    patience: Duration,
+    pub(crate) patience: Duration,
     memory: Memory,
 }
 
@@ -183,12 +178,11 @@ impl Host {
     /// what had been done was undone.
     pub fn apply(&mut self, spec: &HostSpec) -> Result<Report, Error> {
         let wanted = self.memory.lower(spec)?;
-        netns::roaming(|| {
-            let _alone = self.lock()?;
-            let found = self.recall(&wanted)?;
-            let report = self.converge(&Goal::all(Some(spec), &wanted), Some(found))?;
+        self.alone(|host| {
+            let found = host.recall(&wanted)?;
+            let report = host.converge(&Goal::all(Some(spec), &wanted), Some(found))?;
             if report.changes > 0 {
-                self.find_policies_fast(&wanted.objects);
+                host.find_policies_fast(&wanted.objects);
             }
             Ok(report)
         })
@@ -199,10 +193,7 @@ impl Host {
     /// # Errors
     /// As [`Self::apply`].
     pub fn remove_all(&mut self) -> Result<Report, Error> {
-        netns::roaming(|| {
-            let _alone = self.lock()?;
-            self.converge(&Goal::all(None, &Lowered::default()), None)
-        })
+        self.alone(|host| host.converge(&Goal::all(None, &Lowered::default()), None))
     }
 
     /// Makes the kernel's hash of policies as large as a burst of them wants it. That it stays small costs some
@@ -314,14 +305,8 @@ impl Host {
         began: Instant,
     ) -> Result<Report, Error> {
         self.tidy(goal, gone)?;
-        self.forget_ledgers();
         report.microseconds = microseconds(began.elapsed());
         Ok(report)
-    }
-
-    /// What is said in a ledger holds while this host is locked; and it is as large as the host.
-    fn forget_ledgers(&mut self) {
-        self.namespaces.open.values_mut().for_each(Namespace::forget_ledger);
     }
 
     /// Forgets the sysctls of links that are gone: now, or before a kill.
@@ -360,40 +345,6 @@ impl Host {
         }
         let state = if left.is_empty() { State::Undone(reverted) } else { State::PartlyUndone(left) };
         Error::Apply(Box::new(Failure { refusals, state }))
-    }
-
-    /// Keeps other applies on the same host away until the lock is dropped.
-    pub(crate) fn lock(&mut self) -> Result<Flock<fs::File>, CoreError> {
-        // Another may have held it since.
-        self.forget_ledgers();
-        let path = Path::new(sysctl::STATE).join(format!("{}.lock", self.owner.0));
-        let failed = |e| CoreError::io(format!("lock {}", path.display()), e);
-        // Who may open it may lock it, and keep everybody else waiting.
-        let open = || fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
-        let mut file = match open() {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                fs::create_dir_all(sysctl::STATE).map_err(failed)?;
-                open().map_err(failed)?
-            }
-            other => other.map_err(failed)?,
-        };
-        let began = Instant::now();
-        loop {
-            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-                Ok(lock) => return Ok(lock),
-                Err((again, nix::errno::Errno::EWOULDBLOCK)) if began.elapsed() < self.patience => {
-                    file = again
-                }
-                Err((_, nix::errno::Errno::EWOULDBLOCK)) => {
-                    let waited = self.patience.as_secs_f32();
-                    return Err(CoreError::Busy(format!(
-                        "another apply has held this host for {waited} s; try again"
-                    )));
-                }
-                Err((_, errno)) => return Err(failed(errno.into())),
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
     }
 }
 

@@ -30,6 +30,7 @@
 //! Options travel beside the spec (on [`Host`]), never in it: two equal specs always mean the same host.
 
 mod again;
+mod alone;
 mod apply;
 pub mod doctor;
 pub mod document;

@@ -23,11 +23,10 @@ impl Host {
     /// this spec alone has no place for.
     pub fn add(&mut self, spec: &HostSpec) -> Result<Report, Error> {
         let mut added = spec.lower()?;
-        netns::roaming(|| {
-            let _alone = self.lock()?;
-            let (wanted, scope, found) = self.together(&added.objects)?;
+        self.alone(|host| {
+            let (wanted, scope, found) = host.together(&added.objects)?;
             let named = std::mem::replace(&mut added.objects, wanted);
-            self.converge(&Goal { spec: Some(spec), wanted: &added, named: &named, scope }, Some(found))
+            host.converge(&Goal { spec: Some(spec), wanted: &added, named: &named, scope }, Some(found))
         })
     }
 
@@ -70,10 +69,9 @@ impl Host {
     /// As [`Self::apply`].
     pub fn remove(&mut self, spec: &HostSpec) -> Result<Report, Error> {
         let gone = spec.lower()?;
-        netns::roaming(|| {
-            let _alone = self.lock()?;
+        self.alone(|host| {
             let nothing = Objects::default();
-            let found = self.read(&nothing, &nothing, Scope::All)?;
+            let found = host.read(&nothing, &nothing, Scope::All)?;
             let mut gone = gone.settled(&found)?.into_owned();
             let mut rest = found.into_ours();
             // Those of links that stay, others may need as well.
@@ -87,7 +85,7 @@ impl Host {
             if rest.namespaces.is_empty() && rest.host.len() == rest.host.sysctls.len() {
                 rest.host.sysctls = Set::new();
             }
-            self.converge(&Goal::all(None, &Lowered::from(rest)), None)
+            host.converge(&Goal::all(None, &Lowered::from(rest)), None)
         })
     }
 }

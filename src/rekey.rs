@@ -57,7 +57,13 @@ impl Host {
         if !problems.is_empty() {
             return Err(CoreError::from(problems).into());
         }
-        let _alone = if step.act == Act::Observe { None } else { Some(self.lock()?) };
+        match step.act {
+            Act::Observe => self.act(step, &keyed),
+            _ => self.alone(|host| host.act(step, &keyed)),
+        }
+    }
+
+    fn act(&mut self, step: &Step, keyed: &[Keyed<'_>]) -> Result<Confirmation, Error> {
         let mut by_namespace: BTreeMap<Netns, Vec<usize>> = BTreeMap::new();
         for (n, order) in step.tunnels.iter().enumerate() {
             by_namespace.entry(order.netns()).or_default().push(n);
@@ -65,7 +71,7 @@ impl Host {
         let mut standings: BTreeMap<usize, Standing> = BTreeMap::new();
         for (netns, tunnels) in by_namespace {
             let answers = match self.namespaces.one(self.owner, &netns) {
-                Some(namespace) => Round::in_namespace(namespace, step, &keyed, &tunnels)?,
+                Some(namespace) => Round::in_namespace(namespace, step, keyed, &tunnels)?,
                 None => {
                     let words = format!("the host has no namespace {netns}; apply its spec first");
                     vec![Err(Refused::new(Reason::Unknown, words)); tunnels.len()]

@@ -45,7 +45,7 @@ const IPV6: [&str; 12] = [
     "use_tempaddr",
 ];
 
-/// What messages tell of all links, and of those to come.
+/// Some that all links have, and those to come.
 const OF_ALL: [&str; 7] = [
     "ipv4/conf/WHOSE/forwarding",
     "ipv4/conf/WHOSE/rp_filter",
@@ -153,6 +153,40 @@ lab_test! {
                 support::host().remove_all().unwrap();
                 assert_eq!(now(), "0\n");
             }
+        }
+    }
+}
+
+lab_test! {
+    /// A link that takes the name of another has sysctls of its own, and what they were before are its own values.
+    fn what_a_link_was_before_is_not_what_one_had_that_is_gone() {
+        let delay = || sh("cat /proc/sys/net/ipv4/neigh/one/proxy_delay");
+        let sysctl = json!([{"key": "net/ipv4/neigh/one/proxy_delay", "value": "8"}]);
+        let of = |kind: serde_json::Value, sysctls: &serde_json::Value| {
+            let link = json!({"name": "one", "kind": kind});
+            spec(&json!({"version": 1, "objects": {"host": {"links": [link], "sysctls": sysctls}}}))
+        };
+        let (pair, tap) = (json!({"veth": {"peer": "two"}}), json!({"tap": {}}));
+        let mut host = host();
+        host.apply(&of(pair, &sysctl)).unwrap();
+        host.apply(&of(tap.clone(), &sysctl)).unwrap();
+        assert_eq!(delay(), "8\n");
+        host.apply(&of(tap, &json!([]))).unwrap();
+        assert_eq!(delay(), sh("cat /proc/sys/net/ipv4/neigh/lo/proxy_delay"));
+    }
+
+    /// A file that was read to be written next is not kept longer than the host is locked, whatever became of it.
+    fn no_file_of_a_sysctl_stays_open() {
+        let open = || {
+            let files = fs::read_dir("/proc/thread-self/fd").unwrap().flatten();
+            files.filter_map(|file| fs::read_link(file.path()).ok()).filter(|to| to.starts_with("/proc/sys")).count()
+        };
+        let mut host = host();
+        for (value, taken) in [("1", true), ("1", true), ("never", false), ("0", true)] {
+            assert_eq!(host.apply(&wanted("ipv4/ip_forward", value)).is_ok(), taken, "{value}");
+            assert_eq!(open(), 0, "{value}");
+            host.plan(&wanted("ipv4/ip_forward", value)).unwrap();
+            assert_eq!(open(), 0, "{value}");
         }
     }
 }

@@ -278,6 +278,8 @@ impl Namespace {
 
     /// Forgets links that were deleted.
     pub fn forget_links<'a>(&mut self, names: impl IntoIterator<Item = &'a LinkName>) {
+        // Others may get their names, with other sysctls.
+        self.sysctls.forget_values();
         self.names_mut().forget(&names.into_iter().collect::<Vec<_>>());
     }
 
@@ -286,9 +288,10 @@ impl Namespace {
         self.sysctls.ledger_is_stale()
     }
 
-    /// Forgets what its ledger of sysctls says, because somebody else may have written it since.
-    pub fn forget_ledger(&mut self) {
-        self.sysctls.forget_ledger();
+    /// The host that it belongs to is locked, or is so no longer. What its ledger of sysctls says is forgotten, because
+    /// somebody else may have written it before, or may after.
+    pub fn locked(&mut self, locked: bool) {
+        self.sysctls.locked(locked);
     }
 
     /// Adds the names of links that were asked for.

@@ -5,8 +5,7 @@
 //! wanted value is left to whoever set it.
 
 use std::fmt;
-use std::fs;
-use std::io::Write;
+use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 use serde::{Deserialize, Serialize};
@@ -16,7 +15,7 @@ use crate::act::Deed;
 use crate::diff::Change;
 use crate::error::{Error, Result};
 use crate::kind::{Context, Kind, Outbox, Phase, Ripple, Step};
-use crate::name::LinkName;
+use crate::name::{LinkName, Netns};
 use crate::netns::Namespace;
 use crate::set::{Foreign, Object, Observed, Set};
 
@@ -26,6 +25,7 @@ mod ledger;
 
 pub use key::{SysctlError, SysctlKey, SysctlValue};
 pub(crate) use known::Known;
+use known::Read;
 use ledger::Ledger;
 
 /// Where ledgers and locks are kept; goes with the boot, as the kernel's objects do.
@@ -124,6 +124,9 @@ impl Kind for Sysctl {
     }
 }
 
+/// How many files are kept open from reading to writing.
+const FEW: usize = 16;
+
 /// Reads the sysctls `keys`.
 fn look(
     namespace: &mut Namespace,
@@ -138,16 +141,22 @@ fn look(
     let told = told.into_iter().filter_map(|(value, key)| Some(Sysctl { key, value: value? }));
     let mut found: Vec<Sysctl> = told.collect();
     if !rest.is_empty() {
-        let read = |(_, key): (_, SysctlKey)| (value(&key), key);
+        // Of the namespaces of guests there are too many.
+        let is_host = *namespace.netns() == Netns::Host;
+        let stay_open = namespace.sysctls.is_locked && is_host && rest.len() <= FEW;
+        let read =
+            |(_, key): (_, SysctlKey)| (if stay_open { Read::to_be_set(&key) } else { Read::of(&key) }, key);
         let read = namespace.inside(|| Ok(rest.into_iter().map(read).collect::<Vec<_>>()))?;
         namespace.noting(|_, transcript| {
-            let noted = read.iter().map(|(value, key)| (key.clone(), value.clone()));
+            let value = |read: &Option<Read>| read.as_ref().map(|read| read.value.clone());
+            let noted = read.iter().map(|(read, key)| (key.clone(), value(read)));
             transcript.into_iter().for_each(|t| t.sysctls.extend(noted.clone()));
         });
-        let read: Vec<Sysctl> =
-            read.into_iter().filter_map(|(value, key)| Some(Sysctl { key, value: value? })).collect();
-        namespace.sysctls.read.extend(read.iter().map(|sysctl| (sysctl.key.clone(), sysctl.value.clone())));
-        found.extend(read);
+        let read = read.into_iter().filter_map(|(read, key)| Some((key, read?)));
+        for (key, read) in read {
+            found.push(Sysctl { key: key.clone(), value: read.value.clone() });
+            namespace.sysctls.read.insert(key, read);
+        }
     }
     let mut observed = Observed::default();
     for sysctl in found {
@@ -172,20 +181,13 @@ fn told(namespace: &Namespace, key: &SysctlKey) -> Option<SysctlValue> {
 /// The value as of the last time that it was read, if it was; `None` where the sysctl does not exist. For those who are
 /// inside the namespace.
 fn now(namespace: &Namespace, key: &SysctlKey) -> Option<SysctlValue> {
-    told(namespace, key).or_else(|| namespace.sysctls.read.get(key).cloned()).or_else(|| value(key))
+    let read = || namespace.sysctls.read.get(key).map(|read| read.value.clone());
+    told(namespace, key).or_else(read).or_else(|| value(key))
 }
 
 /// The value in its file, `None` where the sysctl does not exist or is not one. For those who are inside the namespace.
 pub(crate) fn value(key: &SysctlKey) -> Option<SysctlValue> {
-    value_of(&fs::File::open(key.file()).ok()?)
-}
-
-fn value_of(file: &fs::File) -> Option<SysctlValue> {
-    // More than the longest value; a read of a sysctl gives all of it at once.
-    let mut buffer = [0; 128];
-    let length = file.read_at(&mut buffer, 0).ok()?;
-    let text = std::str::from_utf8(buffer.get(..length)?).ok()?;
-    text.trim_end_matches('\n').parse().ok()
+    Some(Read::of(key)?.value)
 }
 
 /// Carries out `SetSysctl` and `RestoreSysctl` steps in `namespace`, in order; one result for each. All that are going
@@ -195,6 +197,8 @@ fn value_of(file: &fs::File) -> Option<SysctlValue> {
 /// When the namespace cannot be entered or its ledger cannot be read or written; then nothing was done.
 pub fn carry_out(namespace: &mut Namespace, steps: &[Step]) -> Result<Vec<Result<()>>> {
     let mut ledger = Ledger::of(namespace, steps.iter().filter_map(key_of))?;
+    let read = namespace.inside(|| Ok(read_to_set(namespace, steps.iter().filter_map(to_be_set))))?;
+    namespace.sysctls.read.extend(read);
     let results = namespace.inside(|| set(namespace, &mut ledger, steps));
     if results.is_ok() {
         namespace.sysctls.ledger = Some(ledger);
@@ -217,6 +221,17 @@ fn to_be_set(step: &Step) -> Option<&SysctlKey> {
         Step::SetSysctl(key, _) => Some(key),
         _ => None,
     }
+}
+
+/// Those of `keys` that concern no link, which are few, as far as they were not read yet. For those who are inside the
+/// namespace.
+fn read_to_set<'a>(
+    namespace: &Namespace,
+    keys: impl Iterator<Item = &'a SysctlKey>,
+) -> Vec<(SysctlKey, Read)> {
+    keys.filter(|key| key.link.is_none() && !namespace.sysctls.read.contains_key(key))
+        .filter_map(|key| Some((key.clone(), Read::to_be_set(key)?)))
+        .collect()
 }
 
 /// For those who are inside the namespace.
@@ -246,9 +261,19 @@ fn set(namespace: &Namespace, ledger: &mut Ledger, steps: &[Step]) -> Result<Vec
 fn write(namespace: &Namespace, key: &SysctlKey, value: &str) -> Result<()> {
     namespace.tell(Deed::SetSysctl(key, value));
     let failed = |e| Error::io(format!("set sysctl {key} to {value}"), e);
-    let file = fs::OpenOptions::new().read(true).write(true).open(key.file()).map_err(failed)?;
-    (&file).write_all(value.as_bytes()).map_err(failed)?;
-    match value_of(&file) {
+    let written = |file: &File| file.write_all_at(value.as_bytes(), 0);
+    let kept = namespace.sysctls.read.get(key).and_then(|read| read.file.as_ref());
+    let opened;
+    let file = match kept.filter(|file| written(file).is_ok()) {
+        Some(file) => file,
+        // It was not kept; or the kernel refuses it; or its link has gone, and another may have its name.
+        None => {
+            opened = known::open(key).map_err(failed)?;
+            written(&opened).map_err(failed)?;
+            &opened
+        }
+    };
+    match known::value(file) {
         Some(now) if now.0 == value => Ok(()),
         Some(now) => {
             Err(Error::Unsupported(format!("sysctl {key} was set to {value} and is {now}: say that")))
