@@ -175,6 +175,20 @@ lab_test! {
         assert_eq!(delay(), sh("cat /proc/sys/net/ipv4/neigh/lo/proxy_delay"));
     }
 
+    /// The file that was read is no longer that of the name, when somebody else makes the link anew meanwhile.
+    fn a_link_that_is_made_anew_meanwhile_gets_the_value() {
+        sh("ip link add one type veth peer name two");
+        let mut host = host();
+        let mut again = true;
+        host.watch(move |act| {
+            if matches!(act.deed, guestnet::core::Deed::SetSysctl(..)) && std::mem::take(&mut again) {
+                sh("ip link del one; ip link add one type veth peer name two");
+            }
+        });
+        host.apply(&wanted("ipv4/neigh/one/proxy_delay", "8")).unwrap();
+        assert_eq!(sh("cat /proc/sys/net/ipv4/neigh/one/proxy_delay"), "8\n");
+    }
+
     /// A file that was read to be written next is not kept longer than the host is locked, whatever became of it.
     fn no_file_of_a_sysctl_stays_open() {
         let open = || {
