@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use guestnet_nft::{
-    DataType, Element, Field, Load, Name, Set, Statement, Value, icmp, icmpv6, ip, ip6, meta, th,
+    DataType, Element, Field, Load, Name, Set, Statement, Types, Value, icmp, icmpv6, ip, ip6, meta, th,
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
@@ -81,7 +81,7 @@ impl List {
     pub fn sets(&self) -> impl Iterator<Item = Set> {
         self.keys.iter().filter_map(|(shape, keys)| {
             let subject = self.subject.iter().map(|_| DataType::Ifname);
-            let types: Vec<DataType> = subject.chain(shape.types()).collect();
+            let types: Types = subject.chain(shape.types()).collect();
             let set = Set::new(self.set(shape), types).with(keys.iter().cloned().map(Element::new));
             let size = room(set.elements.len());
             (!set.key.is_empty()).then_some(Set { size, ..set })

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::Value;
+use crate::{Types, Value};
 
 /// A type of value, by nft's name for it. The kernel stores its number only so that `nft list` can print
 /// elements (`src/datatype.c` of nftables).
@@ -85,13 +85,13 @@ impl DataType {
     }
 
     /// The types of a concatenation with `number`; `None` when one is not known.
-    pub fn from_numbers(mut number: u32) -> Option<Vec<Self>> {
+    pub fn from_numbers(mut number: u32) -> Option<Types> {
         let mut types = Vec::new();
         while number > 0 {
             types.insert(0, Self::ALL.into_iter().find(|t| t.number() == number & 0x3f)?);
             number >>= 6;
         }
-        (!types.is_empty()).then_some(types)
+        (!types.is_empty()).then(|| types.into())
     }
 
     /// How many bytes a value has.

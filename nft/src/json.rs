@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::element::parse_span;
-use crate::{Data, DataType, Element, Key, MapType, Name, Set, Value, Verdict};
+use crate::{Data, DataType, Element, Key, MapType, Name, Set, Types, Value, Verdict};
 
 /// A set or a map with its elements.
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
@@ -155,10 +155,10 @@ impl TryFrom<SetText> for Set {
     type Error = String;
 
     fn try_from(text: SetText) -> Result<Self, String> {
-        let types = text.key.into_vec();
+        let types: Types = text.key.into_vec().into();
         let map = text.data.map(|data| match data {
             MapTypeText::Verdict(_) => MapType::Verdict,
-            MapTypeText::Values(types) => MapType::Values(types.into_vec()),
+            MapTypeText::Values(types) => MapType::Values(types.into_vec().into()),
         });
         let (mut elements, mut keys) = (Vec::with_capacity(text.elements.len()), BTreeSet::new());
         for (n, element) in text.elements.into_iter().enumerate() {
@@ -215,10 +215,10 @@ impl From<Set> for SetText {
     fn from(set: Set) -> Self {
         Self {
             name: set.name,
-            key: OneOrMany::from_vec(set.key),
+            key: OneOrMany::from_vec(set.key.to_vec()),
             data: set.data.map(|data| match data {
                 MapType::Verdict => MapTypeText::Verdict(VerdictWord::Verdict),
-                MapType::Values(types) => MapTypeText::Values(OneOrMany::from_vec(types)),
+                MapType::Values(types) => MapTypeText::Values(OneOrMany::from_vec(types.to_vec())),
             }),
             interval: set.interval,
             size: set.size,

@@ -240,7 +240,7 @@ impl Text<'_> {
     /// The types of the data of the map `name`.
     pub fn data(&self, name: &Name) -> Vec<DataType> {
         match self.table.sets.get(name).and_then(|set| set.data.clone()) {
-            Some(MapType::Values(types)) => types,
+            Some(MapType::Values(types)) => types.to_vec(),
             _ => Vec::new(),
         }
     }

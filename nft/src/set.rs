@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::datatype::concatenation;
 use crate::words::count;
-use crate::{DataType, Element, Elements, Name};
+use crate::{Element, Elements, Name, Types};
 
 /// A set, or with `data` a map.
 ///
@@ -26,7 +26,7 @@ pub struct Set {
     /// Its name.
     pub name: Name,
     /// The type of its keys; several are a concatenation.
-    pub key: Vec<DataType>,
+    pub key: Types,
     /// The type of its data, for a map.
     pub data: Option<MapType>,
     /// Whether elements are intervals: prefixes and ranges. Overlapping ones are merged before they are sent.
@@ -42,24 +42,24 @@ pub struct Set {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MapType {
     /// Values; several types are a concatenation.
-    Values(Vec<DataType>),
+    Values(Types),
     /// Verdicts.
     Verdict,
 }
 
 impl Set {
     /// An empty set with keys of one type, or of several in a concatenation.
-    pub fn new(name: Name, key: impl Into<Vec<DataType>>) -> Self {
+    pub fn new(name: Name, key: impl Into<Types>) -> Self {
         Self { name, key: key.into(), data: None, interval: false, size: None, elements: Elements::new() }
     }
 
     /// An empty map.
-    pub fn map(name: Name, key: impl Into<Vec<DataType>>, data: impl Into<Vec<DataType>>) -> Self {
+    pub fn map(name: Name, key: impl Into<Types>, data: impl Into<Types>) -> Self {
         Self { data: Some(MapType::Values(data.into())), ..Self::new(name, key) }
     }
 
     /// An empty map to verdicts. Do not let one grow with the guests: each jump costs a validation of all.
-    pub fn verdict_map(name: Name, key: impl Into<Vec<DataType>>) -> Self {
+    pub fn verdict_map(name: Name, key: impl Into<Types>) -> Self {
         Self { data: Some(MapType::Verdict), ..Self::new(name, key) }
     }
 
@@ -127,11 +127,5 @@ impl fmt::Display for MapType {
             Self::Values(types) => f.write_str(&concatenation(types)),
             Self::Verdict => f.write_str("verdict"),
         }
-    }
-}
-
-impl From<DataType> for Vec<DataType> {
-    fn from(data: DataType) -> Self {
-        vec![data]
     }
 }

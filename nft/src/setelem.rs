@@ -323,7 +323,7 @@ mod tests {
         let map = prop_oneof![
             Just(None),
             Just(Some(MapType::Verdict)),
-            types().prop_map(|t| Some(MapType::Values(t)))
+            types().prop_map(|t| Some(MapType::Values(t.into())))
         ];
         let plain = (types(), map, any::<bool>()).prop_map(|(key, data, interval)| Set {
             data,

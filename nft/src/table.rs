@@ -59,7 +59,7 @@ impl Table {
 
     /// The sets of names of interfaces.
     fn links(&self) -> impl Iterator<Item = &Set> {
-        self.sets.iter().filter(|set| !set.is_map() && set.key == [DataType::Ifname])
+        self.sets.iter().filter(|set| !set.is_map() && *set.key == [DataType::Ifname])
     }
 
     /// Whether `found` differs from it in elements alone.
