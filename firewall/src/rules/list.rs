@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use guestnet_nft::{Chain, DataType, Element, Field, Rule, Set, Value, ct, meta};
+use guestnet_nft::{Chain, DataType, Element, Field, Rule, Set, Statement, Value, ct, meta};
 use ipnet::IpNet;
 
 use super::icmp;
@@ -27,10 +27,8 @@ pub fn chain_of(direction: Direction) -> &'static str {
     if direction == Direction::Out { "from_guest" } else { "to_guest" }
 }
 
-/// Where it goes on when an entry fits.
-fn passed(direction: Direction) -> &'static str {
-    if direction == Direction::Out { "sent" } else { "got" }
-}
+/// Where a packet from a guest goes on when an entry fits.
+const SENT: &str = "sent";
 
 fn side(direction: Direction) -> &'static str {
     if direction == Direction::Out { "out" } else { "in" }
@@ -100,13 +98,13 @@ impl<'a> Lists<'a> {
     /// come first, so that a packet of a known connection is asked the least.
     pub fn chains(&self, first: Vec<Rule>, connections: bool, words: Words) -> Vec<Chain> {
         let fits = |list: &List| -> Vec<Rule> {
-            list.matches(words).map(|fits| on(P::LIST, [fits], passed(self.direction))).collect()
+            list.matches(words).map(|fits| self.fitting(P::LIST, [fits])).collect()
         };
         let mut rules = first;
         let stateful = || link(self.direction).not_in(name("stateless"));
         if connections {
             let known = ct::state().has(ct::ESTABLISHED | ct::RELATED);
-            rules.push(on(P::STATE, [known, stateful()], passed(self.direction)));
+            rules.push(self.fitting(P::STATE, [known, stateful()]));
         }
         rules.extend(icmp::on_transit());
         if connections {
@@ -122,12 +120,19 @@ impl<'a> Lists<'a> {
         }
         rules.push(deny(P::LIST, []));
         chains.push(chain(chain_of(self.direction), rules));
-        let on = match self.direction {
-            Direction::Out => vec![rule(P::LIST, [to_guest(), goto(chain_of(Direction::In))])],
-            Direction::In => vec![],
-        };
-        chains.push(chain(passed(self.direction), on.into_iter().chain([pass(P::LIST, [])])));
+        if self.direction == Direction::Out {
+            let to_another = rule(P::LIST, [to_guest(), goto(chain_of(Direction::In))]);
+            chains.push(chain(SENT, [to_another, pass(P::LIST, [])]));
+        }
         chains
+    }
+
+    /// Lets pass what matches `parts`; from a guest, unless it is for another, whose list is asked too.
+    fn fitting(&self, paragraph: P, parts: impl IntoIterator<Item = Statement>) -> Rule {
+        match self.direction {
+            Direction::Out => on(paragraph, parts, SENT),
+            Direction::In => pass(paragraph, parts),
+        }
     }
 }
 
