@@ -143,12 +143,13 @@ fn rows<'a>(results: &[Results], goals: impl Iterator<Item = &'a Goal> + Clone) 
                 Spread::of(pairs.map(|(mine, theirs)| by(middle(mine), middle(theirs))))
             };
             let measured = !who.rounds.is_empty();
-            let goals = goals.clone().filter(|goal| goal.who == who.name && measured);
+            let goals = goals.clone().filter(|goal| goal.who == who.name);
             let goals = goals.filter_map(|goal| {
-                let with =
-                    results.iter().find(|other| other.name == goal.with && !other.rounds.is_empty())?;
-                let at_best = first.map_or(0.0, |first| least(first) * difference(who, with, first));
-                Some(goal.judge(&compared(with, |a, b| a / b), &compared(with, |a, b| a - b), at_best))
+                let (first, with) = (first?, results.iter().find(|other| other.name == goal.with)?);
+                let rounds = who.rounds.iter().zip(&with.rounds).zip(&first.rounds);
+                let rounds = rounds.map(|((who, with), first)| [who, with, first].map(middle));
+                let found = goal.found(rounds, least(first));
+                (!found.is_empty()).then(|| goal.judge(&found))
             });
             let note = who.rounds.last().and_then(|reading| reading.note.clone());
             Row {
@@ -166,12 +167,6 @@ fn rows<'a>(results: &[Results], goals: impl Iterator<Item = &'a Goal> + Clone) 
             }
         })
         .collect()
-}
-
-/// By how much one takes longer than another in the same round, in parts of the time of `first`.
-fn difference(who: &Results, with: &Results, first: &Results) -> f64 {
-    let rounds = who.rounds.iter().zip(&with.rounds).zip(&first.rounds);
-    Spread::of(rounds.map(|((who, with), first)| (middle(who) - middle(with)) / middle(first))).median
 }
 
 fn least(who: &Results) -> f64 {

@@ -32,6 +32,27 @@ impl Spread {
     }
 }
 
+/// Between which of `values` the median lies of that of which they are a sample, in 95 of 100 cases or more; the least and the
+/// greatest where there are fewer than six. Each value is as likely below the median as above it, and nothing else is
+/// assumed (the sign test turned round).
+pub fn around_median(values: impl IntoIterator<Item = f64>) -> (f64, f64) {
+    let mut values: Vec<f64> = values.into_iter().collect();
+    values.sort_by(f64::total_cmp);
+    let count = values.len();
+    // The chance that exactly so many values lie below the median, and that so many or fewer do.
+    let mut exactly = 0.5_f64.powi(i32::try_from(count).unwrap_or(i32::MAX));
+    let (mut below, mut many) = (exactly, 0);
+    while below <= 0.025 && many < count {
+        exactly *= (count - many) as f64 / (many + 1) as f64;
+        below += exactly;
+        many += 1;
+    }
+    // One more than may be left out, if any.
+    let left_out = many.saturating_sub(1);
+    let at = |place: Option<usize>| place.and_then(|place| values.get(place)).copied().unwrap_or(0.0);
+    (at(Some(left_out)), at(count.checked_sub(left_out + 1)))
+}
+
 /// Nanoseconds as a person reads them.
 pub fn time(nanoseconds: f64) -> String {
     match nanoseconds {
@@ -52,7 +73,7 @@ pub fn digits(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Spread, digits, time};
+    use super::{Spread, around_median, digits, time};
 
     #[test]
     fn quartiles_lie_between_values() {
@@ -60,6 +81,15 @@ mod tests {
         assert_eq!(spread, Spread { min: 1.0, lower: 1.75, median: 2.5, upper: 3.25 });
         assert_eq!(Spread::of([7.0]).upper, 7.0);
         assert_eq!(Spread::of([]).median, 0.0);
+    }
+
+    /// The ranks are those of the tables of the sign test.
+    #[test]
+    fn a_median_lies_between_ranks() {
+        let ranks = |count: u32| around_median((1..=count).rev().map(f64::from));
+        assert_eq!([ranks(5), ranks(6), ranks(8)], [(1.0, 5.0), (1.0, 6.0), (1.0, 8.0)]);
+        assert_eq!([ranks(9), ranks(20), ranks(40)], [(2.0, 8.0), (6.0, 15.0), (14.0, 27.0)]);
+        assert_eq!(around_median([]), (0.0, 0.0));
     }
 
     #[test]
