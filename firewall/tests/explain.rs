@@ -139,6 +139,17 @@ proptest! {
         agree(&spec.explain_got(to, &packet), &met(&table, None, Some(to), &packet, "forward"))?;
     }
 
+    /// What the one may send, the other has to let in.
+    #[test]
+    fn from_a_guest_to_another(packet in packets(), from in 0_usize..3, to in 0_usize..3) {
+        let spec = spec();
+        let table = inet(&spec);
+        let (from, to) = (&spec.guests[from], &spec.guests[to]);
+        let sent = spec.explain_sent(from, None, &packet);
+        let said = if sent.passes { spec.explain_got(to, &packet) } else { sent };
+        agree(&said, &met(&table, Some(from), Some(to), &packet, "forward"))?;
+    }
+
     #[test]
     fn to_the_host(packet in packets(), from in proptest::option::of(0_usize..3)) {
         let spec = spec();
