@@ -6,8 +6,8 @@ use smallvec::SmallVec;
 
 use crate::DataType;
 
-/// One type, or several in a concatenation. They stand in the set itself: a table has dozens of sets, which are compared
-/// for each change, and each list elsewhere in memory would be waited for.
+/// One type, or several in a concatenation. They stand in the set itself: the table of a firewall has twenty sets or
+/// so, which are compared for each change, and each list elsewhere in memory would be waited for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Types(SmallVec<[DataType; 8]>);
 
