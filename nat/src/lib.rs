@@ -10,7 +10,7 @@
 //!     pairs: vec![Pair { public: "203.0.113.7/32".parse()?, private: "192.168.0.85/32".parse()? }],
 //! };
 //! let tables = spec.lower();
-//! assert_eq!(tables[0].to_string(), "ip guestnet_nat  8 chains, 12 rules, 2 sets, 2 maps with 9 elements");
+//! assert_eq!(tables[0].to_string(), "ip guestnet_nat  10 chains, 19 rules, 3 sets, 2 maps with 28 elements");
 //! # Ok(())
 //! # }
 //! ```

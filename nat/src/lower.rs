@@ -1,12 +1,12 @@
 //! From the spec to tables.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use guestnet_core::Sysctl;
 use guestnet_nft::{DataType, Element, Family, Set, Table, TableName};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use crate::rules::{ERRORS, UNTRANSLATED, Words, inbound, name, outbound};
+use crate::rules::{ERRORS, NEAR, UNTRANSLATED, Words, inbound, name, outbound};
 use crate::{Mode, NatSpec, Pair};
 
 /// The table of the IPv4 pairs: `nft list table ip guestnet_nat`.
@@ -24,6 +24,8 @@ pub const LINK_SCOPE: [IpNet; 5] = [
     IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), 8)),
 ];
 
+/// How many first bytes there are.
+const BYTES: usize = 256;
 /// Up to here a map grows by itself; kept small because a guest can have a namespace of its own, with a map for it.
 const FEW: usize = 1024;
 /// Room for many: 6 MiB of memory a map even when empty, filled in half the time.
@@ -76,11 +78,25 @@ impl NatSpec {
             Family::Ip6 => (DataType::Icmpv6Type, &[1, 2, 3, 4]),
             _ => (DataType::IcmpType, &[3, 11, 12]),
         };
-        let untranslated =
-            LINK_SCOPE.into_iter().chain(self.untranslated.iter().map(IpNet::trunc)).filter(of_family);
+        let untranslated: Vec<IpNet> = LINK_SCOPE
+            .into_iter()
+            .chain(self.untranslated.iter().map(IpNet::trunc))
+            .filter(of_family)
+            .collect();
+        let near =
+            first_bytes(untranslated.iter().copied().chain(translated.iter().map(|pair| pair.private)));
         let data = words.data();
         let mut table = Table::new(family, table)
-            .set(Set::new(name(UNTRANSLATED), data).interval().with(untranslated.map(Element::new)))
+            .set(
+                Set::new(name(UNTRANSLATED), data)
+                    .interval()
+                    .with(untranslated.into_iter().map(Element::new)),
+            )
+            .set(
+                Set::new(name(NEAR), data)
+                    .size(BYTES as u32)
+                    .with(near.into_iter().map(|byte| Element::new(words.starting(byte)))),
+            )
             .set(Set::new(name(ERRORS), errors).with(types.iter().map(|kind| Element::new(*kind))));
         for length in words.lengths.iter().copied() {
             let count = counts[usize::from(length)];
@@ -95,6 +111,20 @@ impl NatSpec {
         table.chains = words.chains(self.mode);
         Some(table)
     }
+}
+
+/// The first bytes of all addresses in `nets`.
+fn first_bytes(nets: impl Iterator<Item = IpNet>) -> Vec<u8> {
+    let mut found = [false; BYTES];
+    for net in nets {
+        let first = match net.network() {
+            IpAddr::V4(address) => address.octets()[0],
+            IpAddr::V6(address) => address.octets()[0],
+        };
+        let rest = u8::MAX.checked_shr(net.prefix_len().into()).unwrap_or(0);
+        (first..=first | rest).for_each(|byte| found[usize::from(byte)] = true);
+    }
+    (0..=u8::MAX).filter(|byte| found[usize::from(*byte)]).collect()
 }
 
 /// The length of the prefixes into which a pair's are cut: so many that each ends with a byte.

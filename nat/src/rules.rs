@@ -1,6 +1,7 @@
 //! The rules, in words for both families.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 
 use guestnet_core::Set as Keyed;
@@ -14,7 +15,8 @@ use crate::Mode;
 
 /// The bit of the packet mark by which, in [`Mode::Tracked`], a packet whose destination was translated on its way in
 /// is known on its way out, where its source is translated even if its destination is private by now. It is only ever
-/// set between the two (and on errors about such a packet: [`crate::NatSpec::sysctls`]), and all others are left alone. A routing rule that looks at marks should mask it out.
+/// set between the two (and on errors about such a packet: [`crate::NatSpec::sysctls`]), for packets that may be from a
+/// guest, and for ICMP; all other bits are left alone. A routing rule that looks at marks should mask it out.
 pub const MARK: u32 = 0x0100_0000;
 
 /// `raw`: before conntrack, which is at -200.
@@ -37,6 +39,9 @@ pub struct Words {
 
 /// Set of destinations that are left alone.
 pub const UNTRANSLATED: &str = "untranslated";
+/// Set of the first bytes, the rest zero, of those destinations and of all private addresses: what is not near, as most
+/// of the world is, needs no other lookup. One byte too many in it does no harm.
+pub const NEAR: &str = "near";
 /// Set of the types of ICMP errors.
 pub const ERRORS: &str = "errors";
 
@@ -67,108 +72,119 @@ impl Words {
         made.entry(form).or_insert_with(|| self.make_chains(mode).into_iter().collect()).clone()
     }
 
-    /// A packet costs what it crosses: the rules stand in the base chains themselves, and ICMP, which is
-    /// rare, turns off where it has been found to be that, once.
+    /// A packet costs what it crosses: the rules stand in the base chains themselves. ICMP, which is rare, turns off
+    /// first, to chains with the same questions that look at what errors quote besides.
     fn make_chains(&self, mode: Mode) -> Vec<Chain> {
-        let inward = || self.inward(mode).into_iter();
-        let prerouting = Chain::base(name("prerouting"), Hook::Prerouting, BEFORE_CONNTRACK);
-        let own_errors = Chain::regular(name("own_errors"));
         let mut output = Chain::base(name("output"), Hook::Output, BEFORE_CONNTRACK).rule(
             Rule::new()
                 .with(self.is_icmp())
                 .with(self.is_error())
-                .with(statement::goto(own_errors.name.clone()))
+                .with(goto("icmp_inward"))
                 .comment("our own errors about packets that were translated already"),
         );
         // Its packets have to be routed again when they are given another destination.
         output.base.iter_mut().for_each(|base| base.kind = ChainType::Route);
-        let mut chains = vec![inward().fold(prerouting, Chain::rule), output];
-        chains.push(inward().fold(own_errors, Chain::rule));
-        let arrived = Chain::regular(name("arrived")).rule(self.errors("quoted_source"));
-        let quoted_source = self.quoted_source();
-        match mode {
-            Mode::Notrack => {
-                let hairpin = self.sources(mode).into_iter();
-                let hairpin =
-                    hairpin.map(|rule| rule.comment("hairpin: the source too, whatever the destination"));
-                chains.push(hairpin.fold(arrived, Chain::rule));
-                chains
-                    .push(quoted_source.rule(Rule::new().with(statement::goto(name("quoted_destination")))));
-            }
-            Mode::Tracked => {
-                chains.extend([arrived, quoted_source]);
-                let hairpin = Rule::new()
-                    .with(meta::mark().has(MARK))
-                    .with(meta::mark().set_bits(MARK, 0_u32))
-                    .with(statement::goto(name("outward")))
-                    .comment("hairpin: the source too, whatever the destination");
-                let postrouting =
-                    Chain::base(name("postrouting"), Hook::Postrouting, BEHIND_CONNTRACK).rule(hairpin);
-                let private = self.stay_private().into_iter().fold(postrouting, Chain::rule);
-                chains.push(private.rule(Rule::new().with(statement::goto(name("outward")))));
-            }
-        }
-        let outward = Chain::regular(name("outward")).rule(self.errors("quoted_destination"));
-        chains.push(self.sources(mode).into_iter().fold(outward, Chain::rule));
-        chains.push(self.quoted_destination(mode));
+        let quoted_destination = filled(regular("quoted_destination"), self.quoted_destinations(mode));
+        let quoted_destination = filled(quoted_destination, self.sources(mode));
+        let hairpin = filled(regular("hairpin"), self.sources(mode));
+        let mut chains = vec![output, self.stay(), hairpin, quoted_destination];
+        chains.extend(if mode == Mode::Notrack { self.at_once() } else { self.around_conntrack() });
         chains
     }
 
-    /// What is asked of a packet before conntrack sees it.
-    fn inward(&self, mode: Mode) -> Vec<Rule> {
-        let mut rules = self.find_destination(mode);
-        if mode == Mode::Notrack {
-            rules.extend(self.stay_private());
-            let local = Rule::new().with(is_local()).with(statement::return_());
-            rules.push(local.comment("answers of the namespace itself are not translated"));
-            rules.push(Rule::new().with(statement::goto(name("outward"))));
-        }
-        rules
+    /// [`Mode::Notrack`]: both addresses on the way in.
+    fn at_once(&self) -> Vec<Chain> {
+        let (mode, on) = (Mode::Notrack, || Rule::new().with(goto("quoted_destination")));
+        let prerouting = filled(self.prerouting(), self.destinations(&untracked(mode), "arrived"));
+        let near = Rule::new().with(self.is_near(self.saddr())).with(goto("hairpin"));
+        let icmp_inward = filled(self.icmp_inward(), self.destinations(&untracked(mode), "quoted_source"));
+        vec![
+            filled(prerouting.rule(self.keep()).rule(answers()), self.sources(mode)),
+            regular("arrived").rule(near),
+            icmp_inward.rule(self.keep()).rule(answers()).rule(on()),
+            self.quoted_source().rule(on()),
+        ]
     }
 
-    /// From public to private: the outer destination. Who is found goes on to `arrived`.
-    fn find_destination(&self, mode: Mode) -> Vec<Rule> {
-        let mut rules = Vec::new();
-        if self.family == Family::Ip6 {
-            // RFC 4861: router and neighbour solicitations and advertisements, redirects.
-            let rule = Rule::new()
-                .with(self.is_icmp())
-                .with(icmpv6::kind().within(133_u8, 137_u8))
-                .with(statement::return_())
-                .comment("neighbour discovery is between neighbours");
-            rules.push(rule);
-        }
-        rules.extend(self.lengths.iter().map(|length| {
-            let rule = Rule::new().with(self.translate(self.daddr(), *length, inbound(*length)));
-            let rule = match mode {
-                Mode::Notrack => rule.with(statement::notrack()),
-                Mode::Tracked => rule
-                    .with(meta::mark().set_bits(MARK, MARK))
-                    .comment("marked for postrouting: the destination was public"),
-            };
-            rule.with(statement::goto(name("arrived")))
-        }));
-        rules
+    /// [`Mode::Tracked`]: the destination before conntrack, the source behind it.
+    fn around_conntrack(&self) -> Vec<Chain> {
+        let near = Rule::new().with(self.is_near(self.saddr())).with(mark());
+        let postrouting = Chain::base(name("postrouting"), Hook::Postrouting, BEHIND_CONNTRACK)
+            .rule(self.turn_off("icmp_outward"))
+            .rule(self.far())
+            .rule(was_public("hairpin"))
+            .rule(self.keep());
+        vec![
+            filled(self.prerouting(), self.destinations(&Statement::new(), "arrived")),
+            regular("arrived").rule(near.comment("for postrouting: the destination was public")),
+            filled(self.icmp_inward(), self.destinations(&mark(), "quoted_source")),
+            self.quoted_source(),
+            filled(postrouting, self.sources(Mode::Tracked)),
+            regular("icmp_outward")
+                .rule(was_public("quoted_destination"))
+                .rule(self.keep())
+                .rule(Rule::new().with(goto("quoted_destination"))),
+        ]
     }
 
-    /// Returns with packets whose source stays private.
-    fn stay_private(&self) -> Vec<Rule> {
+    fn prerouting(&self) -> Chain {
+        Chain::base(name("prerouting"), Hook::Prerouting, BEFORE_CONNTRACK).rule(self.turn_off("icmp_inward"))
+    }
+
+    fn icmp_inward(&self) -> Chain {
+        filled(regular("icmp_inward"), self.neighbour_discovery())
+    }
+
+    /// RFC 4861: router and neighbour solicitations and advertisements, redirects.
+    fn neighbour_discovery(&self) -> impl Iterator<Item = Rule> {
+        let rule = Rule::new()
+            .with(icmpv6::kind().within(133_u8, 137_u8))
+            .with(statement::return_())
+            .comment("neighbour discovery is between neighbours");
+        (self.family == Family::Ip6).then_some(rule).into_iter()
+    }
+
+    /// From public to private: the outer destination, before conntrack sees it. Who is found goes on to `chain`.
+    fn destinations(&self, and: &Statement, chain: &str) -> impl Iterator<Item = Rule> {
+        self.lengths.iter().map(move |length| {
+            let translated = self.translate(self.daddr(), *length, inbound(*length));
+            Rule::new().with(translated).with(and.clone()).with(goto(chain))
+        })
+    }
+
+    /// Passes packets whose source stays private.
+    fn keep(&self) -> Rule {
+        Rule::new().with(self.is_near(self.daddr())).with(statement::jump(name("stay")))
+    }
+
+    /// Passes what is to a destination that sees private sources; returns with what only looks so.
+    fn stay(&self) -> Chain {
         let untranslated = Rule::new()
             .with(self.daddr().is_in(name(UNTRANSLATED)))
-            .with(statement::return_())
+            .with(statement::accept())
             .comment("to where private addresses are known");
         let neighbours = self.lengths.iter().map(|length| {
             Rule::new()
                 .with(self.has(self.daddr(), *length, outbound(*length)))
-                .with(statement::return_())
+                .with(statement::accept())
                 .comment("a neighbour, called by the private address")
         });
-        std::iter::once(untranslated).chain(neighbours).collect()
+        filled(regular("stay").rule(untranslated), neighbours)
     }
 
-    /// To the chain that looks at what errors quote, and back.
-    fn errors(&self, chain: &str) -> Rule {
-        Rule::new().with(self.is_icmp()).with(statement::jump(name(chain)))
+    /// Passes packets that are from no guest, as most are that were to a public address.
+    fn far(&self) -> Rule {
+        let far = Rule::new().with(self.saddr().prefix(8).not_in(name(NEAR))).with(statement::accept());
+        far.comment("from no guest")
+    }
+
+    fn is_near(&self, address: Field) -> Statement {
+        address.prefix(8).is_in(name(NEAR))
+    }
+
+    /// ICMP to the chain that looks at what errors quote.
+    fn turn_off(&self, chain: &str) -> Rule {
+        Rule::new().with(self.is_icmp()).with(goto(chain))
     }
 
     /// The source in the quote of an error for a guest, which is the guest.
@@ -179,27 +195,25 @@ impl Words {
                 .with(self.translate(self.quoted_saddr(), *length, inbound(*length)))
                 .comment("what an error quotes was sent by the guest")
         });
-        rules.fold(Chain::regular(name("quoted_source")), Chain::rule)
+        filled(regular("quoted_source"), rules)
     }
 
     /// The destination in the quote of an error about a guest, be it by the guest or by a router before it.
-    fn quoted_destination(&self, mode: Mode) -> Chain {
-        let rules = self.lengths.iter().map(|length| {
+    fn quoted_destinations(&self, mode: Mode) -> impl Iterator<Item = Rule> {
+        self.lengths.iter().map(move |length| {
             Rule::new()
                 .with(self.is_error())
                 .with(self.translate(self.quoted_daddr(), *length, outbound(*length)))
                 .with(untracked(mode))
                 .comment("what an error quotes was sent to the public address")
-        });
-        rules.fold(Chain::regular(name("quoted_destination")), Chain::rule)
+        })
     }
 
     /// From private to public: the outer source.
-    fn sources(&self, mode: Mode) -> Vec<Rule> {
-        let rule = |length: &u8| {
+    fn sources(&self, mode: Mode) -> impl Iterator<Item = Rule> {
+        self.lengths.iter().map(move |length| {
             Rule::new().with(self.translate(self.saddr(), *length, outbound(*length))).with(untracked(mode))
-        };
-        self.lengths.iter().map(rule).collect()
+        })
     }
 
     /// The first `length` bits of `field` set to what `map` has for them.
@@ -240,6 +254,12 @@ impl Words {
         self.either(DataType::Ipv4Addr, DataType::Ipv6Addr)
     }
 
+    /// The first address that starts with `byte`.
+    pub fn starting(&self, byte: u8) -> IpAddr {
+        let v6 = Ipv6Addr::from_bits(u128::from(byte) << 120);
+        self.either(Ipv4Addr::new(byte, 0, 0, 0).into(), v6.into())
+    }
+
     fn saddr(&self) -> Field {
         self.either(ip::saddr(), ip6::saddr())
     }
@@ -259,6 +279,35 @@ impl Words {
     fn either<T>(&self, ipv4: T, ipv6: T) -> T {
         if self.family == Family::Ip6 { ipv6 } else { ipv4 }
     }
+}
+
+/// The chain with more rules.
+fn filled(chain: Chain, rules: impl IntoIterator<Item = Rule>) -> Chain {
+    rules.into_iter().fold(chain, Chain::rule)
+}
+
+fn regular(text: &str) -> Chain {
+    Chain::regular(name(text))
+}
+
+/// Marks a packet for postrouting: its destination was public.
+fn mark() -> Statement {
+    meta::mark().set_bits(MARK, MARK)
+}
+
+fn goto(chain: &str) -> Statement {
+    statement::goto(name(chain))
+}
+
+/// Behind conntrack: a packet whose destination was public goes to `chain`, and its mark is cleared.
+fn was_public(chain: &str) -> Rule {
+    Rule::new().with(meta::mark().has(MARK)).with(meta::mark().set_bits(MARK, 0_u32)).with(goto(chain))
+}
+
+/// Returns with packets for the namespace itself.
+fn answers() -> Rule {
+    let local = Rule::new().with(is_local()).with(statement::return_());
+    local.comment("answers of the namespace itself are not translated")
 }
 
 /// `notrack`, where the mode says so.

@@ -102,6 +102,25 @@ lab_test! {
         })
     }
 
+    fn routers_inside_may_have_any_address() -> Result<()> {
+        everywhere(|lab, family| {
+            // The router before guest 3 speaks from an address with nothing in common with those of guests.
+            let (address, route) = match family {
+                Family::V4 => ("100.64.0.1/32", "route replace default via 10.9.0.1 src 100.64.0.1"),
+                Family::V6 => ("2001:db8:640::1/128", "-6 route replace default via fd00:9::1 src 2001:db8:640::1"),
+            };
+            lab.inner.ip(&format!("address add {address} dev lo"))?;
+            lab.inner.ip(route)?;
+            let public = lab.public(3, family);
+            assert_eq!(path_mtu(&lab.near, None, public, 1500)?, 1350, "from outside");
+            assert_eq!(path_mtu(lab.guest(1), None, public, 1500)?, 1350, "hairpin");
+            let closed = SocketAddr::new(public, 9);
+            assert_eq!(udp_error(&lab.near, closed, 3)?, EXCEEDED, "from outside");
+            assert_eq!(udp_error(lab.guest(1), closed, 2)?, EXCEEDED, "hairpin");
+            Ok(())
+        })
+    }
+
     fn errors_reach_the_sockets_that_they_are_about() -> Result<()> {
         everywhere(|lab, family| {
             let closed = |ip| SocketAddr::new(ip, 9);

@@ -1,8 +1,10 @@
 //! Specs and the tables that follow from them, without a kernel.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use guestnet_core::{Path, Problems};
 use guestnet_nat::{LINK_SCOPE, Mode, NatSpec, Pair};
-use guestnet_nft::{Data, Table, Value};
+use guestnet_nft::{Data, Family, Table, Value};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use proptest::prelude::*;
 
@@ -130,8 +132,31 @@ fn specs_are_read_from_json() {
     }
 }
 
+/// Whether `table` looks closely at packets to `address`.
+fn is_near(table: &Table, address: IpAddr) -> bool {
+    let first = IpNet::new(address, 8).expect("a length").network();
+    table.sets.iter().any(|set| set.name.as_str() == "near" && set.elements.get(&first.into()).is_some())
+}
+
+#[test]
+fn most_of_the_world_is_far() {
+    let pairs = vec![pair("203.0.113.7/32", "10.0.0.7/32"), pair("2001:db8::7/128", "fd00::7/128")];
+    let untranslated = vec![net("10.0.0.0/8"), net("172.16.0.0/12"), net("4.0.0.0/7"), net("fc00::/7")];
+    let tables = NatSpec { pairs, untranslated, ..NatSpec::default() }.lower();
+    let near = |table: &Table| {
+        let near = (0..=255_u8).filter(|byte| match table.family {
+            Family::Ip6 => is_near(table, Ipv6Addr::from_bits(u128::from(*byte) << 120).into()),
+            _ => is_near(table, Ipv4Addr::new(*byte, 0, 0, 0).into()),
+        });
+        near.collect::<Vec<u8>>()
+    };
+    let multicast: Vec<u8> = (224..=239).collect();
+    assert_eq!(near(&tables[0]), [&[4, 5, 10, 169, 172][..], &multicast, &[255]].concat());
+    assert_eq!(near(&tables[1]), [0xfc, 0xfd, 0xfe, 0xff]);
+}
+
 /// What the maps of `table` called `prefix…` make of `address`.
-fn mapped(table: &Table, prefix: &str, address: std::net::IpAddr) -> Vec<std::net::IpAddr> {
+fn mapped(table: &Table, prefix: &str, address: IpAddr) -> Vec<IpAddr> {
     let mut found = Vec::new();
     for set in &table.sets {
         let Some(length) = set.name.as_str().strip_prefix(prefix).and_then(|l| l.parse::<u8>().ok()) else {
@@ -141,13 +166,13 @@ fn mapped(table: &Table, prefix: &str, address: std::net::IpAddr) -> Vec<std::ne
         let Some(element) = set.elements.get(&network.into()) else { continue };
         let Some(Data::Values(values)) = &element.data else { panic!("{element}") };
         found.push(match (&values[0], address) {
-            (Value::Ipv4(to), std::net::IpAddr::V4(from)) => {
+            (Value::Ipv4(to), IpAddr::V4(from)) => {
                 let rest = u32::MAX.checked_shr(length.into()).unwrap_or(0);
-                std::net::Ipv4Addr::from_bits(to.to_bits() | from.to_bits() & rest).into()
+                Ipv4Addr::from_bits(to.to_bits() | from.to_bits() & rest).into()
             }
-            (Value::Ipv6(to), std::net::IpAddr::V6(from)) => {
+            (Value::Ipv6(to), IpAddr::V6(from)) => {
                 let rest = u128::MAX.checked_shr(length.into()).unwrap_or(0);
-                std::net::Ipv6Addr::from_bits(to.to_bits() | from.to_bits() & rest).into()
+                Ipv6Addr::from_bits(to.to_bits() | from.to_bits() & rest).into()
             }
             other => panic!("{other:?}"),
         });
@@ -185,26 +210,32 @@ proptest! {
     fn every_length_is_translated_bit_by_bit(length in 1_u8..=32, public in any::<u32>(), host in any::<u32>()) {
         let net = |address: u32| IpNet::from(Ipv4Net::new(address.into(), length).expect("a length").trunc());
         let pair = Pair { public: net(public), private: net(!public) };
-        let tables = NatSpec { pairs: vec![pair], ..NatSpec::default() }.lower();
+        let untranslated = vec![net(host)];
+        let tables = NatSpec { pairs: vec![pair], untranslated, ..NatSpec::default() }.lower();
         let rest = u32::MAX.checked_shr(length.into()).unwrap_or(0);
-        let inside = |address: u32| std::net::IpAddr::from((address & !rest | host & rest).to_be_bytes());
+        let inside = |address: u32| IpAddr::from((address & !rest | host & rest).to_be_bytes());
         prop_assert_eq!(mapped(&tables[0], "inbound", inside(public)), [inside(!public)]);
         prop_assert_eq!(mapped(&tables[0], "outbound", inside(!public)), [inside(public)]);
         prop_assert!(mapped(&tables[0], "inbound", inside(!public)).is_empty());
-        prop_assert!(tables[0].sets.iter().all(|set| set.elements.len() <= 128));
+        let private = inside(!public);
+        prop_assert!(is_near(&tables[0], private) && is_near(&tables[0], host.to_be_bytes().into()));
+        prop_assert!(tables[0].sets.iter().filter(|set| set.is_map()).all(|set| set.elements.len() <= 128));
     }
 
     #[test]
     fn every_length_of_ipv6_is_translated_bit_by_bit(length in 1_u8..=128, public in any::<u128>(), host in any::<u128>()) {
         let net = |address: u128| IpNet::from(Ipv6Net::new(address.into(), length).expect("a length").trunc());
         let pair = Pair { public: net(public), private: net(!public) };
-        let tables = NatSpec { pairs: vec![pair], ..NatSpec::default() }.lower();
+        let untranslated = vec![net(host)];
+        let tables = NatSpec { pairs: vec![pair], untranslated, ..NatSpec::default() }.lower();
         let rest = u128::MAX.checked_shr(length.into()).unwrap_or(0);
-        let inside = |address: u128| std::net::IpAddr::from((address & !rest | host & rest).to_be_bytes());
+        let inside = |address: u128| IpAddr::from((address & !rest | host & rest).to_be_bytes());
         prop_assert_eq!(mapped(&tables[0], "inbound", inside(public)), [inside(!public)]);
         prop_assert_eq!(mapped(&tables[0], "outbound", inside(!public)), [inside(public)]);
         prop_assert!(mapped(&tables[0], "outbound", inside(public)).is_empty());
-        prop_assert!(tables[0].sets.iter().all(|set| set.elements.len() <= 128));
+        let private = inside(!public);
+        prop_assert!(is_near(&tables[0], private) && is_near(&tables[0], host.to_be_bytes().into()));
+        prop_assert!(tables[0].sets.iter().filter(|set| set.is_map()).all(|set| set.elements.len() <= 128));
     }
 
     #[test]

@@ -53,6 +53,7 @@ pub fn chains(
     chains.extend(arp::chains(guests));
     chains.extend(source::chains(guests));
     chains.push(chain(icmp::TRANSIT_CHAIN, icmp::transit()));
+    chains.extend(connections.then(list::invalid));
     chains.extend(out.chains(Vec::new(), connections, words));
     chains.extend(into.chains(Vec::new(), connections, words));
     chains

@@ -61,7 +61,7 @@ pub fn chains(guests: &Guests<'_>, out: &list::Lists<'_>, into: &list::Lists<'_>
         let dhcp = [67_u16, 547].map(|port| deny(P::DHCP_CLIENT, [protocol(UDP), th::dport().eq(port)]));
         chains.extend(out.chains(dhcp.into(), true, words));
         chains.extend(into.chains(Vec::new(), true, words));
-        chains.push(chain(icmp::TRANSIT_CHAIN, icmp::transit()));
+        chains.extend([list::invalid(), chain(icmp::TRANSIT_CHAIN, icmp::transit())]);
         forward = forward
             .rule(rule(P::LIST, [from_guest(), goto(list::chain_of(Direction::Out))]))
             .rule(rule(P::LIST, [to_guest(), goto(list::chain_of(Direction::In))]));

@@ -30,6 +30,14 @@ pub fn chain_of(direction: Direction) -> &'static str {
 /// Where a packet from a guest goes on when an entry fits.
 const SENT: &str = "sent";
 
+/// Where a packet goes that belongs to no connection.
+const INVALID: &str = "invalid";
+
+/// Of what belongs to no connection, only ICMP can pass.
+pub fn invalid() -> Chain {
+    chain(INVALID, icmp::on_transit().into_iter().chain([deny(P::STATE, [])]))
+}
+
 fn side(direction: Direction) -> &'static str {
     if direction == Direction::Out { "out" } else { "in" }
 }
@@ -94,8 +102,8 @@ impl<'a> Lists<'a> {
         std::iter::once(&self.own).chain(self.groups.values()).flat_map(List::sets)
     }
 
-    /// The chains: `first`, connections if they can be asked for, ICMP, then entries, then the drop. The cheap questions
-    /// come first, so that a packet of a known connection is asked the least.
+    /// The chains: `first`, connections if they can be asked for, entries, ICMP, then the drop. A packet of a known
+    /// connection is asked the least, and what an entry fits does not pay for ICMP, which is rare.
     pub fn chains(&self, first: Vec<Rule>, connections: bool, words: Words) -> Vec<Chain> {
         let fits = |list: &List| -> Vec<Rule> {
             list.matches(words).map(|fits| self.fitting(P::LIST, [fits])).collect()
@@ -105,10 +113,7 @@ impl<'a> Lists<'a> {
         if connections {
             let known = ct::state().has(ct::ESTABLISHED | ct::RELATED);
             rules.push(self.fitting(P::STATE, [known, stateful()]));
-        }
-        rules.extend(icmp::on_transit());
-        if connections {
-            rules.push(deny(P::STATE, [ct::state().has(ct::INVALID), stateful()]));
+            rules.push(on(P::STATE, [ct::state().has(ct::INVALID), stateful()], INVALID));
         }
         rules.extend(fits(&self.own));
         let mut chains = Vec::new();
@@ -118,6 +123,7 @@ impl<'a> Lists<'a> {
             rules.push(rule(P::LIST, [member, jump(&of_group)]));
             chains.push(chain(&of_group, fits(list)));
         }
+        rules.extend(icmp::on_transit());
         rules.push(deny(P::LIST, []));
         chains.push(chain(chain_of(self.direction), rules));
         if self.direction == Direction::Out {
