@@ -235,18 +235,18 @@ impl Way {
         }
     }
 
-    /// What is sent to, or from, guest `n` and needs no translation.
-    fn plain(self, n: usize) -> [[u8; 4]; 2] {
+    /// What is sent to, or from, guest `n` and somebody outside, and needs no translation.
+    fn plain(self, n: usize, outside: [u8; 4]) -> [[u8; 4]; 2] {
         match self {
-            Self::In => [OUTSIDE, private(n).octets()],
-            Self::Out => [public(n).octets(), OUTSIDE],
+            Self::In => [outside, private(n).octets()],
+            Self::Out => [public(n).octets(), outside],
         }
     }
 
-    fn translated(self, n: usize) -> [[u8; 4]; 2] {
+    fn translated(self, n: usize, outside: [u8; 4]) -> [[u8; 4]; 2] {
         match self {
-            Self::In => [OUTSIDE, public(n).octets()],
-            Self::Out => [private(n).octets(), OUTSIDE],
+            Self::In => [outside, public(n).octets()],
+            Self::Out => [private(n).octets(), outside],
         }
     }
 
@@ -278,7 +278,7 @@ const WARM: Duration = Duration::from_millis(5);
 fn flooded(
     count: usize,
     way: Way,
-    addresses: fn(Way, usize) -> [[u8; 4]; 2],
+    addresses: fn(Way, usize, [u8; 4]) -> [[u8; 4]; 2],
     rules: fn(usize) -> Result<()>,
 ) -> Result<Round> {
     stage::bare()?;
@@ -289,7 +289,7 @@ fn flooded(
         sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.w1.rp_filter=0 \
             net.ipv4.conf.g1.rp_filter=0
         ip address add 198.51.100.1/24 dev w1; ip address add 172.16.0.1/24 dev g1
-        ip route add 10.0.0.0/8 via 172.16.0.2
+        ip route add 10.0.0.0/8 via 172.16.0.2; ip route add 198.18.0.0/15 via 198.51.100.10
         ip neighbour add 172.16.0.2 lladdr 02:00:00:00:00:04 dev g1 nud permanent
         ip neighbour add 198.51.100.10 lladdr 02:00:00:00:00:02 dev w1 nud permanent")?;
     rules(count)?;
@@ -306,7 +306,8 @@ fn flooded(
         way.arrived()
     ))?;
     let mac = if link == "w0" { 1 } else { 3 };
-    let flood = from.run(|| Flood::new(&[link], frames(count, mac, |n| addresses(way, n)), LENGTH))?;
+    let flood = from
+        .run(|| Flood::new(&[link], frames(count, mac, |n, outside| addresses(way, n, outside)), LENGTH))?;
     round(flood, from, to)
 }
 
@@ -344,8 +345,9 @@ fn arrived(sink: &Netns) -> Result<usize> {
     Ok(words.split_whitespace().next().context("a count")?.parse()?)
 }
 
-/// UDP in IPv4 in Ethernet, for guests in no order.
-fn frames(count: usize, mac: u8, addresses: impl Fn(usize) -> [[u8; 4]; 2]) -> Vec<u8> {
+/// UDP in IPv4 in Ethernet, for guests in no order, and as many in the world (RFC 2544: 198.18.0.0/15): a map that is
+/// asked for one and the same address of which it knows nothing has the answer at hand.
+fn frames(count: usize, mac: u8, addresses: impl Fn(usize, [u8; 4]) -> [[u8; 4]; 2]) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut all = Vec::with_capacity(FRAMES * LENGTH);
     for _ in 0..FRAMES {
@@ -353,7 +355,9 @@ fn frames(count: usize, mac: u8, addresses: impl Fn(usize) -> [[u8; 4]; 2]) -> V
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        all.extend(frame([2, 0, 0, 0, 0, mac], [2, 0, 0, 0, 0, 9], addresses(state as usize % count)));
+        let outside = (0xc612_0000 | (state >> 40) as u32 & 0x1_ffff).to_be_bytes();
+        let addresses = addresses(state as usize % count, outside);
+        all.extend(frame([2, 0, 0, 0, 0, mac], [2, 0, 0, 0, 0, 9], addresses));
     }
     all
 }
