@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use guestnet_lab::{Echo, Netns, echo, lab_test, output, path_mtu, ping, wait_until};
-use guestnet_nat::Mode;
+use guestnet_nat::{MARK, Mode};
 use nix::errno::Errno;
 use support::errors::udp_error;
 use support::{FAMILIES, Family, GUESTS, Lab, SHAPES, Shape, private};
@@ -143,7 +143,41 @@ lab_test! {
     }
 }
 
+/// How many packets are marked at `hook`, at `priority`, from now on.
+fn count_marked(netns: &Netns, hook: &str, priority: i32) -> Result<impl Fn() -> Result<u64>> {
+    let watch = format!(
+        "add table inet {hook}_watch
+        add chain inet {hook}_watch c {{ type filter hook {hook} priority {priority}; }}
+        add rule inet {hook}_watch c meta mark and {MARK:#x} != 0 counter"
+    );
+    netns.nft(&watch)?;
+    let table = format!("{hook}_watch");
+    Ok(move || {
+        let shown = output(netns.command("nft").args(["list", "table", "inet", &table]))?;
+        let words = shown.split_once("counter packets ").context("a counter")?.1;
+        Ok(words.split_whitespace().next().context("a count")?.parse()?)
+    })
+}
+
 lab_test! {
+    fn marks_are_only_seen_between_the_two() -> Result<()> {
+        for family in FAMILIES {
+            let lab = Lab::build(Mode::Tracked, Shape::Addresses)?;
+            let between = count_marked(&lab.router, "forward", 0)?;
+            let behind = count_marked(&lab.router, "postrouting", 400)?;
+            let _guest = Echo::start(lab.guest(2), family.any(7))?;
+            let server = SocketAddr::new(lab.public(2, family), 7);
+            assert_eq!(echo::udp(&lab.near, None, server, b"hello")?.ip(), family.near());
+            assert_eq!((between()?, behind()?), (0, 0), "from outside, what is told of the source is enough");
+            talk(lab.guest(1), server, lab.public(1, family))?;
+            assert_eq!(path_mtu(&lab.near, None, lab.public(3, family), 1500)?, 1350);
+            assert_eq!(udp_error(lab.guest(1), SocketAddr::new(lab.public(3, family), 9), 64)?, REFUSED);
+            assert!(between()? > 10, "hairpins, and errors");
+            assert_eq!(behind()?, 0, "{family:?}");
+        }
+        Ok(())
+    }
+
     fn fragments_are_translated() -> Result<()> {
         everywhere(|lab, family| {
             let _near = Echo::start(&lab.near, family.any(7))?;
