@@ -18,8 +18,7 @@ pub struct Spread {
 impl Spread {
     /// Of `values`; all zero if there are none.
     pub fn of(values: impl IntoIterator<Item = f64>) -> Self {
-        let mut values: Vec<f64> = values.into_iter().collect();
-        values.sort_by(f64::total_cmp);
+        let values = sorted(values);
         let at = |share: f64| {
             let place = share * values.len().saturating_sub(1) as f64;
             let (low, high) = (place.floor() as usize, place.ceil() as usize);
@@ -36,21 +35,27 @@ impl Spread {
 /// greatest where there are fewer than six. Each value is as likely below the median as above it, and nothing else is
 /// assumed (the sign test turned round).
 pub fn around_median(values: impl IntoIterator<Item = f64>) -> (f64, f64) {
-    let mut values: Vec<f64> = values.into_iter().collect();
-    values.sort_by(f64::total_cmp);
+    let values = sorted(values);
     let count = values.len();
-    // The chance that exactly so many values lie below the median, and that so many or fewer do.
-    let mut exactly = 0.5_f64.powi(i32::try_from(count).unwrap_or(i32::MAX));
-    let (mut below, mut many) = (exactly, 0);
+    // The chance that exactly so many values lie below the median (its logarithm: of a thousand rounds it is less than a
+    // number of this type can be), and that so many or fewer do.
+    let mut exactly = count as f64 * 0.5_f64.ln();
+    let (mut below, mut many) = (exactly.exp(), 0);
     while below <= 0.025 && many < count {
-        exactly *= (count - many) as f64 / (many + 1) as f64;
-        below += exactly;
+        exactly += ((count - many) as f64 / (many + 1) as f64).ln();
+        below += exactly.exp();
         many += 1;
     }
     // One more than may be left out, if any.
     let left_out = many.saturating_sub(1);
     let at = |place: Option<usize>| place.and_then(|place| values.get(place)).copied().unwrap_or(0.0);
     (at(Some(left_out)), at(count.checked_sub(left_out + 1)))
+}
+
+fn sorted(values: impl IntoIterator<Item = f64>) -> Vec<f64> {
+    let mut values: Vec<f64> = values.into_iter().collect();
+    values.sort_by(f64::total_cmp);
+    values
 }
 
 /// Nanoseconds as a person reads them.
@@ -89,6 +94,7 @@ mod tests {
         let ranks = |count: u32| around_median((1..=count).rev().map(f64::from));
         assert_eq!([ranks(5), ranks(6), ranks(8)], [(1.0, 5.0), (1.0, 6.0), (1.0, 8.0)]);
         assert_eq!([ranks(9), ranks(20), ranks(40)], [(2.0, 8.0), (6.0, 15.0), (14.0, 27.0)]);
+        assert_eq!([ranks(2000), ranks(3000)], [(956.0, 1045.0), (1446.0, 1555.0)]);
         assert_eq!(around_median([]), (0.0, 0.0));
     }
 
