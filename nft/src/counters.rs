@@ -5,7 +5,8 @@ use guestnet_core::netlink::Attributes;
 use guestnet_core::{Error, Namespace, Protocol, Result};
 
 use crate::observe::request;
-use crate::read::{NFGENMSG, View};
+use crate::uapi::*;
+use crate::view::View;
 use crate::{TableKey, userdata};
 
 /// A rule with a counter.
@@ -21,12 +22,6 @@ pub struct Count {
     pub bytes: u64,
 }
 
-/// Attributes in the kernel's numbers.
-const NFTA_RULE_CHAIN: u16 = 2;
-const NFTA_RULE_EXPRESSIONS: u16 = 4;
-const NFTA_RULE_USERDATA: u16 = 7;
-const NFTA_EXPR_NAME: u16 = 1;
-const NFTA_EXPR_DATA: u16 = 2;
 const NFTA_COUNTER_BYTES: u16 = 1;
 const NFTA_COUNTER_PACKETS: u16 = 2;
 
@@ -35,15 +30,17 @@ const NFTA_COUNTER_PACKETS: u16 = 2;
 /// # Errors
 /// When the kernel cannot be read.
 pub fn counters(namespace: &mut Namespace, TableKey(family, name): &TableKey) -> Result<Vec<Count>> {
-    // NFTA_RULE_TABLE is 1.
-    let request = request(libc::NFT_MSG_GETRULE, family.number(), &[(1, name.as_str())]);
+    let request = request(libc::NFT_MSG_GETRULE, family.number(), &[(NFTA_TABLE_NAME, name.as_str())]);
     let dump = match namespace.dump(Protocol::Netfilter, &request) {
         Err(Error::Kernel(e)) if e.errno == libc::ENOENT => return Ok(Vec::new()),
         other => other?,
     };
     let rules = dump.replies().map(|reply| View::new(Attributes::after(reply.payload, NFGENMSG)));
     // Old kernels send the rules of other tables too.
-    Ok(rules.filter(|rule| rule.text(1) == Some(name.as_str())).filter_map(|rule| count(&rule)).collect())
+    Ok(rules
+        .filter(|rule| rule.text(NFTA_TABLE_NAME) == Some(name.as_str()))
+        .filter_map(|rule| count(&rule))
+        .collect())
 }
 
 fn count(rule: &View<'_>) -> Option<Count> {

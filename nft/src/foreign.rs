@@ -5,9 +5,7 @@ use guestnet_core::owner::TABLE_PREFIX;
 use guestnet_core::{Message, Namespace, Protocol, Result};
 
 use crate::Family;
-use crate::read::NFGENMSG;
-
-const NFTA_TABLE_NAME: u16 = 1;
+use crate::uapi::{NFGENMSG, NFTA_TABLE_NAME};
 
 /// The tables in `namespace` that are not guestnet's, as `ip filter`.
 ///

@@ -48,9 +48,11 @@ pub mod statement;
 mod sys;
 mod table;
 mod types;
+mod uapi;
 mod userdata;
 mod value;
 mod verdict;
+mod view;
 mod words;
 
 pub use chain::{Base, Chain, ChainType, Hook, Policy};

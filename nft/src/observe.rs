@@ -6,8 +6,9 @@ use guestnet_core::netlink::{Attributes, Dump};
 use guestnet_core::netns::Transactions;
 use guestnet_core::{Error, Message, Namespace, Object, Observed, Protocol, Result, Set as Keyed};
 
-use crate::read::{NFGENMSG, Reader};
+use crate::read::Reader;
 use crate::setelem::bytes;
+use crate::uapi::*;
 use crate::{Family, Key, Name, Set, Table, TableKey};
 
 /// How often tables are read again when somebody changes them meanwhile.
@@ -86,21 +87,21 @@ fn attribute(number: u16, value: &[u8]) -> Vec<u8> {
     bytes
 }
 
+fn nested(number: u16, attributes: &[u8]) -> Vec<u8> {
+    attribute(number | libc::NLA_F_NESTED as u16, attributes)
+}
+
 /// Asks for the element of `set` with `key`.
 fn element_request(TableKey(family, table): &TableKey, set: &Set, key: &Key) -> Message {
-    // NFTA_SET_ELEM_LIST_ELEMENTS, NFTA_LIST_ELEM, NFTA_SET_ELEM_KEY, NFTA_DATA_VALUE.
-    let value = attribute(1, &bytes(&set.key, key.first()));
-    let element = attribute(1 | NESTED, &attribute(1 | NESTED, &value));
+    let value = attribute(NFTA_DATA_VALUE, &bytes(&set.key, key.first()));
+    let element = nested(NFTA_LIST_ELEM, &nested(NFTA_SET_ELEM_KEY, &value));
     let mut payload = vec![family.number(), 0, 0, 0];
-    payload.extend(attribute(1, &[table.as_str().as_bytes(), &[0]].concat()));
-    payload.extend(attribute(2, &[set.name.as_str().as_bytes(), &[0]].concat()));
-    payload.extend(attribute(3 | NESTED, &element));
+    payload.extend(attribute(NFTA_TABLE_NAME, &[table.as_str().as_bytes(), &[0]].concat()));
+    payload.extend(attribute(NFTA_SET_ELEM_LIST_SET, &[set.name.as_str().as_bytes(), &[0]].concat()));
+    payload.extend(nested(NFTA_SET_ELEM_LIST_ELEMENTS, &element));
     let kind = (libc::NFNL_SUBSYS_NFTABLES << 8) as u16 | libc::NFT_MSG_GETSETELEM as u16;
     Message::new(kind, 0, &payload)
 }
-
-/// `NLA_F_NESTED`.
-const NESTED: u16 = 0x8000;
 
 fn dump(namespace: &mut Namespace, request: &Message) -> Result<Arc<Dump>> {
     match namespace.dump(Protocol::Netfilter, request) {
@@ -132,9 +133,9 @@ fn read(namespace: &mut Namespace) -> Result<Keyed<Table>> {
 
 /// Reads the rules and the sets of a table, without elements.
 fn read_structure(namespace: &mut Namespace, reader: &mut Reader, table: &TableKey) -> Result<()> {
-    // NFTA_RULE_TABLE and NFTA_SET_TABLE are 1. Old kernels send the rules of other tables too.
+    // Old kernels send the rules of other tables too.
     for kind in [libc::NFT_MSG_GETRULE, libc::NFT_MSG_GETSET] {
-        let request = request(kind, table.0.number(), &[(1, table.1.as_str())]);
+        let request = request(kind, table.0.number(), &[(NFTA_TABLE_NAME, table.1.as_str())]);
         dump(namespace, &request)?.replies().for_each(|reply| reader.see(reply.whole));
     }
     Ok(())
@@ -142,8 +143,7 @@ fn read_structure(namespace: &mut Namespace, reader: &mut Reader, table: &TableK
 
 /// Reads all elements of a set.
 fn read_elements(namespace: &mut Namespace, reader: &mut Reader, table: &TableKey, set: &Name) -> Result<()> {
-    // NFTA_SET_ELEM_LIST_TABLE is 1, NFTA_SET_ELEM_LIST_SET 2.
-    let of_set = [(1, table.1.as_str()), (2, set.as_str())];
+    let of_set = [(NFTA_TABLE_NAME, table.1.as_str()), (NFTA_SET_ELEM_LIST_SET, set.as_str())];
     let request = request(libc::NFT_MSG_GETSETELEM, table.0.number(), &of_set);
     dump(namespace, &request)?.replies().for_each(|reply| reader.see(reply.whole));
     Ok(())
@@ -151,8 +151,8 @@ fn read_elements(namespace: &mut Namespace, reader: &mut Reader, table: &TableKe
 
 /// Reads one table without elements; whether there is such a table.
 fn read_table(namespace: &mut Namespace, reader: &mut Reader, key: &TableKey) -> Result<bool> {
-    // NFTA_TABLE_NAME and NFTA_CHAIN_TABLE are 1. Old kernels send the chains of other tables too.
-    let of_table = [(1, key.1.as_str())];
+    // Old kernels send the chains of other tables too.
+    let of_table = [(NFTA_TABLE_NAME, key.1.as_str())];
     let asked = request(libc::NFT_MSG_GETTABLE, key.0.number(), &of_table);
     let found = namespace.get_each(Protocol::Netfilter, &[asked])?;
     found.replies().for_each(|reply| reader.see(reply.whole));

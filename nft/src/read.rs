@@ -12,130 +12,12 @@ use guestnet_core::owner::TABLE_PREFIX;
 use crate::encode::{INTERVAL, INTERVAL_END, VERDICT, flags};
 use crate::interval::{Bound, paired};
 use crate::setelem::values;
+use crate::uapi::*;
+use crate::view::View;
 use crate::{
     Base, Chain, ChainType, Data, DataType, Element, Elements, Expr, Family, Hook, Key, MapType, Name,
-    Policy, Rule, Set, Table, TableKey, Verdict, userdata,
+    Policy, Rule, Set, Table, TableKey, userdata,
 };
-
-/// Attributes in the kernel's numbers (`linux/netfilter/nf_tables.h`). The name of the table is attribute 1 of
-/// everything that is in one.
-const NFTA_TABLE_NAME: u16 = 1;
-const NFTA_TABLE_FLAGS: u16 = 2;
-const NFTA_TABLE_USE: u16 = 3;
-const NFTA_CHAIN_NAME: u16 = 3;
-const NFTA_CHAIN_HOOK: u16 = 4;
-const NFTA_CHAIN_POLICY: u16 = 5;
-const NFTA_CHAIN_TYPE: u16 = 7;
-const NFTA_CHAIN_FLAGS: u16 = 10;
-const NFTA_HOOK_HOOKNUM: u16 = 1;
-const NFTA_HOOK_PRIORITY: u16 = 2;
-const NFTA_HOOK_DEV: u16 = 3;
-const NFTA_HOOK_DEVS: u16 = 4;
-const NFTA_RULE_CHAIN: u16 = 2;
-const NFTA_RULE_EXPRESSIONS: u16 = 4;
-const NFTA_RULE_USERDATA: u16 = 7;
-const NFTA_EXPR_NAME: u16 = 1;
-const NFTA_EXPR_DATA: u16 = 2;
-const NFTA_SET_NAME: u16 = 2;
-const NFTA_SET_FLAGS: u16 = 3;
-const NFTA_SET_KEY_TYPE: u16 = 4;
-const NFTA_SET_KEY_LEN: u16 = 5;
-const NFTA_SET_DATA_TYPE: u16 = 6;
-const NFTA_SET_DATA_LEN: u16 = 7;
-const NFTA_SET_DESC: u16 = 9;
-const NFTA_SET_EXPR: u16 = 17;
-const NFTA_SET_EXPRESSIONS: u16 = 18;
-const NFTA_SET_DESC_SIZE: u16 = 1;
-const NFTA_SET_ELEM_LIST_SET: u16 = 2;
-const NFTA_SET_ELEM_LIST_ELEMENTS: u16 = 3;
-const NFTA_SET_ELEM_KEY: u16 = 1;
-const NFTA_SET_ELEM_DATA: u16 = 2;
-const NFTA_SET_ELEM_FLAGS: u16 = 3;
-const NFTA_SET_ELEM_TIMEOUT: u16 = 4;
-const NFTA_SET_ELEM_USERDATA: u16 = 6;
-const NFTA_SET_ELEM_EXPR: u16 = 7;
-const NFTA_SET_ELEM_OBJREF: u16 = 9;
-const NFTA_SET_ELEM_KEY_END: u16 = 10;
-const NFTA_SET_ELEM_EXPRESSIONS: u16 = 11;
-const NFTA_DATA_VALUE: u16 = 1;
-const NFTA_DATA_VERDICT: u16 = 2;
-const NFTA_VERDICT_CODE: u16 = 1;
-const NFTA_VERDICT_CHAIN: u16 = 2;
-
-/// The attributes of something of nf_tables, whose numbers are in the byte order of the network.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct View<'a>(Attributes<'a>);
-
-impl Default for View<'_> {
-    fn default() -> Self {
-        Self(Attributes::after(&[], 0))
-    }
-}
-
-impl<'a> View<'a> {
-    /// What a message says of something.
-    pub fn new(attributes: Attributes<'a>) -> Self {
-        Self(attributes)
-    }
-
-    /// An attribute as it stands there.
-    pub fn get(&self, kind: u16) -> Option<&'a [u8]> {
-        self.0.get(kind)
-    }
-
-    /// An attribute that is a number of 1 to 8 bytes.
-    pub fn number(&self, kind: u16) -> Option<u64> {
-        let bytes = self.get(kind).filter(|bytes| (1..=8).contains(&bytes.len()))?;
-        Some(bytes.iter().fold(0, |sum, byte| (sum << 8) | u64::from(*byte)))
-    }
-
-    /// An attribute that is a number of 1 to 4 bytes.
-    pub fn u32(&self, kind: u16) -> Option<u32> {
-        self.number(kind)?.try_into().ok()
-    }
-
-    /// An attribute that is a text, up to its NUL.
-    pub fn text(&self, kind: u16) -> Option<&'a str> {
-        self.0.get_str(kind)
-    }
-
-    /// The attributes inside an attribute.
-    pub fn nested(&self, kind: u16) -> Option<View<'a>> {
-        self.get(kind).map(|value| View(Attributes::after(value, 0)))
-    }
-
-    /// The members of a list, each of which has attributes.
-    pub fn list(&self, kind: u16) -> impl Iterator<Item = View<'a>> + use<'a> {
-        let members = self.nested(kind).unwrap_or_default();
-        members.0.map(|(_, value)| View(Attributes::after(value, 0)))
-    }
-
-    /// All attributes, which are texts.
-    fn texts(&self) -> Vec<&'a str> {
-        let text = |value: &'a [u8]| std::str::from_utf8(value.split(|byte| *byte == 0).next()?).ok();
-        self.0.filter_map(|(_, value)| text(value)).collect()
-    }
-
-    /// An attribute that holds the value of a register: 1 to 64 bytes.
-    pub fn value(&self, kind: u16) -> Option<&'a [u8]> {
-        self.nested(kind)?.register()
-    }
-
-    /// The value of a register, which these attributes are: 1 to 64 bytes.
-    fn register(&self) -> Option<&'a [u8]> {
-        self.get(NFTA_DATA_VALUE).filter(|value| (1..=64).contains(&value.len()))
-    }
-
-    /// The verdict that stands where otherwise a value does.
-    pub fn verdict(&self) -> Option<Verdict> {
-        let verdict = self.nested(NFTA_DATA_VERDICT)?;
-        Verdict::from_number(verdict.u32(NFTA_VERDICT_CODE)?.cast_signed(), verdict.text(NFTA_VERDICT_CHAIN))
-    }
-}
-
-/// Length of `struct nlmsghdr`, and of the `struct nfgenmsg` behind it.
-const HEADER: usize = 16;
-pub(crate) const NFGENMSG: usize = 4;
 
 impl Table {
     /// The tables that netlink messages tell of, header included: of a dump, or of a change. Only those that carry our
@@ -197,7 +79,7 @@ impl Reader {
         if libc::c_int::from(subsystem) != libc::NFNL_SUBSYS_NFTABLES {
             return;
         }
-        let raw = View(Attributes::after(message, HEADER + NFGENMSG));
+        let raw = View::new(Attributes::after(message, HEADER + NFGENMSG));
         let name = raw.text(NFTA_TABLE_NAME).filter(|name| name.starts_with(TABLE_PREFIX));
         let Some(Ok(name)) = name.map(str::parse) else { return };
         let key = TableKey(family, name);
@@ -388,8 +270,8 @@ impl<'a> Listed<'a> {
     fn read(raw: View<'a>, set: &Set) -> Option<Self> {
         let (mut key, mut key_end, mut data, mut comment, mut flags) = (None, None, None, None, 0);
         // In one pass: there can be hundreds of thousands.
-        for (kind, value) in raw.0 {
-            let nested = || View(Attributes::after(value, 0));
+        for (kind, value) in raw.each() {
+            let nested = || View::inside(value);
             match kind {
                 NFTA_SET_ELEM_KEY => key = nested().register(),
                 NFTA_SET_ELEM_KEY_END => key_end = Some(nested().register()?),

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Expression, Register};
 use crate::check::RuleCheck;
-use crate::read::View;
 use crate::render::Text;
 use crate::sys::RawExpr;
+use crate::view::View;
 
 /// Turns a number of two bytes from the host's order to the network's, which on some machines are the same. nft adds it
 /// where it is needed and has no word for it.

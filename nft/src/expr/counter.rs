@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Expression;
 use crate::check::RuleCheck;
-use crate::read::View;
 use crate::render::Text;
 use crate::sys::RawExpr;
+use crate::view::View;
 /// Counts packets and bytes. What it counted is no part of a rule's identity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Expression, Register};
 use crate::check::RuleCheck;
-use crate::read::View;
 use crate::render::{Term, Text};
 use crate::sys::RawExpr;
+use crate::view::View;
 
 /// Loads bytes of an extension header or an option, or with `exists` whether it is there (1 or 0, one byte):
 /// `exthdr frag exists`.

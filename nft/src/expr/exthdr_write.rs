@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Expression, ExthdrKind, Register};
 use crate::check::RuleCheck;
-use crate::read::View;
 use crate::render::Text;
 use crate::sys::RawExpr;
+use crate::view::View;
 
 /// Writes bytes of an option of TCP from a register: `tcp option maxseg size set …`. The kernel updates the checksum; a
 /// maximum segment size it only ever lowers.

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Expression, Register};
 use crate::check::RuleCheck;
-use crate::read::View;
 use crate::render::{Term, Text};
 use crate::sys::RawExpr;
+use crate::view::View;
 
 /// Asks the routing tables about the packet: `fib saddr . iif oif`. With `present`, whether there is an answer: 4 bytes
 /// that are zero where there is none, so `fib saddr . iif oif missing` is `present` compared with `00000000`.

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::{Bytes, Expression, Register};
 use crate::Verdict;
 use crate::check::RuleCheck;
-use crate::read::View;
 use crate::render::{Term, Text};
 use crate::sys::RawExpr;
+use crate::view::View;
 
 /// Loads a constant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]

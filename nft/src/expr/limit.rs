@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Expression;
 use crate::check::RuleCheck;
-use crate::read::View;
 use crate::render::Text;
 use crate::sys::RawExpr;
+use crate::view::View;
 /// Matches while packets come no faster than a rate: `limit rate 10/second burst 5 packets`. All packets that meet
 /// the rule share it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Expression;
 use crate::check::RuleCheck;
-use crate::read::View;
 use crate::render::Text;
 use crate::sys::RawExpr;
+use crate::view::View;
 /// Writes a line to the kernel's log, or with a group sends the packet to listeners of NFLOG.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]

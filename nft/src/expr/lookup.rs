@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::{Expression, Register};
 use crate::Name;
 use crate::check::RuleCheck;
-use crate::read::View;
 use crate::render::Text;
 use crate::sys::RawExpr;
+use crate::view::View;
 
 /// Matches when the register is in a set: `… @inbound`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]

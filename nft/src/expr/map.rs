@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Expression, Register};
 use crate::check::RuleCheck;
-use crate::read::View;
 use crate::render::{Term, Text};
 use crate::sys::RawExpr;
+use crate::view::View;
 use crate::{DataType, MapType, Name};
 
 /// Loads what a map has for a key: `… map @inbound`. Does not match where the map has nothing.

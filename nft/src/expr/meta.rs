@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::{Expression, Register};
 use crate::DataType;
 use crate::check::RuleCheck;
-use crate::read::View;
 use crate::render::{Term, Text};
 use crate::sys::RawExpr;
+use crate::view::View;
 
 /// Loads a value into a register: `meta mark`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]

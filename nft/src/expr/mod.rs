@@ -54,9 +54,9 @@ pub use verdict_map::VerdictMap;
 
 use crate::Verdict;
 use crate::check::RuleCheck;
-use crate::read::View;
 use crate::render::Text;
 use crate::sys::RawExpr;
+use crate::view::View;
 
 /// How an expression is said to the kernel and read back.
 pub(crate) trait Expression: Sized {

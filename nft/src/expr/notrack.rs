@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::Expression;
 use crate::Family;
 use crate::check::RuleCheck;
-use crate::read::View;
 use crate::render::Text;
 use crate::sys::RawExpr;
+use crate::view::View;
 /// Makes conntrack leave the packet alone. Works at a priority before conntrack's (-200).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::payload::check_length;
 use super::{Expression, PayloadBase, Register};
 use crate::check::RuleCheck;
-use crate::read::View;
 use crate::render::Text;
 use crate::sys::RawExpr;
+use crate::view::View;
 
 /// Writes bytes of the packet from a register: `ip daddr set …`.
 ///

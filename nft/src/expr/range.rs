@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Bytes, Expression, Register};
 use crate::check::RuleCheck;
-use crate::read::View;
 use crate::render::Text;
 use crate::sys::RawExpr;
+use crate::view::View;
 
 /// Matches when the register lies between two constants, both included. The order is that of the bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::Expression;
 use crate::Family;
 use crate::check::RuleCheck;
-use crate::read::View;
 use crate::render::Text;
 use crate::sys::RawExpr;
+use crate::view::View;
 /// Drops the packet and answers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Expression, Register};
 use crate::check::RuleCheck;
-use crate::read::View;
 use crate::render::{Term, Text};
 use crate::sys::RawExpr;
+use crate::view::View;
 
 /// Loads something about the packet's route: `rt mtu`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]

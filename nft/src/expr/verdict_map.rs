@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Expression, Register};
 use crate::check::RuleCheck;
-use crate::read::View;
 use crate::render::Text;
 use crate::sys::RawExpr;
+use crate::view::View;
 use crate::{MapType, Name};
 
 /// Decides by what a map has for a key: `… vmap @guests`. The next rule decides where it has nothing.
