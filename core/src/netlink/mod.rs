@@ -1,13 +1,15 @@
 //! Netlink, as far as guestnet needs it: send many messages at once, learn which of them were refused and why,
 //! and read dumps that are whole.
 
+mod dump;
 mod lasting;
 mod reply;
 mod session;
 
+pub use dump::Dump;
 pub(crate) use reply::replies;
 pub use reply::{Attributes, Refusal, Reply, number, text};
-pub use session::{Dump, Session};
+pub use session::Session;
 
 #[cfg(test)]
 mod tests {

@@ -9,8 +9,8 @@ use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, send, sendmsg};
 use zeroize::Zeroize;
 
-use super::lasting;
-use super::reply::{Refusal, Reply, replies};
+use super::dump::Dump;
+use super::reply::{Refusal, replies};
 use crate::act::{Datagram, Deed, Watch};
 use crate::error::{Error, Result};
 use crate::kind::{Message, Protocol};
@@ -51,46 +51,6 @@ pub struct Session {
     buffer: Vec<u8>,
     netns: Netns,
     watch: Watch,
-}
-
-/// A whole dump. Iterate over [`Dump::replies`]. One of IPsec states holds their keys, and is wiped when dropped.
-#[derive(Default, PartialEq, Eq)]
-pub struct Dump {
-    bytes: Vec<u8>,
-    secret: bool,
-}
-
-impl Drop for Dump {
-    fn drop(&mut self) {
-        if self.secret {
-            self.bytes.zeroize();
-        }
-    }
-}
-
-impl std::fmt::Debug for Dump {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Dump({} bytes)", self.bytes.len())
-    }
-}
-
-impl Dump {
-    /// Whether it holds keys.
-    pub(crate) fn is_secret(&self) -> bool {
-        self.secret
-    }
-
-    /// Makes dumps that say the same equal; see [`lasting::keep`].
-    pub(crate) fn make_comparable(&mut self) {
-        if !self.secret {
-            lasting::keep(&mut self.bytes);
-        }
-    }
-
-    /// The messages of the dump.
-    pub fn replies(&self) -> impl Iterator<Item = Reply<'_>> {
-        replies(&self.bytes).filter(|reply| i32::from(reply.kind) >= libc::NLMSG_MIN_TYPE)
-    }
 }
 
 impl Session {
@@ -272,7 +232,7 @@ impl Session {
         self.append(&mut bytes, &dump, false);
         self.watch.tell(&self.netns, Deed::Ask(self.protocol, Datagram(&bytes)));
         self.send(&[&bytes])?;
-        let mut whole = Dump { bytes: Vec::new(), secret: self.protocol == Protocol::Xfrm };
+        let mut whole = Dump::of(self.protocol);
         let mut interrupted = false;
         loop {
             self.receive()?;
@@ -284,7 +244,7 @@ impl Session {
                     break;
                 }
             }
-            self.keep(&mut whole);
+            whole.add(&mut self.buffer);
             match end {
                 None => {}
                 Some(None) => return Ok((!interrupted).then_some(whole)),
@@ -306,13 +266,13 @@ impl Session {
         self.append(&mut bytes, request, true);
         self.watch.tell(&self.netns, Deed::Ask(self.protocol, Datagram(&bytes)));
         self.send(&[&bytes])?;
-        let mut whole = Dump { bytes: Vec::new(), secret: self.protocol == Protocol::Xfrm };
+        let mut whole = Dump::of(self.protocol);
         loop {
             self.receive()?;
             let end = replies(&self.buffer)
                 .find(|r| r.sequence == sequence && i32::from(r.kind) == libc::NLMSG_ERROR)
                 .map(|reply| Refusal::read(&reply, &bytes));
-            self.keep(&mut whole);
+            whole.add(&mut self.buffer);
             match end {
                 None => {}
                 Some(None) => return Ok(Some(whole)),
@@ -333,7 +293,7 @@ impl Session {
     /// # Errors
     /// `Io` when the socket fails.
     pub fn get_each(&mut self, requests: &[Message]) -> Result<(Dump, Vec<(usize, Refusal)>)> {
-        let mut whole = Dump { bytes: Vec::new(), secret: self.protocol == Protocol::Xfrm };
+        let mut whole = Dump::of(self.protocol);
         let mut refusals = Vec::new();
         for (n, chunk) in requests.chunks(GETS).enumerate() {
             let first = self.sequence;
@@ -353,25 +313,10 @@ impl Session {
                     }
                     ended |= index + 1 == chunk.len();
                 }
-                self.keep(&mut whole);
+                whole.add(&mut self.buffer);
             }
         }
         Ok((whole, refusals))
-    }
-
-    /// Adds what was read to `whole`. Secrets are kept in one place only: growing would leave copies behind.
-    fn keep(&mut self, whole: &mut Dump) {
-        let needed = whole.bytes.len() + self.buffer.len();
-        if whole.secret && whole.bytes.capacity() < needed {
-            let mut larger = Vec::with_capacity(needed.max(2 * whole.bytes.capacity()));
-            larger.extend_from_slice(&whole.bytes);
-            std::mem::replace(&mut whole.bytes, larger).zeroize();
-        }
-        whole.bytes.extend_from_slice(&self.buffer);
-        if whole.secret {
-            // What was read, not all that there is room for: most answers are short.
-            self.buffer.as_mut_slice().zeroize();
-        }
     }
 
     fn send(&self, pieces: &[&[u8]]) -> Result<()> {
