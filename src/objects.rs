@@ -1,20 +1,23 @@
 //! The registry of kinds: what a namespace can have, and the one line that a new kind needs here.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use guestnet_core::diff::{Conflict, diff};
 use guestnet_core::{
-    Address, Change, Context, File, Kind, Link, LinkName, Namespace, Netns, NetnsName, Object, Observed,
-    Outbox, Path, Phase, Problems, Result, Ripple, Route, Set, Sysctl,
+    Address, Change, Context, File, Kind, Link, LinkName, Namespace, Netns, NetnsName, Object, Outbox, Path,
+    Phase, Problems, Result, Ripple, Route, Set, Sysctl,
 };
 use guestnet_ndp::ProxyNeighbour;
 use guestnet_nft::Table;
 use guestnet_xfrm::{HashThreshold, Policy, Secrets, State};
 use serde::{Deserialize, Serialize};
 
+use self::check::CheckIn;
+use self::doomed::{doomed, without};
 use crate::seen::{Place, Remembered, Scope, Seen};
-use crate::spec::reqids;
+
+mod check;
+mod doomed;
 
 /// All that a host has, or shall have, by namespace; files stand beside the namespaces.
 ///
@@ -365,55 +368,8 @@ impl Found {
     }
 }
 
-/// What can be wrong with one object by itself, in the namespace that it shall be in.
-trait CheckIn {
-    fn check_in(&self, netns: &Netns, path: &Path, problems: &mut Problems);
-}
-
-macro_rules! check_in {
-    ($($type:ident: |$object:ident, $netns:ident, $path:ident, $problems:ident| $check:expr;)*) => {$(
-        impl CheckIn for $type {
-            fn check_in(&self, $netns: &Netns, $path: &Path, $problems: &mut Problems) {
-                let $object = self;
-                $check
-            }
-        }
-    )*};
-}
-
-check_in! {
-    Link: |link, _netns, path, problems| link.check(path, problems);
-    Table: |table, _netns, path, problems| table.check(path, problems);
-    Sysctl: |_sysctl, _netns, _path, _problems| ();
-    State: |state, netns, path, problems| state.check(&reqids(netns), path, problems);
-    HashThreshold: |threshold, _netns, path, problems| threshold.check(path, problems);
-    Policy: |policy, netns, path, problems| policy.check(&reqids(netns), path, problems);
-    Address: |_address, _netns, _path, _problems| ();
-    Route: |route, _netns, path, problems| route.check(path, problems);
-    ProxyNeighbour: |neighbour, _netns, path, problems| neighbour.check(path, problems);
-}
-
 /// With more sysctls than this, the links are read for them.
 const MANY: usize = 64;
-
-/// The links that will be deleted, if only to be made again: what lives on them goes with them.
-fn doomed(wanted: &Set<Link>, found: &Seen<Link>) -> BTreeSet<LinkName> {
-    if found.is_settled() {
-        return BTreeSet::new();
-    }
-    let goes = |link: &&Link| wanted.get(&link.name).is_none_or(|new| !Link::can_become(link, new));
-    found.ours.iter().filter(goes).map(|link| link.name.clone()).collect()
-}
-
-/// `found` as it will be when the doomed links are gone.
-fn without<'a, T: Kind>(found: &'a Observed<T>, doomed: &BTreeSet<LinkName>) -> Cow<'a, Observed<T>> {
-    if doomed.is_empty() {
-        return Cow::Borrowed(found);
-    }
-    let mut found = found.clone();
-    found.ours.retain(|object| object.lives_on().is_none_or(|link| !doomed.contains(link)));
-    Cow::Owned(found)
-}
 
 /// A replacement that the kernel cannot make in place is a deletion and a creation.
 fn in_steps<T: Kind>(change: Change<T>, mut step: impl FnMut(Change<T>)) {
