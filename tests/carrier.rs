@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use guestnet_lab::{Capability, lab_test, need, scratch, wait_until};
 use serde_json::json;
-use support::{apply, host, sh, spec};
+use support::{apply, host, objects_in_host, sh};
 
 /// More than the kernel speaks of in two seconds, where it speaks of them at all.
 const TAPS: usize = 400;
@@ -57,7 +57,7 @@ lab_test! {
         need(Capability::Tap);
         let links: Vec<_> =
             (0..TAPS).map(|n| json!({"name": format!("tap{n}"), "kind": {"tap": {}}, "up": true})).collect();
-        let wanted = spec(&json!({"version": 1, "objects": {"host": {"links": links}}}));
+        let wanted = objects_in_host(&json!({"links": links}));
         let mut host = host();
         let batch = scratch().join("batch");
         std::fs::write(&batch, by_hand()).unwrap();

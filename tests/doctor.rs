@@ -6,7 +6,7 @@ use guestnet::HostSpec;
 use guestnet::doctor::{Finding, Severity, examine};
 use guestnet_lab::{Capability, has, lab_test, need, need_program};
 use serde_json::{Value, json};
-use support::{guest, guest_in_host, host, sh, spec, with_uplink};
+use support::{guest, guest_in_host, host, objects_in_host, sh, spec, with_uplink};
 
 /// What is found of the host that the test is in.
 fn findings(spec: &HostSpec) -> Vec<Finding> {
@@ -166,7 +166,7 @@ lab_test! {
     fn xfrm_interfaces_are_tried_where_they_are_wanted() {
         let refused = guestnet_lab::sh("ip link add x0 type xfrm if_id 1; ip link del x0").is_err();
         let link = json!({"name": "xfrm7", "kind": {"xfrm": {"if_id": 7}}});
-        let wanted = spec(&json!({"version": 1, "objects": {"host": {"links": [link]}}}));
+        let wanted = objects_in_host(&json!({"links": [link]}));
         assert_eq!(found("no-xfrm-interface", &wanted).len(), usize::from(refused));
         assert_eq!(found("no-xfrm-interface", &spec(&json!({"version": 1}))), []);
     }

@@ -5,16 +5,11 @@ mod support;
 use std::fs;
 use std::path::Path;
 
-use guestnet::HostSpec;
 use guestnet_lab::{Capability, Netns, has, lab_test, need};
-use serde_json::{Value, json};
+use serde_json::json;
 use support::{
-    apply, dump, dump_of, guest, guest_in_host, host, lines, same, sh, spec, spec_of, with_uplink,
+    apply, dump, dump_of, guest, guest_in_host, host, lines, objects_in_host, same, sh, spec_of, with_uplink,
 };
-
-fn objects_in_host(objects: &Value) -> HostSpec {
-    spec(&json!({ "version": 1, "objects": { "host": objects } }))
-}
 
 /// Things of others, of every kind, made in the namespace `netns` on the link `dev`; by the tools that others use.
 fn others(netns: &Netns, dev: &str) {

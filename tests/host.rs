@@ -8,11 +8,10 @@ use std::path::Path;
 use guestnet::{Host, HostSpec};
 use guestnet_lab::{Capability, has, lab_test, need};
 use serde_json::{Value, json};
-use support::{apply, dump, files, guest, guest_in_host, host, lines, same, sh, spec, spec_of, with_uplink};
-
-fn objects_in_host(objects: &Value) -> HostSpec {
-    spec(&json!({ "version": 1, "objects": { "host": objects } }))
-}
+use support::{
+    apply, dump, files, guest, guest_in_host, host, lines, objects_in_host, same, sh, spec, spec_of,
+    with_uplink,
+};
 
 lab_test! {
     fn guests_come_and_go() {
@@ -342,30 +341,6 @@ lab_test! {
         apply(&mut host, &changed);
         host.remove_all().unwrap();
         assert_eq!(fs::read_dir(folder).unwrap().count(), 0);
-    }
-
-    fn sysctls_are_put_back() {
-        let before = dump();
-        let mut host = host();
-        let all = json!({
-            "links": [{"name": "v0", "kind": {"veth": {"peer": "v1"}}}],
-            "sysctls": [
-                {"key": "net.ipv4.ip_forward", "value": "1"},
-                {"key": "net.ipv6.conf.all.forwarding", "value": "1"},
-                {"key": "net.ipv6.conf.default.accept_ra", "value": "0"},
-                {"key": "net/ipv4/conf/v0/proxy_arp", "value": "1"},
-                {"key": "net/ipv6/conf/v1/disable_ipv6", "value": "1"},
-                {"key": "net.ipv4.ip_local_port_range", "value": "20000\t30000"},
-            ],
-        });
-        apply(&mut host, &objects_in_host(&all));
-        assert_eq!(sh("cat /proc/sys/net/ipv4/ip_local_port_range"), "20000\t30000\n");
-        let mut fewer = all;
-        fewer["sysctls"].as_array_mut().unwrap().truncate(1);
-        apply(&mut host, &objects_in_host(&fewer));
-        assert_eq!(sh("cat /proc/sys/net/ipv6/conf/v1/disable_ipv6"), "0\n");
-        host.remove_all().unwrap();
-        same(&before, &dump());
     }
 }
 

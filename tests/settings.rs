@@ -1,4 +1,4 @@
-//! Sysctls are what their files say, however they were read.
+//! Sysctls are what their files say, however they were read, and are put back.
 
 mod support;
 
@@ -7,7 +7,7 @@ use std::fs;
 use guestnet::{Host, HostSpec};
 use guestnet_lab::lab_test;
 use serde_json::json;
-use support::{apply, host, sh, spec};
+use support::{apply, dump, host, objects_in_host, same, sh};
 
 /// All that a link's message tells, and some that it does not.
 const IPV4: [&str; 18] = [
@@ -57,9 +57,7 @@ const OF_ALL: [&str; 7] = [
 ];
 
 fn wanted(key: &str, value: &str) -> HostSpec {
-    spec(
-        &json!({"version": 1, "objects": {"host": {"sysctls": [{"key": format!("net/{key}"), "value": value}]}}}),
-    )
+    objects_in_host(&json!({"sysctls": [{"key": format!("net/{key}"), "value": value}]}))
 }
 
 lab_test! {
@@ -108,7 +106,7 @@ lab_test! {
             net.ipv6.conf.one.forwarding=1 net.ipv4.conf.xall.forwarding=1 net.ipv4.conf.default.forwarding=1");
         let before = now();
         let router = json!([{"key": "net/ipv4/ip_forward", "value": "1"}, {"key": "net/ipv6/conf/all/forwarding", "value": "1"}]);
-        let router = spec(&json!({"version": 1, "objects": {"host": {"sysctls": router}}}));
+        let router = objects_in_host(&json!({"sysctls": router}));
         let mut host = host();
         // Once all links are known, and once only those that are asked for.
         for whole in [true, false] {
@@ -119,12 +117,37 @@ lab_test! {
         }
     }
 
+    fn sysctls_are_put_back() {
+        let before = dump();
+        let mut host = host();
+        let all = json!({
+            "links": [{"name": "v0", "kind": {"veth": {"peer": "v1"}}}],
+            "sysctls": [
+                {"key": "net.ipv4.ip_forward", "value": "1"},
+                {"key": "net.ipv6.conf.all.forwarding", "value": "1"},
+                {"key": "net.ipv6.conf.default.accept_ra", "value": "0"},
+                {"key": "net/ipv4/conf/v0/proxy_arp", "value": "1"},
+                {"key": "net/ipv6/conf/v1/disable_ipv6", "value": "1"},
+                {"key": "net.ipv4.ip_local_port_range", "value": "20000\t30000"},
+            ],
+        });
+        apply(&mut host, &objects_in_host(&all));
+        assert_eq!(sh("cat /proc/sys/net/ipv4/ip_local_port_range"), "20000\t30000\n");
+        let mut fewer = all;
+        fewer["sysctls"].as_array_mut().unwrap().truncate(1);
+        apply(&mut host, &objects_in_host(&fewer));
+        assert_eq!(sh("cat /proc/sys/net/ipv6/conf/v1/disable_ipv6"), "0\n");
+        host.remove_all().unwrap();
+        same(&before, &dump());
+    }
+
     fn what_a_link_was_before_is_known_of_many_links() {
         let links: Vec<String> = (0..300).map(|n| format!("v{n}")).collect();
         let sysctl = |link: &String| json!({"key": format!("net/ipv4/conf/{link}/proxy_arp"), "value": "1"});
         let pairs: Vec<_> = links.iter().map(|l| json!({"name": l, "kind": {"veth": {"peer": format!("p{l}")}}})).collect();
-        let objects = |settings: &[String]| spec(&json!({"version": 1, "objects": {"host":
-            {"links": pairs, "sysctls": settings.iter().map(sysctl).collect::<Vec<_>>()}}}));
+        let objects = |settings: &[String]| {
+            objects_in_host(&json!({"links": pairs, "sysctls": settings.iter().map(sysctl).collect::<Vec<_>>()}))
+        };
         let mut host = host();
         host.apply(&objects(&links)).unwrap();
         // Another host's process knows as much, and a part of them can go.
@@ -164,7 +187,7 @@ lab_test! {
         let sysctl = json!([{"key": "net/ipv4/neigh/one/proxy_delay", "value": "8"}]);
         let of = |kind: serde_json::Value, sysctls: &serde_json::Value| {
             let link = json!({"name": "one", "kind": kind});
-            spec(&json!({"version": 1, "objects": {"host": {"links": [link], "sysctls": sysctls}}}))
+            objects_in_host(&json!({"links": [link], "sysctls": sysctls}))
         };
         let (pair, tap) = (json!({"veth": {"peer": "two"}}), json!({"tap": {}}));
         let mut host = host();
@@ -212,7 +235,7 @@ lab_test! {
         let sysctls = json!([
             {"key": "net/ipv4/ip_forward", "value": "1"}, {"key": "net/ipv4/conf/one/forwarding", "value": "0"},
         ]);
-        apply(&mut host(), &spec(&json!({"version": 1, "objects": {"host": {"sysctls": sysctls}}})));
+        apply(&mut host(), &objects_in_host(&json!({"sysctls": sysctls})));
         let forwards = |link| fs::read_to_string(format!("/proc/sys/net/ipv4/conf/{link}/forwarding")).unwrap();
         assert_eq!([forwards("one"), forwards("two")], ["0\n", "1\n"]);
     }

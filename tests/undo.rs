@@ -6,7 +6,7 @@ use guestnet::core::Deed;
 use guestnet::{Error, Failure, HostSpec, State};
 use guestnet_lab::{Capability, has, lab_test, need};
 use serde_json::{Value, json};
-use support::{apply, dump, guest, host, same, sh, spec, spec_of, with_uplink};
+use support::{apply, dump, guest, host, objects_in_host, same, sh, spec, spec_of, with_uplink};
 
 fn refused(host: &mut guestnet::Host, spec: &HostSpec) -> Box<Failure> {
     match host.apply(spec) {
@@ -24,11 +24,10 @@ fn with_objects(objects: &Value) -> HostSpec {
 lab_test! {
     fn what_comes_in_the_way_in_a_later_round_undoes_the_first() {
         let mut host = host();
-        let with = |objects: Value| spec(&json!({ "version": 1, "objects": { "host": objects } }));
-        apply(&mut host, &with(json!({ "addresses": [{"dev": "lo", "address": "10.78.0.1/24"}] })));
+        apply(&mut host, &objects_in_host(&json!({ "addresses": [{"dev": "lo", "address": "10.78.0.1/24"}] })));
         let before = dump();
         // An address that goes may take other things along, so all is looked at again.
-        let wanted = with(json!({
+        let wanted = objects_in_host(&json!({
             "addresses": [{"dev": "lo", "address": "10.79.0.1/24"}],
             "routes": [{"to": "10.77.0.0/16", "kind": "blackhole"}],
         }));

@@ -20,6 +20,11 @@ pub fn spec(value: &Value) -> HostSpec {
     HostSpec::from_json(&value.to_string()).unwrap_or_else(|e| panic!("{e}\n{value:#}"))
 }
 
+/// A spec of nothing but objects in the host's own namespace.
+pub fn objects_in_host(objects: &Value) -> HostSpec {
+    spec(&json!({ "version": 1, "objects": { "host": objects } }))
+}
+
 /// A host with an uplink that someone else made, joined to the outside, and with what it takes to be a router off.
 pub fn with_uplink() -> Netns {
     let outside = Netns::make("outside").unwrap();
