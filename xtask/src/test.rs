@@ -67,6 +67,7 @@ pub fn run(extent: Extent) -> Result<u8> {
         run_command(cargo.env("GUESTNET_LAB_LATER", &list).env("GUESTNET_PYTHON", python::interpreter()))
     });
     stages.run("instructions of the pure middle", bench::check);
+    stages.run("a glance at the benchmarks", bench::glance);
     let later = second_kernel::count(&list)?;
     match (extent, later) {
         (_, 0) => {}

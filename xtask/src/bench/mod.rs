@@ -3,7 +3,7 @@
 mod count;
 mod peers;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -17,6 +17,9 @@ const DEADLINE: Duration = Duration::from_secs(3600);
 
 /// The jobs for which the second kernel is there.
 const NEED_ESP: [&str; 2] = ["state", "rekey"];
+
+/// The jobs that tests show: a guest from nothing, nothing to do, one element.
+const GLANCE: [&str; 4] = ["one-guest", "again", "nat-element", "firewall-element"];
 
 const SECOND_KERNEL: &str = "--second-kernel";
 
@@ -41,10 +44,7 @@ pub fn run(words: &[String]) -> Result<u8> {
     let name = if second_kernel { "report-second-kernel" } else { "report" };
     let (json, markdown) = (report(&format!("{name}.json"))?, report(&format!("{name}.md"))?);
 
-    let mut command = Command::new("env");
-    // Cargo has set it for us; the linker of every program that is started would look there first.
-    command.args(["-u", "LD_LIBRARY_PATH"]);
-    command.arg(format!("GUESTNET_BENCH_COMMAND={}", program.with_file_name("guestnet").display()));
+    let mut command = environment(&program);
     if !second_kernel {
         for (variable, python) in peers::pythons(&jobs) {
             command.arg(format!("{variable}={}", python.display()));
@@ -66,6 +66,22 @@ pub fn run(words: &[String]) -> Result<u8> {
     }
     println!("\nthe same in {} and {}", markdown.display(), json.display());
     Ok(0)
+}
+
+/// Prints what some jobs cost, in few rounds and at small sizes. Nothing is asserted, nothing installed, and no report of a
+/// whole run overwritten.
+pub fn glance() -> Result<()> {
+    let program = build()?;
+    run_command(environment(&program).arg(&program).args(["run", "--quick"]).args(GLANCE))
+}
+
+/// What sets the environment of the benchmarks and then starts what it is given.
+fn environment(program: &Path) -> Command {
+    let mut command = Command::new("env");
+    // Cargo has set it for us; the linker of every program that is started would look there first.
+    command.args(["-u", "LD_LIBRARY_PATH"]);
+    command.arg(format!("GUESTNET_BENCH_COMMAND={}", program.with_file_name("guestnet").display()));
+    command
 }
 
 /// Has README say what the last whole run has measured.
