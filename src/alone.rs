@@ -1,12 +1,10 @@
 //! One apply at a time: the lock of a host.
 
 use std::fs;
-use std::io::ErrorKind;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::sync::mpsc;
+use std::time::Duration;
 
-use guestnet_core::{Error as CoreError, netns, sysctl};
+use guestnet_core::{Error as CoreError, Netns, life, netns, trust};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
@@ -23,7 +21,10 @@ impl Host {
         work: impl FnOnce(&mut Self) -> Result<T, Error> + Send,
     ) -> Result<T, Error> {
         netns::roaming(|| {
-            let _lock = self.lock()?;
+            let lock = self.lock()?;
+            if let Some(host) = self.namespaces.open.get(&Netns::Host) {
+                self.is_new |= life::note(&lock, host, self.namespaces.name.as_ref())?;
+            }
             self.locked(true);
             let done = work(self);
             self.locked(false);
@@ -38,31 +39,45 @@ impl Host {
 
     /// Keeps other applies away until what it returns is dropped.
     fn lock(&self) -> Result<Flock<fs::File>, CoreError> {
-        let path = Path::new(sysctl::STATE).join(format!("{}.lock", self.owner.0));
-        let failed = |e| CoreError::io(format!("lock {}", path.display()), e);
+        let path = life::lock(self.owner);
+        let failed = |e: Errno| CoreError::io(format!("lock {}", path.display()), e);
         // Who may open it may lock it, and keep everybody else waiting.
-        let open = || fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
-        let mut file = match open() {
-            Err(e) if e.kind() == ErrorKind::NotFound => {
-                fs::create_dir_all(sysctl::STATE).map_err(failed)?;
-                open().map_err(failed)?
-            }
-            other => other.map_err(failed)?,
-        };
-        let began = Instant::now();
-        loop {
-            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-                Ok(lock) => return Ok(lock),
-                Err((again, Errno::EWOULDBLOCK)) if began.elapsed() < self.patience => file = again,
-                Err((_, Errno::EWOULDBLOCK)) => {
+        let file = trust::open_lock(&path)?;
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Ok(lock),
+            Err((file, Errno::EWOULDBLOCK)) => match in_turn(file, self.patience) {
+                Some(lock) => lock.map_err(failed),
+                None => {
                     let waited = self.patience.as_secs_f32();
-                    return Err(CoreError::Busy(format!(
-                        "another apply has held this host for {waited} s; try again"
-                    )));
+                    let words = format!("another apply has held this host for {waited} s; try again");
+                    Err(CoreError::Busy(words))
                 }
-                Err((_, errno)) => return Err(failed(errno.into())),
-            }
-            std::thread::sleep(Duration::from_millis(5));
+            },
+            Err((_, errno)) => Err(failed(errno)),
         }
     }
+}
+
+/// The lock of `file`, waited for where the kernel queues those who wait: it is had the moment that it is free, by
+/// whoever came first. `None` when that takes longer than `patience`.
+///
+/// flock(2) knows no time limit, so a thread of its own waits. One that nobody waits for any more gives the lock back as soon
+/// as it has it.
+fn in_turn(file: fs::File, patience: Duration) -> Option<Result<Flock<fs::File>, Errno>> {
+    if patience.is_zero() {
+        return None;
+    }
+    let (give, take) = mpsc::sync_channel(0);
+    std::thread::spawn(move || {
+        let mut file = file;
+        let lock = loop {
+            match Flock::lock(file, FlockArg::LockExclusive) {
+                Err((again, Errno::EINTR)) => file = again,
+                other => break other.map_err(|(_, errno)| errno),
+            }
+        };
+        // Not taken, it is dropped here.
+        let _ = give.send(lock);
+    });
+    take.recv_timeout(patience).ok()
 }

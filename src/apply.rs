@@ -1,5 +1,20 @@
-//! Carrying a plan out, phase by phase: what goes goes first and backwards, then what comes, forwards.
+//! Carrying a plan out, pass by pass and phase by phase ([`Pass`], [`Phase`]).
+//!
+//! What opens when it is missing, by kind, and why no moment of a plan is more open than the host was before or will be:
+//!
+//! | kind | opens when it is missing | held by |
+//! |---|---|---|
+//! | link | nothing | a guest's goes before all that protects it |
+//! | table | all that it drops | replaced within one transaction; elements of what goes stay until it is gone ([`Kind::between`]) |
+//! | sysctl | what it turns off | set before links are up, restored when they are gone |
+//! | state | nothing: policies ask for it | |
+//! | policy | packets leave in clear | the next one is there before the last one goes |
+//! | address | nothing | |
+//! | route | what a blackhole stops | the next one is there before the last one goes |
+//! | proxied neighbour | nothing | made last, removed first |
+//! | file | nothing | |
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::os::fd::RawFd;
 use std::path::Path;
@@ -8,12 +23,12 @@ use std::time::{Duration, Instant};
 
 use guestnet_core::owner::Owner;
 use guestnet_core::{
-    Context, Deed, Error, FilePath, KernelError, LinkName, Namespace, Netns, Outbox, Phase, Protocol, Result,
-    Step, file, netns, sysctl, tap,
+    Context, Deed, Error, FilePath, KernelError, LinkName, Namespace, Netns, Outbox, Pass, Phase, Protocol,
+    Result, Step, file, netns, sysctl, tap,
 };
 
+use crate::namespaces::Namespaces;
 use crate::objects::ObjectChange;
-use crate::observe::Namespaces;
 use crate::plan::{Plan, PlannedChange, What};
 
 /// What carrying a plan out came to.
@@ -37,13 +52,6 @@ impl Outcome {
     }
 }
 
-/// The two passes over the phases.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Pass {
-    Remove,
-    Make,
-}
-
 /// Carries `plan` out. Stops after the first phase in which something was refused. From the moment that links go up all
 /// that protects them is in force, so what is left is sent together, namespace by namespace.
 pub(crate) fn carry_out(plan: &Plan, namespaces: &mut Namespaces, owner: Owner, directory: &Path) -> Outcome {
@@ -56,13 +64,9 @@ pub(crate) fn carry_out(plan: &Plan, namespaces: &mut Namespaces, owner: Owner, 
         acted: false,
         outcome: Outcome::default(),
     };
-    for pass in [Pass::Remove, Pass::Make] {
-        let errands = errands(plan, pass);
-        if errands.is_empty() {
-            continue;
-        }
+    for (pass, errands) in errands(plan) {
         let mut phases = Phase::ALL;
-        if pass == Pass::Remove {
+        if pass != Pass::Make {
             phases.reverse();
         }
         for phases in phases.chunk_by(|a, b| *a.min(b) >= Phase::Up && *a.max(b) <= Phase::Neighbours) {
@@ -80,20 +84,29 @@ pub(crate) fn carry_out(plan: &Plan, namespaces: &mut Namespaces, owner: Owner, 
     run.outcome
 }
 
-/// What there is to do in one namespace in one pass: changes, by their places in the plan.
+/// Changes of one namespace in one pass.
 struct Errand<'a> {
     netns: &'a Netns,
-    changes: Vec<(usize, &'a PlannedChange)>,
+    changes: Vec<Due<'a>>,
 }
 
-/// The errands of a pass, in the order of the plan.
-fn errands(plan: &Plan, pass: Pass) -> Vec<Errand<'_>> {
-    let due = |(_, change): &(usize, &PlannedChange)| change.is_deletion() == (pass == Pass::Remove);
-    let mut errands: Vec<Errand<'_>> = Vec::new();
-    for (n, change) in plan.changes.iter().enumerate().filter(due) {
-        match errands.last_mut().filter(|errand| *errand.netns == change.netns) {
-            Some(errand) => errand.changes.push((n, change)),
-            None => errands.push(Errand { netns: &change.netns, changes: vec![(n, change)] }),
+/// A change that is due, and its place in the plan.
+struct Due<'a> {
+    place: usize,
+    what: Cow<'a, What>,
+}
+
+/// The errands of each pass, in the order of the plan.
+fn errands(plan: &Plan) -> BTreeMap<Pass, Vec<Errand<'_>>> {
+    let mut errands: BTreeMap<Pass, Vec<Errand<'_>>> = BTreeMap::new();
+    for (place, change) in plan.changes.iter().enumerate() {
+        for (pass, what) in change.steps() {
+            let errands = errands.entry(pass).or_default();
+            let due = Due { place, what };
+            match errands.last_mut().filter(|errand| *errand.netns == change.netns) {
+                Some(errand) => errand.changes.push(due),
+                None => errands.push(Errand { netns: &change.netns, changes: vec![due] }),
+            }
         }
     }
     errands
@@ -115,8 +128,8 @@ impl Run<'_> {
     fn phases(&mut self, errands: &[Errand<'_>], pass: Pass, phases: &[Phase]) {
         for errand in errands {
             match phases {
-                [Phase::Namespaces] => errand.changes.iter().for_each(|(_, change)| self.namespace(change)),
-                [Phase::Files] => errand.changes.iter().for_each(|(_, change)| self.file(change)),
+                [Phase::Namespaces] => errand.changes.iter().for_each(|due| self.namespace(due)),
+                [Phase::Files] => errand.changes.iter().for_each(|due| self.file(due)),
                 _ => {
                     if let Err(error) = self.objects(errand, pass, phases) {
                         let place = format!("phase {:?} in namespace {}", phases.first(), errand.netns);
@@ -127,8 +140,9 @@ impl Run<'_> {
         }
     }
 
-    fn namespace(&mut self, change: &PlannedChange) {
-        let What::Namespace(of) = &change.what else { return };
+    fn namespace(&mut self, due: &Due<'_>) {
+        let What::Namespace(of) = &*due.what else { return };
+        let change = &self.plan.changes[due.place];
         let name = of.key();
         let result = if change.is_deletion() {
             self.namespaces.open.remove(&change.netns).map_or(Ok(()), |gone| {
@@ -145,8 +159,9 @@ impl Run<'_> {
         self.note(change, result);
     }
 
-    fn file(&mut self, change: &PlannedChange) {
-        let What::File(of) = &change.what else { return };
+    fn file(&mut self, due: &Due<'_>) {
+        let What::File(of) = &*due.what else { return };
+        let change = &self.plan.changes[due.place];
         let path = file::place(self.directory, &of.key());
         let deed = if change.is_deletion() { Deed::RemoveFile(&path) } else { Deed::WriteFile(&path) };
         self.namespaces.watch.tell(&Netns::Host, deed);
@@ -169,8 +184,8 @@ impl Run<'_> {
     fn objects(&mut self, errand: &Errand<'_>, pass: Pass, phases: &[Phase]) -> Result<()> {
         let netns = errand.netns;
         let objects = || {
-            errand.changes.iter().filter_map(|(n, change)| match &change.what {
-                What::Object(object) => Some((*n, object)),
+            errand.changes.iter().filter_map(|due| match &*due.what {
+                What::Object(object) => Some((due.place, object)),
                 _ => None,
             })
         };
@@ -186,7 +201,7 @@ impl Run<'_> {
                 outbox.begin(n);
                 match object.encode(*phase, &context, &mut outbox) {
                     // What it lived on is gone, and it with that.
-                    Err(_) if pass == Pass::Remove => {}
+                    Err(_) if object.sign() == '-' => {}
                     Err(error) => self.outcome.failures.push((place(&plan.changes[n]), error)),
                     Ok(()) => {}
                 }
@@ -198,16 +213,22 @@ impl Run<'_> {
             return Ok(());
         }
         self.acted |= !steps.is_empty();
-        // A change counts once, also where it takes no step of its own: one end makes both of a pair.
-        let begins =
-            |object: &ObjectChange| object.phases().first().is_some_and(|phase| phases.contains(phase));
-        self.outcome.done += objects().filter(|(_, object)| begins(object)).count();
-        self.send(netns, steps, pass)?;
+        // A change counts once, also where it takes no step of its own, as one end makes both of a pair, or two.
+        let begins = |(n, object): &(usize, &ObjectChange)| {
+            object.phases().first().is_some_and(|phase| phases.contains(phase))
+                && plan.changes[*n].pass == pass
+        };
+        self.outcome.done += objects().filter(begins).count();
+        self.send(netns, steps)?;
+        let links: Vec<&LinkName> = objects().filter_map(|(_, object)| object.link()).collect();
+        if phases == [Phase::Settings] {
+            let namespace = self.open(netns)?;
+            links.iter().for_each(|link| namespace.forget_settings(Some(link)));
+        }
         if phases == [Phase::Links] {
-            let links: Vec<&LinkName> = objects().filter_map(|(_, object)| object.link()).collect();
             let namespace = self.open(netns)?;
             match pass {
-                Pass::Remove => namespace.forget_links(links),
+                Pass::MakeRoom | Pass::Remove => namespace.forget_links(links),
                 // One by one: asked for by its name, a link that has lost its carrier (a tap does, when its descriptor is
                 // closed) has that settled at once (on Linux 6.18; on 6.1 not each), while it is still down. Else the kernel
                 // does so once it is up, for 100 links a second, and walks along all IPv6 routes for each.
@@ -238,20 +259,23 @@ impl Run<'_> {
     }
 
     /// Sends steps, as many together as belong to one protocol. Taps come first: their messages may follow at once.
-    fn send(&mut self, netns: &Netns, steps: Vec<(Phase, usize, Step)>, pass: Pass) -> Result<()> {
+    fn send(&mut self, netns: &Netns, steps: Vec<(Phase, usize, Step)>) -> Result<()> {
         let (mut taps, mut settings, mut messages) =
             (Vec::new(), Vec::new(), BTreeMap::<Protocol, Vec<_>>::new());
         for (phase, n, step) in steps {
             match step {
                 Step::Send(protocol, message) => {
                     let messages = messages.entry(protocol).or_default();
-                    // What was just asked for, of a group of objects, need not be asked for again.
-                    if messages.last().is_none_or(|(_, last)| *last != message) {
+                    // Links go as a group: what was just asked for need not be asked for again.
+                    let is_group = message.kind() == libc::RTM_DELLINK;
+                    if !is_group || messages.last().is_none_or(|(_, last)| *last != message) {
                         messages.push(((phase, n), message));
                     }
                 }
                 Step::MakeTap(..) => taps.push((n, step)),
-                Step::SetSysctl(..) | Step::RestoreSysctl(..) => settings.push((n, step)),
+                Step::SetSysctl(..) | Step::RestoreSysctl(..) | Step::SetOfLink(..) => {
+                    settings.push((n, step));
+                }
             }
         }
         let plan = self.plan;
@@ -272,7 +296,7 @@ impl Run<'_> {
         for (protocol, messages) in messages {
             let (of, mut messages): (Vec<(Phase, usize)>, Vec<_>) = messages.into_iter().unzip();
             let mut refused = self.open(netns)?.exchange(protocol, &mut messages)?;
-            refused.retain(|(_, refusal)| pass == Pass::Make || !is_gone(refusal.errno));
+            refused.retain(|(i, refusal)| !(plan.changes[of[*i].1].is_deletion() && is_gone(refusal.errno)));
             // What was refused in later phases may only follow from the first.
             let first = refused.iter().map(|(i, _)| of[*i].0).next();
             for (i, refusal) in refused.into_iter().filter(|(i, _)| Some(of[*i].0) == first) {

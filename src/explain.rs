@@ -60,11 +60,12 @@ impl HostSpec {
     /// # Errors
     /// Words that cannot be understood, and a spec that is wrong or has no firewall.
     pub fn explain(&self, words: &str) -> Result<Explanation, String> {
-        let problems = self.checked();
+        let resolved = self.resolve().map_err(|e| e.to_string())?;
+        let problems = resolved.checked();
         if !problems.is_empty() {
             return Err(format!("the spec is wrong: {problems}"));
         }
-        let filters = self.firewalls().map_err(|e| e.to_string())?;
+        let filters = resolved.firewalls();
         if filters.is_empty() {
             return Err("the spec has no \"firewall\": nothing is filtered".to_owned());
         }

@@ -29,6 +29,7 @@
 //!
 //! Options travel beside the spec (on [`Host`]), never in it: two equal specs always mean the same host.
 
+mod adopt;
 mod again;
 mod alone;
 mod apply;
@@ -40,17 +41,22 @@ mod explain;
 mod hint;
 mod host;
 mod lower;
-mod memory;
+mod namespaces;
 mod objects;
-mod observe;
 mod part;
 mod plan;
 pub mod rekey;
+mod remade;
 mod render;
+#[cfg(feature = "replay")]
+mod replay;
 mod report;
-mod seen;
+mod resolve;
+mod snapshot;
 pub mod spec;
 pub mod tunnels;
+mod warning;
+mod ways;
 
 pub use guestnet_core as core;
 pub use guestnet_dhcpconf as dhcpconf;
@@ -66,8 +72,12 @@ pub use guestnet_core::{Act, Deed, Problem, Problems};
 pub use guestnet_xfrm::{SecretName, Secrets};
 pub use host::{DIRECTORY, Host};
 pub use objects::{NamespaceObjects, Objects};
+#[cfg(feature = "fuzz")]
+#[doc(hidden)]
+pub use part::read_kept;
 pub use plan::{Plan, PlannedChange};
 pub use render::render;
-pub use report::{Error, Failure, PhaseTime, Refusal, Report, State};
-pub use spec::HostSpec;
+pub use report::{Done, Error, Failure, GuestReport, PhaseTime, Program, Refusal, Report, Restart, State};
+pub use spec::{CheckedSpec, HostSpec};
 pub use tunnels::Tunnels;
+pub use warning::Warning;

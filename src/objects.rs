@@ -1,20 +1,22 @@
 //! The registry of kinds: what a namespace can have, and the one line that a new kind needs here.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use guestnet_core::diff::{Conflict, diff};
+use guestnet_core::netns::Epoch;
 use guestnet_core::{
-    Address, Change, Context, File, Kind, Link, LinkName, Namespace, Netns, NetnsName, Object, Outbox, Path,
-    Phase, Problems, Result, Ripple, Route, Set, Sysctl,
+    Address, Change, Context, File, Kind, Link, LinkName, Namespace, Netns, NetnsName, Object, Observed,
+    Outbox, Pass, Path, Phase, Problems, Result, Ripple, Route, Set, Sysctl, Transcript,
 };
-use guestnet_ndp::ProxyNeighbour;
+use guestnet_ndp::{PermanentNeighbour, ProxyNeighbour};
 use guestnet_nft::Table;
 use guestnet_xfrm::{HashThreshold, Policy, Secrets, State};
 use serde::{Deserialize, Serialize};
 
 use self::check::CheckIn;
-use self::doomed::{doomed, without};
-use crate::seen::{Place, Remembered, Scope, Seen};
+use self::doomed::Doomed;
+use crate::snapshot::{Scope, Snapshot};
 
 mod check;
 mod doomed;
@@ -29,7 +31,7 @@ pub struct Objects {
     #[serde(skip_serializing_if = "NamespaceObjects::is_empty")]
     pub host: NamespaceObjects,
     /// In the namespaces that guestnet makes, by name. That a name is here makes the namespace.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(deserialize_with = "crate::spec::json::each_once", skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(with = "BTreeMap<String, NamespaceObjects>")]
     pub namespaces: BTreeMap<NetnsName, NamespaceObjects>,
     /// Files for daemons.
@@ -73,6 +75,12 @@ impl Objects {
         }
     }
 
+    /// A copy in which each object has its place in its list as its origin.
+    pub(crate) fn numbered(&self) -> Self {
+        let named = self.namespaces.iter().map(|(name, objects)| (name.clone(), objects.numbered()));
+        Self { host: self.host.numbered(), namespaces: named.collect(), files: self.files.numbered() }
+    }
+
     /// Notes what is wrong with each object.
     pub(crate) fn check(&self, path: &Path, problems: &mut Problems) {
         for (netns, objects) in self.iter() {
@@ -82,6 +90,70 @@ impl Objects {
             };
             objects.check(&netns, &here, problems);
         }
+    }
+
+    /// Adds what `other` has; of two objects with one key the other's stays.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.host.merge(other.host.clone());
+        for (name, objects) in &other.namespaces {
+            self.namespaces.entry(name.clone()).or_default().merge(objects.clone());
+        }
+        self.files.extend(other.files.iter().cloned());
+    }
+
+    /// Takes away what has the key of something in `gone`, and namespaces that `gone` has and that are left with nothing.
+    pub(crate) fn forget(&mut self, gone: &Self) {
+        self.host.forget(&gone.host);
+        for (name, gone) in &gone.namespaces {
+            if let Some(objects) = self.namespaces.get_mut(name) {
+                objects.forget(gone);
+                if objects.is_empty() {
+                    self.namespaces.remove(name);
+                }
+            }
+        }
+        self.files.retain(|file| !gone.files.contains(&file.key()));
+    }
+
+    /// Notes where `part` wants something else under a key that is taken here.
+    pub(crate) fn contradicted_by(&self, part: &Self, path: &Path, problems: &mut Problems) {
+        for (netns, part) in part.iter() {
+            let Some(here) = self.of(&netns) else { continue };
+            let path = match &netns {
+                Netns::Host => path.field("host"),
+                Netns::Named(name) => path.field("namespaces").field(name.as_str()),
+            };
+            here.contradicted_by(part, &path, problems);
+        }
+        for (n, file) in part.files.with_positions() {
+            if let Some(there) = self.files.get(&file.key()).filter(|there| *there != file) {
+                problems
+                    .at(&path.field("files").index(n), format!("is {file} here, but the host has {there}"));
+            }
+        }
+    }
+
+    /// Whether something that these have, and those `before` have not, is there already, and so is somebody else's.
+    pub(crate) fn is_taken(&self, before: &Self, there: &Snapshot) -> bool {
+        let nothing = NamespaceObjects::default();
+        let mut namespaces = self.iter().filter(|(netns, _)| *netns == Netns::Host || there.has(netns));
+        let taken = |(netns, objects): (Netns, &NamespaceObjects)| {
+            before.of(&netns).is_none()
+                || objects.is_taken(before.of(&netns).unwrap_or(&nothing), there.in_namespace(&netns))
+        };
+        let mut files = self.files.iter().map(Object::key);
+        namespaces.any(taken) || files.any(|file| !before.files.contains(&file) && there.has_file(&file))
+    }
+
+    /// The same as a spec: without what the kernel gives to every new link, and without objects that no spec can want.
+    pub(crate) fn in_short(mut self) -> Self {
+        let all = std::iter::once(&mut self.host).chain(self.namespaces.values_mut());
+        for objects in all {
+            objects.links = std::mem::take(&mut objects.links).into_iter().map(Link::in_short).collect();
+            objects.addresses.retain(Address::can_be_wanted);
+            objects.routes.retain(Route::can_be_wanted);
+        }
+        self
     }
 
     /// How many objects there are, files included.
@@ -122,7 +194,31 @@ macro_rules! kinds {
 
             /// Adds what `other` has; of two objects with one key the other's stays.
             pub fn merge(&mut self, other: Self) {
-                $(self.$field.extend(other.$field);)*
+                $(self.$field.merge(other.$field);)*
+            }
+
+            /// Takes away what has the key of something in `gone`.
+            fn forget(&mut self, gone: &Self) {
+                $(self.$field.retain(|object| !gone.$field.contains(&object.key()));)*
+            }
+
+            /// Notes where `part` wants something else under a key that is taken here.
+            fn contradicted_by(&self, part: &Self, path: &Path, problems: &mut Problems) {
+                $(for (n, here) in part.$field.with_positions() {
+                    if let Some(there) = self.$field.get(&here.key()).filter(|there| !here.accepts(there)) {
+                        let words = format!("is {here} here, but the host has {there}");
+                        problems.at(&path.field(stringify!($field)).index(n), words);
+                    }
+                })*
+            }
+
+            /// Whether something that these have, and those `before` have not, is there already. What is shared may be.
+            fn is_taken(&self, before: &Self, there: &Found) -> bool {
+                $(let is_new = |key: &<$type as Object>::Key| !before.$field.contains(key) && there.$field.ours.contains(key);
+                if ![Sysctl::KIND, Table::KIND].contains(&$type::KIND) && self.$field.iter().any(|o| is_new(&o.key())) {
+                    return true;
+                })*
+                false
             }
 
             /// The links that its objects live on without being among them.
@@ -151,54 +247,76 @@ macro_rules! kinds {
                 })*
             }
 
-            /// The name (as of [`ObjectChange::name`]) of each object, and where it stands below `path`.
-            pub(crate) fn places(&self, path: &Path) -> Vec<(String, Path)> {
-                let mut places = Vec::with_capacity(self.len());
-                $(places.extend(self.$field.with_positions().map(|(n, object)| {
-                    let name = format!("{} {}", $type::KIND, object.key());
-                    (name, path.field(stringify!($field)).index(n))
-                }));)*
-                places
+            /// Tells `each` of the objects that have an origin: kind, name (as of [`ObjectChange::name`]) and origin.
+            pub(crate) fn with_origins(&self, mut each: impl FnMut(&'static str, String, u32)) {
+                $(for (origin, object) in self.$field.with_origins() {
+                    if let Some(origin) = origin {
+                        each($type::KIND, format!("{} {}", $type::KIND, object.key()), origin);
+                    }
+                })*
+            }
+
+            /// The field that has the objects of `kind`.
+            pub(crate) fn field_of(kind: &str) -> &'static str {
+                $(if kind == $type::KIND {
+                    return stringify!($field);
+                })*
+                ""
+            }
+
+            fn numbered(&self) -> Self {
+                Self { $($field: self.$field.numbered(),)* }
             }
         }
 
-        /// What was found in one namespace.
+        /// The kinds, by number.
+        enum Number { $($type,)* }
+
+        /// Everything that was read in one namespace.
         #[derive(Clone, Debug, Default)]
         pub(crate) struct Found {
-            $(pub(crate) $field: Seen<$type>,)*
+            $(pub(crate) $field: Arc<Observed<$type>>,)*
+            /// The kinds that are known to be as wanted.
+            in_sync: Kinds,
         }
 
         impl Found {
-            /// Reads all that is ours in the namespace, by what is remembered of the last time.
-            pub(crate) fn recall(
-                namespace: &mut Namespace,
-                wanted: &NamespaceObjects,
-                memory: &mut Recollection,
-            ) -> Result<Self> {
-                let mut last = std::mem::take(memory);
-                let place = last.place;
-                $(
-                    // By the names and settings of links the rest is read.
-                    let former = last.$field.take();
-                    let former = former.filter(|_| place.is_some_and(|place| place.holds_for::<$type>(namespace)));
-                    let remembered = Remembered::read(namespace, &wanted.$field, former)?;
-                    let $field = remembered.seen();
-                    memory.$field = Some(remembered);
-                )*
-                memory.place = Some(Place::of(namespace));
-                Ok(Self { $($field),* })
-            }
-
             /// Reads the namespace. Links come first: the others name them.
             pub(crate) fn read(namespace: &mut Namespace, wanted: &NamespaceObjects, scope: Scope) -> Result<Self> {
                 if scope == Scope::Keys {
                     namespace.refresh_links_of(&wanted.others_links())?;
                 }
-                Ok(Self { $($field: Seen::read(namespace, &wanted.$field, scope)?,)* })
+                Ok(Self { $($field: read(namespace, &wanted.$field, scope)?,)* in_sync: Kinds::default() })
             }
 
+            /// As if `ours` had been read, and nothing of others'.
+            pub(crate) fn of(ours: &NamespaceObjects) -> Self {
+                Self {
+                    $($field: Arc::new(Observed { ours: ours.$field.clone(), ..Observed::default() }),)*
+                    in_sync: Kinds::default(),
+                }
+            }
+
+            /// What is ours of it.
+            pub(crate) fn into_ours(self) -> NamespaceObjects {
+                NamespaceObjects { $($field: Arc::unwrap_or_clone(self.$field).ours,)* }
+            }
+
+            /// What has to be compared with what is wanted.
+            pub(crate) fn compared(&self) -> Compared<'_> {
+                Compared { $($field: (!self.in_sync.has(Number::$type)).then_some(&*self.$field),)* }
+            }
+        }
+
+        /// Those kinds in one namespace that were read again.
+        #[derive(Debug, Default)]
+        pub(crate) struct Reread {
+            $(pub(crate) $field: Option<Arc<Observed<$type>>>,)*
+        }
+
+        impl Reread {
             /// Reads again what changes that were acknowledged may have changed besides.
-            pub(crate) fn read_again(
+            pub(crate) fn read(
                 namespace: &mut Namespace,
                 wanted: &NamespaceObjects,
                 scope: Scope,
@@ -208,32 +326,85 @@ macro_rules! kinds {
                     // One dump says them all.
                     namespace.refresh_links()?;
                 }
-                Ok(Self { $($field: if Seen::<$type>::is_in(ripple) {
-                    Seen::read(namespace, &wanted.$field, scope)?
-                } else {
-                    Seen::settled()
+                Ok(Self { $($field: match reaches::<$type>(ripple) {
+                    true => Some(read(namespace, &wanted.$field, scope)?),
+                    false => None,
                 },)* })
             }
 
-            /// What is ours of it.
-            pub(crate) fn into_ours(self) -> NamespaceObjects {
-                NamespaceObjects { $($field: self.$field.into_ours(),)* }
+            /// What has to be compared with what is wanted.
+            pub(crate) fn compared(&self) -> Compared<'_> {
+                Compared { $($field: self.$field.as_deref(),)* }
             }
         }
 
-        /// What is remembered of one namespace.
-        #[derive(Debug, Default)]
-        pub(crate) struct Recollection {
-            place: Option<Place>,
-            $($field: Option<Remembered<$type>>,)*
+        /// What was found of each kind; `None` where there is nothing to compare.
+        pub(crate) struct Compared<'a> {
+            $(pub(crate) $field: Option<&'a Observed<$type>>,)*
         }
 
-        impl Recollection {
+        /// What was read in one namespace, and the answers that said so.
+        #[derive(Debug, Default)]
+        pub(crate) struct Recorded {
+            epoch: Option<Epoch>,
+            found: Found,
+            $($field: Option<Transcript>,)*
+        }
+
+        impl Recorded {
+            /// Reads all that is ours in the namespace; what the kernel answers as it did is not read anew. Returns whether
+            /// that is so of the links.
+            pub(crate) fn recall(
+                &mut self,
+                namespace: &mut Namespace,
+                wanted: &NamespaceObjects,
+            ) -> Result<bool> {
+                // A failure leaves nothing that could be taken for what was read.
+                let mut last = std::mem::take(self);
+                let mut links_same = false;
+                $(
+                    // By the names and settings of links the rest is read.
+                    let transcript = last.$field.take().filter(|_| last.epoch == Some(namespace.epoch()));
+                    let same = match transcript {
+                        Some(transcript) => is_unchanged::<$type>(namespace, &transcript)?.then_some(transcript),
+                        None => None,
+                    };
+                    if matches!(Number::$type, Number::Link) {
+                        links_same = same.is_some();
+                    }
+                    if same.is_none() {
+                        let read = |namespace: &mut Namespace| read(namespace, &wanted.$field, Scope::All);
+                        let (found, transcript) = namespace.attend(read)?;
+                        last.found.$field = found;
+                        last.found.in_sync.remove(Number::$type);
+                        last.$field = Some(transcript);
+                    } else {
+                        last.$field = same;
+                    }
+                )*
+                // The generation of the states decides which policies are wanted.
+                if !last.found.states.ours.is_empty() {
+                    last.found.in_sync.remove(Number::Policy);
+                }
+                last.epoch = Some(namespace.epoch());
+                *self = last;
+                Ok(links_same)
+            }
+
+            pub(crate) fn found(&self) -> Found {
+                self.found.clone()
+            }
+
+            /// Takes over links whose other ends were found.
+            pub(crate) fn learn_links(&mut self, found: &mut Found) {
+                found.in_sync.remove(Number::Link);
+                self.found.in_sync.remove(Number::Link);
+                self.found.links = Arc::clone(&found.links);
+            }
+
             /// Notes of each kind whether it is as wanted.
-            pub(crate) fn settle(&mut self, settled: impl Fn(&str) -> bool) {
-                $(if let Some(remembered) = &mut self.$field {
-                    remembered.settle(settled($type::KIND));
-                })*
+            pub(crate) fn note_in_sync(&mut self, in_sync: impl Fn(&str) -> bool) {
+                $(self.found.in_sync.set(Number::$type, in_sync($type::KIND));)*
             }
         }
 
@@ -274,6 +445,22 @@ macro_rules! kinds {
                 match self { $(Self::$type(_) => $type::PHASES,)* }
             }
 
+            /// The two steps of a replacement that takes two ([`Kind::between`]).
+            pub(crate) fn in_two(&self) -> Option<[Self; 2]> {
+                match self { $(Self::$type(change) => {
+                    let Change::Replace { old, new } = &**change else { return None };
+                    let between = $type::between(old, new)?;
+                    let first = Change::Replace { old: old.clone(), new: between.clone() };
+                    let last = Change::Replace { old: between, new: new.clone() };
+                    Some([first, last].map(|step| Self::$type(Box::new(step))))
+                })* }
+            }
+
+            /// The link that it is about, or that takes it with it.
+            pub(crate) fn lives_on(&self) -> Option<&LinkName> {
+                match self { $(Self::$type(change) => change.object().lives_on(),)* }
+            }
+
             pub(crate) fn encode(&self, phase: Phase, context: &Context, out: &mut Outbox) -> Result<()> {
                 match self { $(Self::$type(change) => $type::encode(change, phase, context, out),)* }
             }
@@ -303,19 +490,22 @@ macro_rules! kinds {
             Namespace { name: String },
         }
 
-        /// The changes that make `found` into `wanted`, and what stands in their way.
-        /// What is known to be as wanted is left out.
-        pub(crate) fn changes(wanted: &NamespaceObjects, found: &Found) -> (Vec<ObjectChange>, Vec<Conflict>) {
+        /// The changes that make `found` into `wanted`, each with its pass, and what stands in their way.
+        pub(crate) fn changes(
+            wanted: &NamespaceObjects,
+            found: &Compared<'_>,
+        ) -> (Vec<(Pass, ObjectChange)>, Vec<Conflict>) {
             let mut all = Vec::new();
             let mut conflicts = Vec::new();
-            let doomed = doomed(&wanted.links, &found.links);
+            let doomed = Doomed::of(&wanted.links, found.links);
             // Of most kinds a namespace has nothing.
-            $(if !found.$field.is_settled() && !(wanted.$field.is_empty() && found.$field.ours.is_empty()) {
-                let (changes, in_the_way) = diff(&wanted.$field, without(&found.$field, &doomed).as_ref());
+            $(if let Some(found) = found.$field
+                && !(wanted.$field.is_empty() && found.ours.is_empty())
+            {
+                let (mut changes, in_the_way) = diff(&wanted.$field, doomed.without(found).as_ref());
+                changes.retain(|change| !doomed.spares(change));
                 all.reserve(changes.len());
-                for change in changes {
-                    in_steps(change, |step| all.push(ObjectChange::$type(Box::new(step))));
-                }
+                in_passes(changes, |pass, step| all.push((pass, ObjectChange::$type(Box::new(step)))));
                 conflicts.extend(in_the_way);
             })*
             (all, conflicts)
@@ -342,6 +532,8 @@ kinds! {
     routes: Route,
     /// Proxied neighbours.
     neighbours: ProxyNeighbour,
+    /// Neighbours that are not asked for.
+    permanent_neighbours: PermanentNeighbour,
 }
 
 impl ObjectChange {
@@ -371,13 +563,67 @@ impl Found {
 /// With more sysctls than this, the links are read for them.
 const MANY: usize = 64;
 
-/// A replacement that the kernel cannot make in place is a deletion and a creation.
-fn in_steps<T: Kind>(change: Change<T>, mut step: impl FnMut(Change<T>)) {
-    match change {
-        Change::Replace { old, new } if !T::can_become(&old, &new) => {
-            step(Change::Delete(old));
-            step(Change::Create(new));
+/// Each change with its pass. A replacement that the kernel cannot make in place is a deletion and a creation.
+fn in_passes<T: Kind>(changes: Vec<Change<T>>, mut step: impl FnMut(Pass, Change<T>)) {
+    let goes = |change: &Change<T>| matches!(change, Change::Delete(_));
+    let taken: BTreeSet<String> = match changes.iter().any(goes) {
+        true => changes.iter().filter(|change| !goes(change)).filter_map(|c| c.object().place()).collect(),
+        false => BTreeSet::new(),
+    };
+    for change in changes {
+        match change {
+            Change::Replace { old, new } if !T::can_become(&old, &new) => {
+                step(Pass::MakeRoom, Change::Delete(old));
+                step(Pass::Make, Change::Create(new));
+            }
+            Change::Delete(old) if !taken.is_empty() && old.place().is_some_and(|p| taken.contains(&p)) => {
+                step(Pass::MakeRoom, Change::Delete(old));
+            }
+            Change::Delete(old) => step(Pass::Remove, Change::Delete(old)),
+            whole => step(Pass::Make, whole),
         }
-        whole => step(whole),
+    }
+}
+
+/// A set of kinds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Kinds(u16);
+
+impl Kinds {
+    fn has(self, kind: Number) -> bool {
+        self.0 & 1 << kind as u16 != 0
+    }
+
+    fn remove(&mut self, kind: Number) {
+        self.set(kind, false);
+    }
+
+    fn set(&mut self, kind: Number, there: bool) {
+        let bit = 1 << kind as u16;
+        self.0 = if there { self.0 | bit } else { self.0 & !bit };
+    }
+}
+
+fn read<T: Kind>(namespace: &mut Namespace, wanted: &Set<T>, scope: Scope) -> Result<Arc<Observed<T>>> {
+    Ok(Arc::new(match scope {
+        Scope::All => T::observe(namespace, wanted)?,
+        Scope::Keys => T::observe_keys(namespace, wanted)?,
+    }))
+}
+
+/// Whether `ripple` reaches objects of kind `T`.
+fn reaches<T: Kind>(ripple: Ripple) -> bool {
+    match ripple {
+        Ripple::None => false,
+        Ripple::Settings => T::KIND == Sysctl::KIND,
+        Ripple::Anything => !T::AS_SENT,
+    }
+}
+
+/// Whether what `transcript` tells of is so still.
+fn is_unchanged<T: Kind>(namespace: &mut Namespace, transcript: &Transcript) -> Result<bool> {
+    match transcript.generation {
+        Some(generation) => Ok(T::generation(namespace)? == Some(generation)),
+        None => namespace.repeats(transcript),
     }
 }

@@ -1,13 +1,14 @@
 //! A plan: the changes that make the host as the spec wants it, to be read before it is applied.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use guestnet_core::diff::{Conflict, diff};
-use guestnet_core::{Change, File, Kind, Netns, NetnsName, Object, Ripple, Set, Sysctl};
+use guestnet_core::{Change, File, Kind, Netns, NetnsName, Object, Pass, Ripple, Set, Sysctl, visible};
 
-use crate::objects::{NamespaceObjects, ObjectChange, Objects, changes};
-use crate::observe::Observation;
+use crate::objects::{Compared, NamespaceObjects, ObjectChange, Objects, changes};
+use crate::snapshot::{Snapshot, Update};
 
 /// A namespace as an object: that it is there is all there is to it.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,8 +34,11 @@ impl fmt::Display for NamedNamespace {
 pub struct Plan {
     pub(crate) changes: Vec<PlannedChange>,
     pub(crate) conflicts: Vec<(Netns, Conflict)>,
+    pub(crate) in_use: Vec<String>,
     pub(crate) left: Vec<String>,
     pub(crate) warnings: Vec<String>,
+    /// Tunnels that refuse what comes; see [`crate::tunnels`].
+    pub(crate) refusing: Vec<String>,
 }
 
 /// One line of a plan.
@@ -42,6 +46,8 @@ pub struct Plan {
 pub struct PlannedChange {
     pub(crate) netns: Netns,
     pub(crate) what: What,
+    /// When it is carried out.
+    pub(crate) pass: Pass,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -106,6 +112,16 @@ impl PlannedChange {
         }
     }
 
+    /// The change, or the two steps that it takes, each with its pass.
+    pub(crate) fn steps(&self) -> Vec<(Pass, Cow<'_, What>)> {
+        let in_two = match &self.what {
+            What::Object(object) => object.in_two(),
+            _ => None,
+        };
+        let Some([first, last]) = in_two else { return vec![(self.pass, Cow::Borrowed(&self.what))] };
+        vec![(Pass::Make, Cow::Owned(What::Object(first))), (Pass::Remove, Cow::Owned(What::Object(last)))]
+    }
+
     pub(crate) fn is_deletion(&self) -> bool {
         self.sign() == '-'
     }
@@ -115,6 +131,11 @@ impl PlannedChange {
         let What::Object(ObjectChange::Sysctl(change)) = &self.what else { return false };
         !self.is_deletion() && change.object().lives_on().is_some()
     }
+}
+
+/// The pass of a change that stands in nothing's way.
+fn pass<T>(change: &Change<T>) -> Pass {
+    if matches!(change, Change::Delete(_)) { Pass::Remove } else { Pass::Make }
 }
 
 /// How many of `sysctls` are those of interfaces.
@@ -142,26 +163,37 @@ impl Plan {
         self.conflicts.iter().map(line).collect()
     }
 
-    /// What of the spec may be meant, and is worth a second look.
+    /// Links that somebody uses and that cannot become as wanted in place, a line each. An apply deletes and makes them again
+    /// only when it is allowed to by name ([`Host::may_remake`](crate::Host::may_remake)).
+    pub fn in_use(&self) -> &[String] {
+        &self.in_use
+    }
+
+    /// What of the spec may not be meant, or is so on the host and no apply mends, a line each.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
+    /// Tunnels that refuse what the other end sends, a line each: what [`Host::verify`](crate::Host::verify) has seen
+    /// although the host is as wanted. A plan that was made to be applied has none.
+    pub fn refusing(&self) -> &[String] {
+        &self.refusing
+    }
+
+    /// Whether all is well: nothing would be changed, nothing is in the way, and no tunnel was seen to refuse packets.
+    pub fn holds(&self) -> bool {
+        self.is_empty() && self.refusing.is_empty()
+    }
+
     /// What `wanted` comes to on a host that has nothing yet. Asks no kernel, so it is the same on every machine.
     pub fn from_nothing(wanted: &Objects) -> Self {
-        Self::between(wanted, &Observation::default())
+        Self::between(wanted, &Snapshot::default())
     }
 
     /// The difference between what is wanted and what was found.
-    pub(crate) fn between(wanted: &Objects, found: &Observation) -> Self {
+    pub(crate) fn between(wanted: &Objects, found: &Snapshot) -> Self {
         let mut plan = Self::default();
         let empty = NamespaceObjects::default();
-        if found.again {
-            for netns in found.everywhere(wanted) {
-                plan.between_here(wanted.of(&netns).unwrap_or(&empty), found, netns);
-            }
-            return plan;
-        }
         let namespaces: Set<NamedNamespace> = wanted.namespaces.keys().cloned().map(NamedNamespace).collect();
         let (mut of_namespaces, conflicts) = diff(&namespaces, &found.namespaces());
         plan.conflicts.extend(conflicts.into_iter().map(|c| (Netns::Host, c)));
@@ -176,31 +208,53 @@ impl Plan {
         let gone: BTreeSet<NetnsName> = of_namespaces.iter().filter_map(deleted).collect();
         for change in &of_namespaces {
             let netns = Netns::Named(change.key());
-            plan.changes.push(PlannedChange { netns, what: What::Namespace(change.clone()) });
+            plan.changes.push(PlannedChange {
+                netns,
+                pass: pass(change),
+                what: What::Namespace(change.clone()),
+            });
         }
         for netns in found.everywhere(wanted) {
             // With a namespace goes all that is in it.
             if !matches!(&netns, Netns::Named(name) if gone.contains(name)) {
-                plan.between_here(wanted.of(&netns).unwrap_or(&empty), found, netns);
+                let found = found.in_namespace(&netns).compared();
+                plan.between_here(wanted.of(&netns).unwrap_or(&empty), &found, &netns);
             }
         }
-        if found.files.is_settled() {
-            return plan;
+        if let Some(files) = found.files() {
+            let (changes, conflicts) = diff(&wanted.files, files);
+            plan.changes.extend(changes.into_iter().map(|change| PlannedChange {
+                netns: Netns::Host,
+                pass: pass(&change),
+                what: What::File(change),
+            }));
+            plan.conflicts.extend(conflicts.into_iter().map(|c| (Netns::Host, c)));
         }
-        let (changes, conflicts) = diff(&wanted.files, &found.files);
-        plan.changes
-            .extend(changes.into_iter().map(|c| PlannedChange { netns: Netns::Host, what: What::File(c) }));
-        plan.conflicts.extend(conflicts.into_iter().map(|c| (Netns::Host, c)));
+        plan
+    }
+
+    /// What is left to do of what was read again.
+    pub(crate) fn remaining(wanted: &Objects, update: &Update) -> Self {
+        let mut plan = Self::default();
+        let empty = NamespaceObjects::default();
+        for (netns, found) in &update.found {
+            plan.between_here(wanted.of(netns).unwrap_or(&empty), &found.compared(), netns);
+        }
         plan
     }
 
     /// Adds the difference in one namespace.
-    fn between_here(&mut self, wanted: &NamespaceObjects, found: &Observation, netns: Netns) {
-        let (changes, conflicts) = changes(wanted, found.in_namespace(&netns));
-        let change = |c| PlannedChange { netns: netns.clone(), what: What::Object(c) };
+    fn between_here(&mut self, wanted: &NamespaceObjects, found: &Compared<'_>, netns: &Netns) {
+        let (changes, conflicts) = changes(wanted, found);
+        let change = |(pass, c)| PlannedChange { netns: netns.clone(), what: What::Object(c), pass };
         self.changes.reserve(changes.len());
         self.changes.extend(changes.into_iter().map(change));
         self.conflicts.extend(conflicts.into_iter().map(|c| (netns.clone(), c)));
+    }
+
+    /// Whether it makes or removes namespaces.
+    pub(crate) fn has_namespaces(&self) -> bool {
+        self.changes.iter().any(|change| matches!(change.what, What::Namespace(_)))
     }
 
     pub(crate) fn takes_links_away(&self) -> bool {
@@ -254,7 +308,7 @@ impl Plan {
     }
 
     /// Whether a namespace that is no longer wanted has to stay, because others live in it.
-    fn keeps(&mut self, gone: &NamedNamespace, found: &Observation) -> bool {
+    fn keeps(&mut self, gone: &NamedNamespace, found: &Snapshot) -> bool {
         let others = found.others_in(&gone.0);
         if others.is_empty() {
             return false;
@@ -269,20 +323,30 @@ impl fmt::Display for Plan {
         let place = |netns: &Netns| netns.to_string();
         let width = self.changes.iter().map(|c| place(&c.netns).len()).max().unwrap_or(0);
         for change in &self.changes {
-            writeln!(f, "{} {:width$}  {}", change.sign(), place(&change.netns), change.text())?;
+            let text = change.text();
+            writeln!(f, "{} {:width$}  {}", change.sign(), place(&change.netns), visible(&text))?;
         }
         for conflict in self.conflicts() {
-            writeln!(f, "! {conflict}")?;
+            writeln!(f, "! {}", visible(&conflict))?;
+        }
+        for in_use in &self.in_use {
+            writeln!(f, "! {}", visible(in_use))?;
         }
         for left in &self.left {
-            writeln!(f, "= {left}")?;
+            writeln!(f, "= {}", visible(left))?;
         }
         for warning in &self.warnings {
-            writeln!(f, "? {warning}")?;
+            writeln!(f, "? {}", visible(warning))?;
+        }
+        for tunnel in &self.refusing {
+            writeln!(f, "! {}", visible(tunnel))?;
         }
         let count = |sign| self.changes.iter().filter(|c| c.sign() == sign).count();
-        if self.is_empty() {
-            return f.write_str("nothing to do");
+        match (self.is_empty(), self.refusing.len()) {
+            (true, 0) => return f.write_str("nothing to do"),
+            (true, 1) => return f.write_str("nothing to change, and 1 tunnel refuses packets"),
+            (true, n) => return write!(f, "nothing to change, and {n} tunnels refuse packets"),
+            (false, _) => {}
         }
         write!(f, "{} to make, {} to change, {} to remove", count('+'), count('~'), count('-'))?;
         if self.conflicts.is_empty() { Ok(()) } else { write!(f, ", {} in the way", self.conflicts.len()) }

@@ -1,11 +1,16 @@
 //! What an apply did, and how an apply fails.
 
+mod guests;
+
 use std::fmt;
 use std::time::Duration;
 
-use guestnet_core::{Error as CoreError, FilePath, Phase};
+use guestnet_core::{Error as CoreError, FilePath, NetnsName, Phase, visible};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub(crate) use guests::Tally;
+pub use guests::{Done, GuestReport, Program, Restart};
 
 /// What was done.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -14,12 +19,19 @@ pub struct Report {
     pub changes: usize,
     /// The files that were written or removed: whoever reads them should be told.
     pub files: Vec<FilePath>,
+    /// The namespaces of guests that a host which is gone has left, and that are this host's now.
+    pub taken_over: Vec<NetnsName>,
     /// What is ours and was left, with the reason.
     pub left: Vec<String>,
     /// How long the whole took, observing and verifying included, in microseconds.
     pub microseconds: u64,
     /// How long each phase took, in microseconds. What is sent together counts for the first of its phases.
     pub phases: Vec<PhaseTime>,
+    /// What was done guest by guest, and what has to be restarted for it; by name. Guests to whom nothing was done are not
+    /// among them.
+    pub guests: Vec<GuestReport>,
+    /// What may not be meant, or is so and no apply mends, a line each; as in the plan that was carried out.
+    pub warnings: Vec<String>,
 }
 
 /// How long a phase took.
@@ -49,11 +61,24 @@ impl fmt::Display for Report {
             1 => write!(f, "1 change made ({ms:.1} ms)")?,
             n => write!(f, "{n} changes made ({ms:.1} ms)")?,
         }
-        for file in &self.files {
+        if !self.guests.is_empty() {
+            write!(f, "\nguests: {}", guests::counted(&self.guests))?;
+        }
+        let told = guests::files_to_read(&self.guests);
+        for file in self.files.iter().filter(|file| !told.contains(file.as_str())) {
             write!(f, "\nchanged file: {file}")?;
         }
+        for name in &self.taken_over {
+            write!(f, "\ntaken over: namespace {name}")?;
+        }
+        for restart in self.guests.iter().flat_map(|guest| &guest.restart) {
+            write!(f, "\n{restart}")?;
+        }
         for left in &self.left {
-            write!(f, "\nleft: {left}")?;
+            write!(f, "\nleft: {}", visible(left))?;
+        }
+        for warning in &self.warnings {
+            write!(f, "\n? {}", visible(warning))?;
         }
         Ok(())
     }
@@ -111,7 +136,7 @@ impl fmt::Display for Failure {
             }
             write!(f, "{}", refusal.error)?;
             if let Some(path) = &refusal.path {
-                write!(f, "\n  spec:  {path}")?;
+                write!(f, "\n  spec:  {}", visible(path))?;
             }
         }
         match &self.state {

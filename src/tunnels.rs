@@ -1,5 +1,8 @@
 //! What the tunnels of a host are doing: what they carry, what they refuse, and when they want new keys.
 
+mod refusing;
+mod trouble;
+
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::net::IpAddr;
@@ -15,6 +18,7 @@ use crate::host::Host;
 use crate::objects::{NamespaceObjects, Objects};
 use crate::report::Error;
 use crate::spec::VERSION;
+pub(crate) use trouble::troubles_in;
 
 /// The tunnels of a host, as they were found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -46,6 +50,8 @@ pub struct TunnelStatus {
     pub policies: usize,
     /// Its states, those that encrypt first, the oldest first.
     pub states: Vec<StateStatus>,
+    /// What its counters tell of packets that do not get through, a line each; empty: nothing.
+    pub warnings: Vec<String>,
 }
 
 /// One state of a tunnel.
@@ -55,6 +61,8 @@ pub struct StateStatus {
     pub direction: StateDirection,
     /// Its SPI.
     pub spi: Spi,
+    /// The generation of its keys.
+    pub generation: u32,
     /// Whether policies lead packets to it. One that encrypts and is not used waits for its turn, or has served.
     pub in_use: bool,
     /// Since when it is there, in seconds.
@@ -76,16 +84,24 @@ pub struct StateStatus {
 impl Tunnels {
     /// The tunnels among `objects`, which were observed, at the time `now` in seconds since 1970.
     pub fn of(objects: &Objects, limits: &RekeyLimits, now: u64) -> Self {
-        let mut tunnels = Vec::new();
-        for (netns, objects) in objects.iter() {
-            let namespace = match netns {
-                Netns::Host => None,
-                Netns::Named(name) => Some(name.to_string()),
-            };
-            let found = by_ends(objects).into_iter();
-            tunnels.extend(found.map(|(ends, parts)| parts.status(ends, namespace.clone(), limits, now)));
-        }
-        Self { version: VERSION, kind: DocumentKind::Tunnels, at: now, tunnels }
+        let tunnels = objects.iter();
+        let tunnels = tunnels.flat_map(|(netns, objects)| Self::in_namespace(&netns, objects, limits, now));
+        Self { version: VERSION, kind: DocumentKind::Tunnels, at: now, tunnels: tunnels.collect() }
+    }
+
+    /// The tunnels of one namespace.
+    fn in_namespace(
+        netns: &Netns,
+        objects: &NamespaceObjects,
+        limits: &RekeyLimits,
+        now: u64,
+    ) -> Vec<TunnelStatus> {
+        let namespace = match netns {
+            Netns::Host => None,
+            Netns::Named(name) => Some(name.to_string()),
+        };
+        let found = by_ends(objects).into_iter();
+        found.map(|(ends, parts)| parts.status(ends, namespace.clone(), limits, now)).collect()
     }
 }
 
@@ -95,23 +111,27 @@ impl Host {
     /// # Errors
     /// When the kernel cannot be read.
     pub fn tunnels(&mut self, limits: &RekeyLimits) -> Result<Tunnels, Error> {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        Ok(Tunnels::of(&self.observe()?, limits, now))
+        Ok(Tunnels::of(&self.observe()?, limits, now()))
     }
 }
 
+/// The time of the kernel's states, in seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
 /// This end, the other end, reqid.
-type Ends = (IpAddr, IpAddr, u32);
+pub(crate) type Ends = (IpAddr, IpAddr, u32);
 
 #[derive(Default)]
-struct Parts<'a> {
+pub(crate) struct Parts<'a> {
     policies: Vec<&'a Policy>,
     states: Vec<(StateDirection, &'a State)>,
 }
 
 /// What belongs together. Which end is this one, policies say; of states without any, their own direction if the kernel
 /// knows it, or else they are taken to encrypt.
-fn by_ends(objects: &NamespaceObjects) -> BTreeMap<Ends, Parts<'_>> {
+pub(crate) fn by_ends(objects: &NamespaceObjects) -> BTreeMap<Ends, Parts<'_>> {
     let mut tunnels: BTreeMap<Ends, Parts<'_>> = BTreeMap::new();
     for policy in &objects.policies {
         if let Some(template) = policy.templates.first() {
@@ -133,6 +153,11 @@ fn by_ends(objects: &NamespaceObjects) -> BTreeMap<Ends, Parts<'_>> {
 }
 
 impl Parts<'_> {
+    /// The newest generation of its states.
+    pub(crate) fn generation(&self) -> u32 {
+        self.states.iter().map(|(_, state)| state.generation).max().unwrap_or_default()
+    }
+
     fn status(
         mut self,
         ends: Ends,
@@ -146,6 +171,7 @@ impl Parts<'_> {
         let states = self.states.iter().map(|(direction, state)| StateStatus {
             direction: *direction,
             spi: state.spi,
+            generation: state.generation,
             in_use: self.policies.iter().any(|policy| leads_to(policy, *direction, state)),
             age: state.counters.age(now),
             idle: state.counters.used.map(|used| now.saturating_sub(used)),
@@ -159,14 +185,17 @@ impl Parts<'_> {
             ),
             encap: state.encap,
         });
-        TunnelStatus {
+        let mut status = TunnelStatus {
             namespace,
             local,
             remote,
             reqid,
             policies: self.policies.len(),
             states: states.collect(),
-        }
+            warnings: Vec::new(),
+        };
+        status.warnings = status.troubles().iter().map(ToString::to_string).collect();
+        status
     }
 }
 
@@ -185,11 +214,11 @@ fn sooner(one: Limits, other: Limits) -> Limits {
     }
 }
 
-const HEADER: [&str; 11] =
-    ["", "SPI", "AGE", "USED", "PACKETS", "BYTES", "SEQUENCE", "LATE", "REPLAYED", "FORGED", "REKEY"];
+const HEADER: [&str; 12] =
+    ["", "SPI", "GEN", "AGE", "USED", "PACKETS", "BYTES", "SEQUENCE", "LATE", "REPLAYED", "FAILED", "REKEY"];
 
 impl StateStatus {
-    fn row(&self) -> [String; 11] {
+    fn row(&self) -> [String; 12] {
         let direction = match (self.direction, self.in_use) {
             (StateDirection::Out, true) => "out",
             (StateDirection::Out, false) => "out, idle",
@@ -199,6 +228,7 @@ impl StateStatus {
         [
             direction.to_owned(),
             self.spi.to_string(),
+            self.generation.to_string(),
             time(self.age),
             self.idle.map_or("never".into(), |idle| format!("{} ago", time(idle))),
             packets.to_string(),
@@ -233,7 +263,7 @@ impl fmt::Display for Tunnels {
         }
         let mut text = String::new();
         for tunnel in &self.tunnels {
-            let TunnelStatus { namespace, local, remote, reqid, policies, states } = tunnel;
+            let TunnelStatus { namespace, local, remote, reqid, policies, states, warnings } = tunnel;
             let place = namespace.as_deref().unwrap_or("host");
             writeln!(text, "{place}  {local} - {remote}  reqid {reqid}, policies: {policies}")?;
             let rows: Vec<_> = std::iter::once(HEADER.map(str::to_owned))
@@ -243,11 +273,14 @@ impl fmt::Display for Tunnels {
                 writeln!(text, "  no states: nothing gets through")?;
                 continue;
             }
-            let widths: [usize; 11] =
+            let widths: [usize; 12] =
                 std::array::from_fn(|n| rows.iter().map(|row| row[n].len()).max().unwrap_or(0));
             for row in &rows {
                 let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
                 writeln!(text, "  {}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
+            }
+            for warning in warnings {
+                writeln!(text, "  ? {warning}")?;
             }
         }
         f.write_str(text.trim_end())

@@ -6,9 +6,11 @@ use std::fs::File;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use guestnet_lab::{Capability, lab_test, need, scratch, wait_until};
+use guestnet::Host;
+use guestnet_lab::{Capability, Netns, lab_test, need, scratch, wait_until};
+use nix::net::if_::if_nametoindex;
 use serde_json::json;
-use support::{apply, host, objects_in_host, sh};
+use support::{apply, host, objects_in_host, sh, spec};
 
 /// More than the kernel speaks of in two seconds, where it speaks of them at all.
 const TAPS: usize = 400;
@@ -50,7 +52,35 @@ fn by_hand() -> String {
         + &all(|n| format!("link set hand{n} up\n"))
 }
 
+/// A host with nothing but `lo`, where both ends of the first pair get the same index.
+fn bare(name: &str) -> Netns {
+    let host = Netns::make(name).unwrap();
+    host.ip("link set lo up").unwrap();
+    host.ip("address add 2001:db8:ff::1/128 dev lo").unwrap();
+    host
+}
+
 lab_test! {
+    /// The kernel gives the news of a carrier a second where it takes both ends for one link. One of three hosts that
+    /// answers at once shows that nothing waits for that.
+    fn what_is_done_has_a_network_also_on_a_bare_host() {
+        let patience = Duration::from_millis(400);
+        let answers = (1..=3_u8).any(|n| {
+            let (name, guest) = (format!("bare{n}"), format!("web{n}"));
+            let netns = bare(&name);
+            let mut host = Host::in_namespace(&name.parse().unwrap()).unwrap();
+            let mut web = support::guest(&guest, n);
+            web.as_object_mut().unwrap().remove("proxied");
+            host.apply(&spec(&json!({ "version": 1, "guests": [web] }))).unwrap();
+            let inside = Netns::open(&guest).unwrap();
+            let index = |netns: &Netns, link: &str| netns.run(|| if_nametoindex(link.as_bytes())).unwrap();
+            assert_eq!(index(&netns, &format!("vetho{guest}")), index(&inside, &format!("vethi{guest}")));
+            let seconds = patience.as_secs_f32().to_string();
+            inside.command("ping").args(["-nqc", "1", "-W", &seconds, "2001:db8:ff::1"]).status().unwrap().success()
+        });
+        assert!(answers);
+    }
+
     /// A tap loses its carrier when its descriptor is closed. Once it is up, the kernel says so, for a hundred links a
     /// second, with the lock of all links held, unless that was settled before.
     fn taps_have_lost_their_carrier_before_they_are_up() {

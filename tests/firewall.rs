@@ -199,6 +199,16 @@ lab_test! {
         let left = host.verify(&two).unwrap();
         assert!(left.is_empty(), "{left}");
         host.remove(&two).unwrap();
+        // The host was applied with it.
+        assert!(host.verify(&behind(&[])).unwrap().is_empty());
+        host.remove_all().unwrap();
+        assert_eq!(tables(&mut host), Vec::<String>::new());
+        // What parts brought goes with the last guest.
+        host.add(&one).unwrap();
+        host.add(&two).unwrap();
+        host.remove(&one).unwrap();
+        assert!(host.verify(&two).unwrap().is_empty());
+        host.remove(&two).unwrap();
         assert_eq!(tables(&mut host), Vec::<String>::new());
     }
 

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use guestnet::{Host, HostSpec};
-use guestnet_lab::{Capability, has, lab_test, need};
+use guestnet_lab::{Capability, has, lab_test, need, note};
 use serde_json::{Value, json};
 use support::{
     apply, dump, files, guest, guest_in_host, host, lines, objects_in_host, same, sh, spec, spec_of,
@@ -75,40 +75,46 @@ lab_test! {
             let mut new = old.clone();
             change(&mut new);
             let new = spec_of(&[new]);
-            let made = without_macs(lines(&host.plan(&new).unwrap()));
-            if made != wanted { eprintln!("XX\n{made:#?}"); }
+            let made = without_settings(lines(&host.plan(&new).unwrap()));
+            assert_eq!(made, wanted);
             apply(&mut host, &new);
             has_gateways();
             apply(&mut host, &spec_of(std::slice::from_ref(&old)));
             same(&without_indexes(&with_old), &without_indexes(&dump()));
         };
         change(&|guest| guest["interfaces"][0]["mtu"] = 1400.into(), &[
-            "~ vm link tapvm tap mtu 1400 up (was: tapvm tap mtu 1500 address MAC up)",
-            "~ host file vm/dnsmasq.conf mode 0644, 14 lines (2 lines new, 0 gone; was mode 0644)",
+            "~ vm link tapvm tap mtu 1400 address MAC up (was: tapvm tap mtu 1500 address MAC up)",
+            "~ host file vm/dnsmasq.conf mode 0644, 16 lines (2 lines new, 0 gone; was mode 0644)",
         ]);
         change(&|guest| guest["interfaces"][0]["public_ipv4"] = "203.0.113.77".into(), &[
             "+ host route 203.0.113.77/32 via inet6 fe80::287a:80ff:fe3a:8fda dev vethovm",
             "- host route 203.0.113.7/32 via inet6 fe80::287a:80ff:fe3a:8fda dev vethovm",
-            "~ vm table ip guestnet_nat inbound32: +203.0.113.77 : 192.168.0.7 -203.0.113.7 : 192.168.0.7, \
+            "~ vm table ip guestnet_nat inbound32: -203.0.113.7 : 192.168.0.7 +203.0.113.77 : 192.168.0.7, \
              outbound32: ~192.168.0.7 : 203.0.113.77",
+            "+ vm address 203.0.113.77/32 dev vethivm",
+            "- vm address 203.0.113.7/32 dev vethivm",
         ]);
         change(&|guest| guest["interfaces"][0]["private_ipv4"] = "192.168.0.77".into(), &[
             "~ vm table ip guestnet_nat inbound32: ~203.0.113.7 : 192.168.0.77, \
-             outbound32: +192.168.0.77 : 203.0.113.7 -192.168.0.7 : 203.0.113.7",
+             outbound32: -192.168.0.7 : 203.0.113.7 +192.168.0.77 : 203.0.113.7",
             "+ vm route 192.168.0.77/32 dev tapvm",
             "- vm route 192.168.0.7/32 dev tapvm",
-            "~ host file vm/dnsmasq.conf mode 0644, 12 lines (2 lines new, 2 gone; was mode 0644)",
+            "~ host file vm/dnsmasq.conf mode 0644, 14 lines (2 lines new, 2 gone; was mode 0644)",
         ]);
         change(&|guest| guest["interfaces"][0]["private_ipv6"] = "fd00:0:0:770::/64".into(), &[
             "+ vm address fd00:0:0:770::1/64 dev tapvm nodad",
             "- vm address fd00:0:0:7::1/64 dev tapvm nodad",
-            "~ host file vm/dnsmasq.conf mode 0644, 12 lines (1 lines new, 1 gone; was mode 0644)",
+            "~ host file vm/dnsmasq.conf mode 0644, 14 lines (2 lines new, 2 gone; was mode 0644)",
         ]);
         change(&|guest| guest["transit"] = json!({"mtu": 9000, "host_mac": "02:00:00:00:00:11"}), &[
             "~ host link vethovm veth peer vethivm netns vm mtu 9000 address MAC up \
              (was: vethovm veth peer vethivm netns vm mtu 1500 address MAC up)",
+            "+ host address fe80::ff:fe00:11/64 dev vethovm nodad",
+            "- host address fe80::b47a:75ff:fea5:870f/64 dev vethovm nodad",
             "~ vm link vethivm veth peer vethovm mtu 9000 address MAC up \
              (was: vethivm veth peer vethovm mtu 1500 address MAC up)",
+            "~ vm route 0.0.0.0/0 via inet6 fe80::ff:fe00:11 dev vethivm \
+             (was: 0.0.0.0/0 via inet6 fe80::b47a:75ff:fea5:870f dev vethivm)",
             "~ vm route 2000::/3 via fe80::ff:fe00:11 dev vethivm \
              (was: 2000::/3 via fe80::b47a:75ff:fea5:870f dev vethivm)",
         ]);
@@ -117,40 +123,34 @@ lab_test! {
             "- host proxied neighbour 2001:db8:1::7 dev uplink",
         ]);
         change(&|guest| guest["nat"] = json!({"mode": "notrack", "untranslated": ["192.168.0.0/16"]}), &[
-            "~ vm table ip guestnet_nat ~chain arrived, ~chain outward, ~chain own_errors, ~chain prerouting, \
-             ~chain quoted_destination, ~chain quoted_source, -chain postrouting, \
-             untranslated: -10.0.0.0/8 -172.16.0.0/12",
+            "~ vm table ip guestnet_nat ~chain arrived, ~chain hairpin, ~chain icmp_inward, ~chain prerouting, \
+             ~chain quoted_destination, ~chain quoted_source, -chain icmp_outward, -chain postrouting, \
+             near: -10.0.0.0 -172.0.0.0, untranslated: -10.0.0.0/8 -172.16.0.0/12",
+            "- vm sysctl net/ipv4/fwmark_reflect=1",
         ]);
         change(&|guest| guest["interfaces"].as_array_mut().unwrap().push(json!({"name": "second", "private_ipv4": "192.168.1.7", "serve": false})), &[
-            "+ vm link second tap mtu 1500 up",
-            "+ vm sysctl net/ipv4/conf/second/proxy_arp=1",
-            "+ vm sysctl net/ipv4/conf/second/send_redirects=0",
-            "+ vm sysctl net/ipv6/conf/second/accept_ra=0",
+            "+ vm link second tap mtu 1500 address MAC up",
             "+ vm address 169.254.1.1/32 dev second noprefixroute",
             "+ vm route 192.168.1.7/32 dev second",
         ]);
-        change(&|guest| guest["interfaces"][0]["kind"] = json!({"tap": {"vnet_hdr": true}}), &[
+        change(&|guest| guest["interfaces"][0]["kind"] = json!({"tap": {"multi_queue": true}}), &[
             "- vm link tapvm tap mtu 1500 address MAC up",
-            "+ vm link tapvm tap vnet_hdr mtu 1500 up",
-            "+ vm sysctl net/ipv4/conf/tapvm/proxy_arp=1",
-            "+ vm sysctl net/ipv4/conf/tapvm/send_redirects=0",
-            "+ vm sysctl net/ipv6/conf/tapvm/accept_ra=0",
+            "+ vm link tapvm tap multi_queue mtu 1500 address MAC up",
             "+ vm address 192.168.0.254/24 dev tapvm noprefixroute",
             "+ vm address 2001:db8:1:7::1/64 dev tapvm nodad",
             "+ vm address fd00:0:0:7::1/64 dev tapvm nodad",
+            "+ vm address fe80::fcd3:7aff:fe46:f9ee/64 dev tapvm nodad",
             "+ vm route 192.168.0.7/32 dev tapvm",
         ]);
         change(&|guest| guest["interfaces"][0]["name"] = "renamed".into(), &[
-            "+ vm link renamed tap mtu 1500 up",
+            "+ vm link renamed tap mtu 1500 address MAC up",
             "- vm link tapvm tap mtu 1500 address MAC up",
-            "+ vm sysctl net/ipv4/conf/renamed/proxy_arp=1",
-            "+ vm sysctl net/ipv4/conf/renamed/send_redirects=0",
-            "+ vm sysctl net/ipv6/conf/renamed/accept_ra=0",
             "+ vm address 192.168.0.254/24 dev renamed noprefixroute",
             "+ vm address 2001:db8:1:7::1/64 dev renamed nodad",
             "+ vm address fd00:0:0:7::1/64 dev renamed nodad",
-            "+ vm route 192.168.0.7/32 dev renamed",
-            "~ host file vm/dnsmasq.conf mode 0644, 12 lines (4 lines new, 4 gone; was mode 0644)",
+            "+ vm address fe80::fc17:5bff:fe16:fc3/64 dev renamed nodad",
+            "~ vm route 192.168.0.7/32 dev renamed (was: 192.168.0.7/32 dev tapvm)",
+            "~ host file vm/dnsmasq.conf mode 0644, 14 lines (6 lines new, 6 gone; was mode 0644)",
         ]);
     }
 
@@ -167,7 +167,7 @@ lab_test! {
         ];
         match has(Capability::Dummy) {
             Ok(()) => links.push(json!({"name": "d0", "kind": "dummy"})),
-            Err(words) => eprintln!("no dummies: {words}"),
+            Err(words) => note(&format!("no dummies: {words}")),
         }
         let address = json!({"dev": "t1", "address": "10.0.0.1/24"});
         let all = json!({ "links": links, "addresses": [address] });
@@ -351,10 +351,14 @@ fn guest_without_uplink(name: &str, n: u8) -> Value {
 }
 
 /// The MAC addresses that the kernel chose.
-fn without_macs(lines: Vec<String>) -> Vec<String> {
+/// Lines of plans without what follows from the host: MAC addresses and settings of links.
+fn without_settings(lines: Vec<String>) -> Vec<String> {
     let mac = |word: &str| word.len() == 17 && word.split(':').count() == 6;
     let word = |word: &str| if mac(word) { "MAC".to_owned() } else { word.to_owned() };
-    lines.iter().map(|line| line.split(' ').map(word).collect::<Vec<_>>().join(" ")).collect()
+    let setting = |word: &&str| word.starts_with("ipv4/") || word.starts_with("ipv6/");
+    let line =
+        |line: &String| line.split(' ').filter(|word| !setting(word)).map(word).collect::<Vec<_>>().join(" ");
+    lines.iter().map(line).collect()
 }
 
 /// A dump without what a link that is made again has anew: its index and the MAC address that the kernel chose.

@@ -8,7 +8,9 @@ use guestnet::core::{Act, Deed};
 use guestnet::{Host, HostSpec, Report};
 use guestnet_lab::{Capability, lab_test, need};
 use serde_json::{Value, json};
-use support::{dump, guest, guest_in_host, host, lines, same, sh, spec, spec_of, with_uplink};
+use support::{
+    dump, guest, guest_in_host, host, lines, same, sh, spec, spec_of, with_uplink, without_indexes,
+};
 
 fn add(host: &mut Host, spec: &HostSpec) -> Report {
     let plan = host.plan_add(spec).unwrap_or_else(|e| panic!("{e}"));
@@ -17,22 +19,6 @@ fn add(host: &mut Host, spec: &HostSpec) -> Report {
     let left = host.plan_add(spec).unwrap();
     assert!(left.is_empty(), "{left}");
     report
-}
-
-/// Dumps without what depends on the order in which links were made.
-fn without_indexes(dump: &str) -> String {
-    let mut lines: Vec<String> = Vec::new();
-    // MACs that the kernel chooses are chosen anew, and the ledger of sysctls knows links by index.
-    let chosen = ["link/ether", "inet6 fe80::", "files: "];
-    for line in dump.lines().filter(|line| !chosen.iter().any(|word| line.contains(word))) {
-        let words = line.split_whitespace().map(|word| if word.contains('@') { "LINK" } else { word });
-        let line = words.collect::<Vec<_>>().join(" ");
-        let number = line.split(':').next().is_some_and(|n| n.parse::<u32>().is_ok());
-        lines.push(if number { line.split_once(':').unwrap().1.to_owned() } else { line });
-    }
-    lines.sort();
-    lines.dedup();
-    lines.join("\n")
 }
 
 /// How many datagrams a host sends and how many bytes it asks for in `work`.
@@ -90,18 +76,28 @@ lab_test! {
             // The first time the rules are read too.
             host.apply(&spec_of(&names(few))).unwrap();
             host.add(&one).unwrap();
-            host.apply(&spec_of(&names(few))).unwrap();
+            host.remove(&one).unwrap();
             let with_few = acts(&mut host, |host| drop(host.add(&one).unwrap()));
+            let again = acts(&mut host, |host| assert_eq!(host.add(&one).unwrap().changes, 0));
+            let less_of_few = acts(&mut host, |host| drop(host.remove(&one).unwrap()));
             host.apply(&spec_of(&names(more))).unwrap();
             let with_more = acts(&mut host, |host| drop(host.add(&one).unwrap()));
-            assert!(with_few.iter().any(|line| line.starts_with('!')), "{with_few:#?}");
+            host.add(&one).unwrap();
+            let less_of_more = acts(&mut host, |host| drop(host.remove(&one).unwrap()));
+            for acts in [&with_few, &less_of_few] {
+                assert!(acts.iter().any(|line| line.starts_with('!')), "{acts:#?}");
+            }
             assert_eq!(sizes(&with_few), sizes(&with_more));
-            let again = acts(&mut host, |host| assert_eq!(host.add(&one).unwrap().changes, 0));
+            assert_eq!(sizes(&less_of_few), sizes(&less_of_more));
             assert!(again.iter().all(|line| line.starts_with('?')), "{again:#?}");
             for name in names(more) {
                 let name = format!("tap{}", name["name"].as_str().unwrap());
-                assert!(!again.iter().chain(&with_more).any(|line| line.contains(&name)), "{again:#?}");
+                let all = again.iter().chain(&with_more).chain(&less_of_more);
+                assert!(!all.into_iter().any(|line| line.contains(&name)), "{again:#?}");
             }
+            // Of who was never there nothing is looked for.
+            let nobody = acts(&mut host, |host| assert_eq!(host.remove(&one).unwrap().changes, 0));
+            assert_eq!(nobody, Vec::<String>::new());
             host.remove_all().unwrap();
         };
         of(guest_in_host, &[1, 2], &(1..20).collect::<Vec<_>>(), 50);
@@ -132,7 +128,7 @@ lab_test! {
         for meanwhile in ["ip link set uplink mtu 1490", "ip link add mine type veth peer name yours"] {
             sh(&format!("{meanwhile}; sysctl -qw net.ipv4.conf.taptwo.proxy_arp=0"));
             let plan = host.verify(&wanted).unwrap();
-            assert!(lines(&plan).len() == 1 && plan.to_string().contains("taptwo/proxy_arp"), "{plan}");
+            assert!(lines(&plan).len() == 1 && plan.to_string().contains("link taptwo"), "{plan}");
             assert_eq!(host.apply(&wanted).unwrap().changes, 1);
             assert!(host.verify(&wanted).unwrap().is_empty());
         }
@@ -222,5 +218,135 @@ lab_test! {
         let link = sh("ip -d link show tapone");
         assert!(link.contains("multi_queue"), "{link}");
         assert!(sh("ip route").contains("10.5.0.0/16 dev tapone"), "{}", sh("ip route"));
+    }
+
+    fn what_a_guest_has_no_more_goes_from_its_own_tables() {
+        need(Capability::Tap);
+        let _outside = with_uplink();
+        let mut host = host();
+        let mut first = guest("one", 1);
+        let mut second = guest("two", 2)["interfaces"][0].clone();
+        second["name"] = "tapsecond".into();
+        first["interfaces"].as_array_mut().unwrap().push(second);
+        first["nat"] = json!({"mode": "tracked"});
+        host.apply(&spec_of(&[first.clone(), guest("three", 3)])).unwrap();
+        let public = first["interfaces"][1]["public_ipv4"].as_str().unwrap().to_owned();
+        let mut other = first.clone();
+        other["nat"]["untranslated"] = json!(["10.0.0.0/8"]);
+        other["interfaces"][1].as_object_mut().unwrap().remove("public_ipv4");
+        for (guest, is_translated) in [(other, false), (first, true)] {
+            assert!(add(&mut host, &spec_of(std::slice::from_ref(&guest))).changes > 0);
+            let left = host.verify(&spec_of(&[guest, self::guest("three", 3)])).unwrap();
+            assert!(left.is_empty(), "{left}");
+            let tables = sh("ip netns exec one nft list ruleset");
+            assert_eq!(tables.contains(&public), is_translated, "{tables}");
+            assert_eq!(tables.contains("172.16.0.0/12"), is_translated, "{tables}");
+        }
+    }
+
+    fn a_part_has_the_settings_of_the_host() {
+        need(Capability::Tap);
+        need(Capability::Bridge);
+        let _outside = with_uplink();
+        let mut host = host();
+        let guests = [guest_in_host("one", 1), guest("two", 2)];
+        let wide = json!({"version": 1, "uplink": "uplink", "nat": {"mode": "tracked"},
+            "bridges": [{"name": "br0", "addresses": ["192.168.5.1/24"]}],
+            "firewall": {
+                "groups": [{"name": "web", "ingress": [{"protocol": "tcp", "ports": ["80"]}]}, {"name": "db"}],
+                "guest_services": [{"protocol": "udp", "ports": ["53"]}],
+                "host": {"services": [{"protocol": "tcp", "ports": ["22"]}]}},
+            "objects": {"host": {"routes": [{"to": "10.9.0.0/16", "kind": "blackhole"}]}}});
+        let whole = |guests: &[Value]| {
+            let mut whole = wide.clone();
+            whole["guests"] = guests.into();
+            spec(&whole)
+        };
+        host.apply(&whole(&guests)).unwrap();
+        // Nothing is said of the filter, and yet whoever comes is filtered, in both places.
+        let more = [guest_in_host("three", 3), guest("four", 4)];
+        add(&mut host, &spec(&json!({"version": 1, "uplink": "uplink", "guests": more})));
+        let left = host.verify(&whole(&[guests.as_slice(), more.as_slice()].concat())).unwrap();
+        assert!(left.is_empty(), "{left}");
+        assert!(sh("nft list set inet guestnet_firewall guests").contains("tapthree"));
+        assert!(sh("nft list set inet guestnet_firewall inner").contains("vethofour"));
+        // A group that nobody is in yet, and that is somebody's peer later.
+        let mut five = guest_in_host("five", 5);
+        five["access"] = json!({"groups": ["db"], "ingress": [{"groups": ["web"]}]});
+        let mut six = guest("six", 6);
+        six["access"] = json!({"groups": ["web"]});
+        let named = json!({"groups": [{"name": "web"}, {"name": "db"}]});
+        for guest in [&five, &six] {
+            add(&mut host, &spec(&json!({"version": 1, "uplink": "uplink", "firewall": named, "guests": [guest]})));
+        }
+        let all = [guests.as_slice(), more.as_slice(), &[five.clone(), six.clone()]].concat();
+        let left = host.verify(&whole(&all)).unwrap();
+        assert!(left.is_empty(), "{left}");
+        assert!(sh("nft list ruleset").contains("192.168.0.6"));
+        // Whoever gets the address next is not let in by it.
+        host.remove(&spec(&json!({"version": 1, "guests": [{"name": "six"}]}))).unwrap();
+        assert!(!sh("nft list ruleset").contains("192.168.0.6"));
+        let left = host.verify(&whole(&all[..5])).unwrap();
+        assert!(left.is_empty(), "{left}");
+        // Who was never there takes nothing along.
+        host.remove(&spec(&json!({"version": 1, "uplink": "uplink", "firewall": {}, "guests": [guest_in_host("seven", 7)]}))).unwrap();
+        let left = host.verify(&whole(&all[..5])).unwrap();
+        assert!(left.is_empty(), "{left}");
+
+        let before = host.observe().unwrap();
+        for (path, part) in [
+            ("uplink", json!({"uplink": "eth9"})),
+            ("nat", json!({"nat": {"mode": "tracked", "untranslated": []}})),
+            ("bridges[0]", json!({"bridges": [{"name": "br0", "addresses": ["192.168.6.1/24"]}]})),
+            ("firewall.groups[0]", json!({"firewall": {"groups": [{"name": "web", "ingress": [{}]}]}})),
+            ("firewall.tiers[0]", json!({"firewall": {"groups": [{"name": "web"}, {"name": "db"}], "tiers": [{"from": "web", "to": "db"}]}})),
+            ("firewall.trusted", json!({"firewall": {"trusted": ["eth9"]}})),
+            ("firewall.guest_services", json!({"firewall": {"guest_services": [{}]}})),
+            ("firewall.host", json!({"firewall": {"host": {"services": [{}]}}})),
+            ("firewall.log", json!({"firewall": {"log": {}}})),
+            ("objects.host.routes[0]", json!({"objects": {"host": {"routes": [{"to": "10.9.0.0/16", "kind": "prohibit"}]}}})),
+        ] {
+            let mut part = part;
+            part["version"] = 1.into();
+            let part = spec(&part);
+            let error = host.add(&part).unwrap_err().to_string();
+            assert!(error.contains(&format!("{path}: ")) && error.contains("but the host has"), "{path}\n{error}");
+            assert!(host.plan_add(&part).is_err());
+        }
+        assert_eq!(host.observe().unwrap(), before);
+        // What is kept can be lost, and then nothing is done that might be wrong.
+        sh("rm -r /run/guestnet/.host/*.whole");
+        let part = spec_of(&[guest_in_host("seven", 7)]);
+        for error in [host.add(&part).unwrap_err(), host.remove(&part).unwrap_err(), host.plan_add(&part).unwrap_err()] {
+            assert!(error.to_string().contains("apply the spec of the whole"), "{error}");
+        }
+        assert_eq!(host.observe().unwrap(), before);
+        host.apply(&whole(&all[..5])).unwrap();
+        add(&mut host, &part);
+        // None of it is anybody's but root's.
+        let modes = sh("find /run/guestnet/.host/*.whole -printf '%m\n' | sort -u");
+        assert_eq!(modes.split_whitespace().collect::<Vec<_>>(), ["600", "700"]);
+    }
+
+    fn a_part_that_is_refused_leaves_what_is_kept_as_it_was() {
+        need(Capability::Tap);
+        let _outside = with_uplink();
+        let mut host = host();
+        host.apply(&spec_of(&[guest_in_host("one", 1), guest("two", 2)])).unwrap();
+        let kept = || sh("cd /run/guestnet/.host/*.whole && for f in *; do echo $f; cat $f; echo; done");
+        let before = kept();
+        let mut bad: Value = json!({"version": 1, "uplink": "uplink", "guests": [guest_in_host("three", 3)]});
+        bad["objects"]["host"]["routes"] = json!([{"to": "10.1.0.0/16", "via": "192.0.2.1", "dev": "uplink"}]);
+        host.add(&spec(&bad)).unwrap_err();
+        assert_eq!(kept(), before);
+        // Two that have one address: the other is named, and nothing is taken from it.
+        let mut other = guest_in_host("three", 3);
+        other["interfaces"][0]["public_ipv4"] = "203.0.113.1".into();
+        let error = host.add(&spec_of(&[other])).unwrap_err().to_string();
+        assert!(error.contains("203.0.113.1") && error.contains("public"), "{error}");
+        assert_eq!(kept(), before);
+        // The same again writes nothing.
+        host.add(&spec_of(&[guest("two", 2)])).unwrap();
+        assert_eq!(kept(), before);
     }
 }

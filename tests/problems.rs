@@ -89,7 +89,12 @@ fn a_mistake_is_reported_where_it_is() {
         (own("public_ipv4"), json!("203.0.113.256"), "203.0.113.256", None),
         (own("public_ipv4"), json!("224.0.0.1"), "is not the address of a host", None),
         (own("public_ipv4"), json!("169.254.7.7"), "", None),
-        (own("gateway_ipv4"), json!("192.168.7.1/24"), "has no room", None),
+        (
+            own("gateway_ipv4"),
+            json!("192.168.7.1/24"),
+            "192.168.0.2 is not in its network, 192.168.7.0/24",
+            None,
+        ),
         (own("gateway_ipv4"), json!("192.168.0.2/24"), "the router of guests[1].", Some(own("private_ipv4"))),
         (own("public_ipv6"), json!("2001:db8:1:2::1/64"), "has bits behind its prefix", None),
         (own("public_ipv6"), json!("2001:db8:1:2::/129"), "2001:db8:1:2::/129", None),
@@ -231,6 +236,131 @@ fn ten_mistakes_are_ten_problems() {
     let toml = toml::to_string(&spec).unwrap();
     let Err(Error::Spec(of_toml)) = HostSpec::from_toml(&toml) else { panic!("accepted") };
     assert_eq!(paths(&of_toml.into_iter().collect::<Vec<_>>()), wanted);
+}
+
+/// As many as there are, in lists whose good elements are read once; and where it ends that is said.
+#[test]
+fn many_mistakes_are_all_told() {
+    let spec = |count: usize| {
+        let guest = |n: usize| {
+            let mut guest =
+                json!({"name": format!("g{n}"), "interfaces": [{"name": format!("tap{n}"), "mtu": 1500}]});
+            match n % 5 {
+                1 => guest["interfaces"][0]["mtu"] = json!("1500"),
+                2 => drop(guest.as_object_mut().unwrap().remove("name")),
+                3 => guest = json!("a guest"),
+                // Found when all of them can be read.
+                4 => guest["interfaces"][0]["mtu"] = json!(7),
+                _ => {}
+            }
+            guest
+        };
+        json!({"version": 1, "guests": (0..count).map(guest).collect::<Vec<_>>()}).to_string()
+    };
+    let place = |n: usize| match n % 5 {
+        2 => format!("guests[{n}].name"),
+        3 => format!("guests[{n}]"),
+        _ => format!("guests[{n}].interfaces[0].mtu"),
+    };
+    let found = problems(&spec(190));
+    let mut wanted: Vec<String> = (0..190).filter(|n| n % 5 != 0).map(place).collect();
+    wanted.sort();
+    assert_eq!(paths(&found), wanted);
+    let error = HostSpec::from_json(&spec(190)).unwrap_err().to_string();
+    assert!(error.starts_with("the spec has 152 problems:\n"), "{error}");
+
+    let found = problems(&spec(3000));
+    let (last, others) = found.split_last().unwrap();
+    assert_eq!(others.len(), 1000);
+    assert!(last.path.as_str().is_empty() && last.message.contains("was not read further"), "{last}");
+}
+
+/// What cannot be read is said, and nothing that only follows from it or from what stands in its place.
+#[test]
+fn a_repair_is_nobodys_mistake() {
+    let two = |a: Value, b: Value| json!({"version": 1, "firewall": {"groups": [a], "tiers": [b]}});
+    let tunnel = |more: Value| {
+        let mut tunnel = json!({
+            "local": "2001:db8:1::1", "remote": "2001:db8:2::1", "secret": SECRET,
+            "pairs": [{"local": "192.168.0.1/32", "remote": "192.168.1.1/32"}],
+        });
+        for (field, value) in more.as_object().unwrap() {
+            tunnel[field] = value.clone();
+        }
+        tunnel
+    };
+    let table = [
+        (two(json!({}), json!({"from": "web", "to": "db"})), vec!["firewall.groups[0].name"]),
+        (
+            two(json!({"name": "UPPER"}), json!({"from": "UPPER", "to": "db"})),
+            vec!["firewall.groups[0].name", "firewall.tiers[0].from"],
+        ),
+        (two(json!("web"), json!({"from": "web", "to": "web"})), vec!["firewall.groups[0]"]),
+        // A group that is there does not make one that is not.
+        (
+            two(json!({"name": "web"}), json!({"from": "web", "to": "db", "ports": [80]})),
+            vec!["firewall.tiers[0].ports[0]", "firewall.tiers[0].to"],
+        ),
+        (
+            json!({"version": 1, "bridges": [{}], "guests": [
+                {"name": "a", "placement": "host", "interfaces": [{"name": "tapa", "bridge": "br0"}]}]}),
+            vec!["bridges[0].name"],
+        ),
+        (
+            json!({"version": 1, "guests": [
+                {"name": "a", "endpoint": "2001:db8:1::g", "tunnels": [tunnel(json!({}))]}]}),
+            vec!["guests[0].endpoint"],
+        ),
+        (
+            json!({"version": 1, "guests": [{"name": "a", "endpoint": "2001:db8:1::1", "tunnels": [tunnel(json!({
+                "pairs": [{"local": "192.168.0.1/32"}, {"local": "192.168.0.1/32"}]}))]}]}),
+            vec!["guests[0].tunnels[0].pairs[0].remote", "guests[0].tunnels[0].pairs[1].remote"],
+        ),
+        (
+            json!({"version": 1, "guests": [{"interfaces": [{"name": "unread0q1"}]}, {"interfaces": [{}]}]}),
+            vec!["guests[0].name", "guests[1].interfaces[0].name", "guests[1].name"],
+        ),
+        (
+            json!({"version": 1, "objects": {"host": {"links": [{"kind": "dummy"}, {"kind": "dummy"}]}}}),
+            vec!["objects.host.links[0].name", "objects.host.links[1].name"],
+        ),
+    ];
+    for (spec, wanted) in table {
+        let found = problems(&spec.to_string());
+        assert_eq!(paths(&found), wanted, "{spec}: {found:?}");
+        assert!(found.iter().all(|problem| !problem.message.contains("unread0q")), "{found:?}");
+    }
+}
+
+/// What only lowering finds out is said at its place as well.
+#[test]
+fn a_name_that_no_daemon_can_read_is_reported_where_it_is() {
+    let mut spec = good();
+    put(&mut spec, "guests[1].interfaces[0].name", json!("tap*"));
+    put(&mut spec, "guests[2].interfaces[0].name", json!("tap[0]"));
+    let found = problems(&spec.to_string());
+    assert_eq!(paths(&found), ["guests[1].interfaces[0].name", "guests[2].interfaces[0].name"], "{found:?}");
+    put(&mut spec, "guests[1].interfaces[0].serve", json!(false));
+    put(&mut spec, "guests[2].interfaces[0].serve", json!(false));
+    assert_eq!(problems(&spec.to_string()), []);
+}
+
+/// A terminal obeys control characters, and a line feed begins a line that looks like ours.
+#[test]
+fn nothing_in_a_spec_reaches_a_terminal_as_it_is() {
+    let mut spec = good();
+    let bad = "x\u{1b}[2Jy\n+ host  link z\u{202e}\u{9b}";
+    put(&mut spec, "guests[0].interfaces[0].name", json!(bad));
+    put(&mut spec, "guests[1].name", json!(bad));
+    spec["guests"][2][bad] = json!(1);
+    spec["objects"]["namespaces"][bad] = json!({});
+    let found = problems(&spec.to_string());
+    assert_eq!(found.len(), 4, "{found:?}");
+    let said = HostSpec::from_json(&spec.to_string()).unwrap_err().to_string();
+    assert_eq!(said.lines().count(), 5, "{said}");
+    assert!(!said.chars().any(|c| (c.is_control() && c != '\n') || c == '\u{202e}'), "{said:?}");
+    // Programs get it as it is.
+    assert!(found.iter().any(|problem| problem.path.as_str() == format!("guests[2].{bad}")), "{found:?}");
 }
 
 #[test]

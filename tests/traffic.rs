@@ -193,6 +193,10 @@ lab_test! {
         assert_eq!(path_mtu(&internet, Some(ip(SERVER6)), address, 1500)?, 1300);
         // The guest is the router of the prefix behind it.
         six.at().ip("address add 2001:db8:1:7::1/64 dev lo nodad")?;
+        // The kernel has the address at once, and its route a little later.
+        wait_until("the guest has the address", std::time::Duration::from_secs(5), || {
+            six.at().ip("-6 route show table local").is_ok_and(|routes| routes.contains("2001:db8:1:7::1"))
+        })?;
         assert_eq!(tcp(&internet, six.at(), ip("2001:db8:1:7::1"), ip("2001:db8:1:7::1"))?, ip("2001:db8:1::1"));
         Ok(())
     }

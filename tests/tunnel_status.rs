@@ -53,9 +53,9 @@ fn people_read_a_table_and_programs_a_document() {
     let text = tunnels.to_string();
     let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(lines[0].join(" "), "web1 2001:db8:1::a - 2001:db8:2::a reqid 7, policies: 2");
-    assert_eq!(lines[1].join(" "), "SPI AGE USED PACKETS BYTES SEQUENCE LATE REPLAYED FORGED REKEY");
-    assert_eq!(lines[2].join(" "), format!("out {} 1m40s never 12 3456 12 0 0 0 in 15m00s", spi(0)));
-    assert_eq!(lines[3].join(" "), format!("in {} 1m40s 10s ago 12 3456 15 0 3 0 in 15m00s", spi(1)));
+    assert_eq!(lines[1].join(" "), "SPI GEN AGE USED PACKETS BYTES SEQUENCE LATE REPLAYED FAILED REKEY");
+    assert_eq!(lines[2].join(" "), format!("out {} 0 1m40s never 12 3456 12 0 0 0 in 15m00s", spi(0)));
+    assert_eq!(lines[3].join(" "), format!("in {} 0 1m40s 10s ago 12 3456 15 0 3 0 in 15m00s", spi(1)));
     let document = serde_json::to_value(&tunnels).unwrap();
     assert_eq!(document["tunnels"][0]["states"][1]["counters"]["replayed"], 3);
     assert_eq!(document["tunnels"][0]["states"][0]["encap"], json!({ "sport": 4500, "dport": 4500 }));
@@ -89,7 +89,7 @@ fn many_policies_with_prefixes_are_found_by_a_hash_and_a_few_need_none() {
                 })
             })
             .collect();
-        let guest = json!({ "name": "all", "placement": "host", "tunnels": tunnels });
+        let guest = json!({ "name": "many", "placement": "host", "tunnels": tunnels });
         HostSpec::from_json(&json!({ "version": 1, "guests": [guest] }).to_string())
             .unwrap()
             .objects()

@@ -77,9 +77,10 @@ impl Floor {
                     let fd = self.namespaces.get(&Netns::Named(name.clone())).context("a namespace")?;
                     bytes[*at..*at + 4].copy_from_slice(&fd.as_raw_fd().to_ne_bytes());
                 }
-                self.exchange(netns, *protocol, bytes)
+                self.exchange(netns, *protocol, bytes, false)
             }
-            What::Ask(protocol, bytes) => self.exchange(netns, *protocol, bytes),
+            // "There is none" is an answer.
+            What::Ask(protocol, bytes) => self.exchange(netns, *protocol, bytes, true),
             What::Tap(name, flags) => {
                 self.go(netns)?;
                 let tun = OpenOptions::new().read(true).write(true).open("/dev/net/tun")?.into();
@@ -145,8 +146,8 @@ impl Floor {
         Ok(())
     }
 
-    /// Sends `bytes` and hears until their last message is answered.
-    fn exchange(&mut self, netns: &Netns, protocol: Protocol, bytes: &[u8]) -> Result<()> {
+    /// Sends `bytes` and hears until their last message is answered, perhaps by a refusal.
+    fn exchange(&mut self, netns: &Netns, protocol: Protocol, bytes: &[u8], asks: bool) -> Result<()> {
         let number = match protocol {
             Protocol::Route => libc::NETLINK_ROUTE,
             Protocol::Xfrm => libc::NETLINK_XFRM,
@@ -164,7 +165,7 @@ impl Floor {
             socket.recv(&mut self.buffer, 0)?;
             for reply in headers(&self.buffer) {
                 match i32::from(reply.kind) {
-                    libc::NLMSG_ERROR if reply.error != 0 => {
+                    libc::NLMSG_ERROR if reply.error != 0 && !asks => {
                         bail!("the kernel refuses what it took from guestnet: error {}", -reply.error)
                     }
                     libc::NLMSG_ERROR | libc::NLMSG_DONE if reply.sequence == last => return Ok(()),

@@ -6,6 +6,7 @@ use crate::job::Job;
 const CONTESTANTS: &[(&str, &str)] = &[
     ("floor", "what guestnet sent, sent again from a tight loop: the kernel's own time"),
     ("floor and questions", "and what it asks the kernel while it does so"),
+    ("the second answer", "what the way of an answer costs once the first has come"),
     ("raw dumps", "all that a host asks which was just opened, asked again; the answers are thrown away"),
     ("raw dumps, sysctls, files", "and the sysctls and files that guestnet has made read, one by one"),
     ("raw dumps of an open host", "what a host still asks that has done the same before"),

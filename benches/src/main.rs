@@ -1,5 +1,7 @@
 //! How long guestnet takes, beside the kernel's own floor and beside other tools. `cargo xtask bench` builds and calls it.
 
+#![allow(clippy::print_stderr, reason = "a program")]
+
 mod contest;
 mod firewall;
 mod floor;
@@ -21,6 +23,7 @@ mod readme;
 mod recording;
 mod report;
 mod seed;
+mod shapes;
 mod stage;
 mod statistics;
 mod stolen;
@@ -35,7 +38,8 @@ guestnet-bench list                                        the jobs
 guestnet-bench known JOB...                                whether there are such jobs
 guestnet-bench run [--quick] [--json FILE] [--markdown FILE] [JOB...]
 guestnet-bench readme REPORT README                        puts a report's figures into README.md
-guestnet-bench count FIGURE                                runs the pure middle once, for callgrind
+guestnet-bench count FIGURE [SHAPE GUESTS]                 runs the pure middle once, for callgrind
+guestnet-bench shapes                                      the shapes of specs that it can be run for
 ";
 
 fn main() -> ExitCode {
@@ -59,7 +63,13 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         ["contestant", job, contestant, size] => return contest::child(job, contestant, size.parse()?),
         ["readme", report, readme] => return readme::write(report, readme),
         ["weigh", words @ ..] => return peak::weigh(words),
-        ["count", figure] => return middle::count(figure),
+        ["count", figure] => {
+            return middle::count(figure, guests::spec(middle::GUESTS, guests::Place::Host)?);
+        }
+        ["count", figure, shape, guests] => {
+            return middle::count(figure, shapes::spec(shape, guests.parse()?)?);
+        }
+        ["shapes"] => shapes::names().for_each(|name| println!("{name}")),
         _ => bail!("what is {:?}?\n{USAGE}", arguments.join(" ")),
     }
     Ok(())

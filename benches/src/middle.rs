@@ -7,14 +7,18 @@ use anyhow::{Context as _, Result, bail};
 use guestnet::core::{Change, Context, Kind, Netns, Object, Observed, Outbox, Set};
 use guestnet::{HostSpec, NamespaceObjects, Objects, Plan};
 
-use crate::guests::{Place, spec};
+use crate::guests::{Place, json, spec};
 
-const GUESTS: usize = 1000;
+/// For how many guests the figures are.
+pub const GUESTS: usize = 1000;
 
 /// Does one part of the middle once.
-pub fn count(figure: &str) -> Result<()> {
-    let spec = spec(GUESTS, Place::Host)?;
+pub fn count(figure: &str, spec: HostSpec) -> Result<()> {
     match figure {
+        "parse" => {
+            let text = json(GUESTS, Place::Host).to_string();
+            black_box(counted_parse(&text)?);
+        }
         "check" => {
             black_box(counted_check(&spec));
         }
@@ -36,6 +40,12 @@ pub fn count(figure: &str) -> Result<()> {
         _ => bail!("what is {figure:?}?"),
     }
     Ok(())
+}
+
+/// A text to a spec that can be applied: the check is in it, and the lowering.
+#[inline(never)]
+fn counted_parse(text: &str) -> Result<HostSpec> {
+    Ok(HostSpec::from_json(text)?)
 }
 
 /// What is wrong with each part of the spec, before anything is lowered.

@@ -59,7 +59,7 @@ def address(handle, words):
         extra["IFA_FLAGS"] = 0x200
     if "nodad" in words:
         extra["IFA_FLAGS"] = 0x02
-    handle.addr("add", index=index(handle, said["dev"]), address=where, prefixlen=int(length), **extra)
+    handle.addr(words[0], index=index(handle, said["dev"]), address=where, prefixlen=int(length), **extra)
 
 
 def route(handle, words):

@@ -3,6 +3,7 @@
 //! A new one is a file in this folder, its `mod` line, and its line in `commands!`.
 
 mod add;
+mod adopt;
 mod apply;
 mod doctor;
 mod encap;
@@ -48,6 +49,7 @@ commands! {
     show::Show,
     verify::Verify,
     remove::Remove,
+    adopt::Adopt,
     rekey::Rekey,
     schema::Schema,
     render::Render,

@@ -1,10 +1,8 @@
 //! Exit codes. They are stable: scripts rely on them.
 
-use std::fmt;
-
-use guestnet::Error;
 use guestnet::core::Error as CoreError;
 use guestnet::document::{ErrorClass, ErrorDocument};
+use guestnet::{Error, Problem};
 
 /// In sync, or done.
 pub const DONE: u8 = 0;
@@ -16,10 +14,11 @@ pub const PENDING: u8 = 2;
 /// The table of exit codes for the help.
 pub const HELP: &str = "Exit codes:
    0  in sync, or done
-   1  failed (verify: differs; doctor: errors; explain: dropped); the message says in what state the host was left
+   1  failed (verify: differs, or a tunnel refuses packets; doctor: errors; explain: dropped); the message says in what state the host was left
    2  plan: changes are pending; doctor: warnings
   64  called wrongly
   65  the spec is wrong; nothing was touched
+  74  done, but the report could not be written to standard output; the message has it
   75  busy; the same call may succeed later
   77  not permitted";
 
@@ -45,6 +44,8 @@ pub enum Failure {
     Library(Error),
     /// The command was called wrongly.
     Usage(String),
+    /// A change was made, and its report cannot be written.
+    Unreported(Box<ErrorDocument>),
 }
 
 impl Failure {
@@ -59,11 +60,12 @@ impl Failure {
             Self::Library(error) => {
                 let mut document = ErrorDocument::from(error);
                 if document.class == ErrorClass::Spec {
-                    document.hint = Some(hint(&document.message).into());
+                    document.hint = hint(&document.problems).map(str::to_owned);
                 }
                 document
             }
             Self::Usage(words) => ErrorDocument::new(ErrorClass::Usage, words),
+            Self::Unreported(document) => (**document).clone(),
         }
     }
 
@@ -74,11 +76,16 @@ impl Failure {
 }
 
 /// What helps with a wrong spec.
-fn hint(message: &str) -> &'static str {
-    if message.contains("is no JSON") {
-        "TOML is read from files that end in .toml, or with --format toml"
-    } else {
-        "`guestnet schema` says all that a spec can have"
+fn hint(problems: &[Problem]) -> Option<&'static str> {
+    match problems {
+        [only] if only.path.as_str() == "secrets" => None,
+        [only] if only.message.starts_with("is no JSON") => {
+            Some("TOML is read from files that end in .toml, or with --format toml")
+        }
+        // It is not even read as far as its fields.
+        [only] if only.path.as_str().is_empty() && only.message.starts_with("is ") => None,
+        [only] if only.message.starts_with("begins with ") || only.message.starts_with("looks like ") => None,
+        _ => Some("`guestnet schema` says all that a spec can have"),
     }
 }
 
@@ -91,14 +98,5 @@ impl From<Error> for Failure {
 impl From<CoreError> for Failure {
     fn from(error: CoreError) -> Self {
         Self::Library(error.into())
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Library(error) => error.fmt(f),
-            Self::Usage(words) => f.write_str(words),
-        }
     }
 }

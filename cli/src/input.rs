@@ -1,12 +1,14 @@
 //! Where the spec comes from.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::ValueEnum;
-use guestnet::{HostSpec, Secrets};
+use guestnet::core::{Error as CoreError, input};
+use guestnet::spec::decode;
+use guestnet::{CheckedSpec, Problem, Problems, Secrets};
 use zeroize::Zeroizing;
 
 use crate::exit::Failure;
@@ -55,6 +57,9 @@ struct Form {
     secrets: Option<Stream>,
 }
 
+/// Where descriptors have paths.
+const DESCRIPTORS: [&str; 2] = ["/dev/fd/", "/proc/self/fd/"];
+
 /// Where bytes come from.
 #[derive(Clone, Debug, PartialEq)]
 enum Stream {
@@ -72,53 +77,54 @@ impl FromStr for Stream {
         }
         match text.strip_prefix("fd:") {
             Some(number) => {
-                let refused = |_| "behind `fd:` stands the number of a file descriptor".to_owned();
-                number.parse().map(Self::Descriptor).map_err(refused)
+                let refused = || "behind `fd:` stands the number of a file descriptor".to_owned();
+                guestnet::core::number(number).map(Self::Descriptor).ok_or_else(refused)
             }
-            None => Ok(Self::File(text.into())),
+            None => Ok(Self::at(text.as_ref())),
         }
     }
 }
 
 impl Stream {
-    /// All that it has, wiped when it is dropped: there may be secrets in it.
-    fn read(&self) -> Result<Zeroizing<String>, Failure> {
+    /// The file at `path`, or the descriptor of the caller's that it stands for, as in `<(…)` of a shell.
+    fn at(path: &Path) -> Self {
+        let text = path.to_str().unwrap_or_default();
+        let number =
+            DESCRIPTORS.iter().find_map(|directory| guestnet::core::number(text.strip_prefix(directory)?));
+        match number {
+            Some(number) => Self::Descriptor(number),
+            None if text == "/dev/stdin" => Self::StandardInput,
+            None => Self::File(path.into()),
+        }
+    }
+
+    /// All that it has.
+    fn read(&self) -> Result<Zeroizing<Vec<u8>>, Failure> {
         let what = match self {
             Self::StandardInput => "read standard input".to_owned(),
             Self::Descriptor(number) => format!("read file descriptor {number}"),
             Self::File(path) => format!("read {}", path.display()),
         };
-        let opened = match self {
-            Self::StandardInput => return read_all(io::stdin().lock()).map_err(|e| Failure::io(what, e)),
-            Self::Descriptor(number) => File::open(format!("/proc/self/fd/{number}")),
-            Self::File(path) => File::open(path),
+        let bytes = match self {
+            Self::StandardInput => input::stream(io::stdin().lock(), input::LONGEST),
+            Self::Descriptor(number) => File::open(format!("/proc/self/fd/{number}"))
+                .and_then(|stream| input::stream(stream, input::LONGEST)),
+            Self::File(path) => input::file(path, input::LONGEST),
         };
-        opened.and_then(read_all).map_err(|e| Failure::io(what, e))
+        bytes.map_err(|e| Failure::io(what, e))
     }
 }
 
-/// A string that grows leaves copies of what it held: so it is made large enough, and copied where it was not.
-fn read_all(mut stream: impl Read) -> io::Result<Zeroizing<String>> {
-    let mut bytes = Zeroizing::new(Vec::new());
-    let mut piece = Zeroizing::new(vec![0; 1 << 16]);
-    loop {
-        match stream.read(&mut piece) {
-            Ok(0) => break,
-            Ok(n) => {
-                if bytes.capacity() - bytes.len() < n {
-                    let mut larger = Zeroizing::new(Vec::with_capacity(2 * (bytes.len() + n)));
-                    larger.extend_from_slice(&bytes);
-                    bytes = larger;
-                }
-                bytes.extend_from_slice(&piece[..n]);
-            }
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
-    }
-    let text = std::str::from_utf8(&bytes)
-        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not text"))?;
-    Ok(Zeroizing::new(text.to_owned()))
+/// The text of a document, or of the secrets beside one.
+fn text(bytes: &[u8]) -> Result<Zeroizing<String>, CoreError> {
+    Ok(Zeroizing::new(decode(bytes)?.to_owned()))
+}
+
+/// `error`, which is about secrets and not about the spec.
+fn of_secrets(error: CoreError) -> CoreError {
+    let CoreError::Spec(problems) = error else { return error };
+    let moved = problems.into_iter().map(|problem| Problem { path: "secrets".to_owned().into(), ..problem });
+    moved.collect::<Problems>().into()
 }
 
 /// The language of a spec.
@@ -132,14 +138,14 @@ enum Format {
 
 impl Input {
     /// The spec, read and checked.
-    pub fn read(&self) -> Result<HostSpec, Failure> {
+    pub fn read(&self) -> Result<CheckedSpec, Failure> {
         self.form.read(&self.file)
     }
 }
 
 impl OptionalInput {
     /// The spec, read and checked, where one is given.
-    pub fn read(&self) -> Result<Option<HostSpec>, Failure> {
+    pub fn read(&self) -> Result<Option<CheckedSpec>, Failure> {
         self.file.as_deref().map(|file| self.form.read(file)).transpose()
     }
 }
@@ -153,27 +159,27 @@ impl JsonInput {
 
 /// What is in a file, and the secrets beside it.
 fn read(file: &Path, secrets: Option<&Stream>) -> Result<(Zeroizing<String>, Secrets), Failure> {
-    let document = if file.as_os_str() == "-" { Stream::StandardInput } else { Stream::File(file.into()) };
+    let document = if file.as_os_str() == "-" { Stream::StandardInput } else { Stream::at(file) };
     if document == Stream::StandardInput && secrets == Some(&document) {
         return Err(Failure::Usage("the spec and its secrets cannot both be on standard input".into()));
     }
     let secrets = match secrets {
-        Some(stream) => Secrets::from_json(&stream.read()?)?,
+        Some(stream) => Secrets::from_json(&text(&stream.read()?).map_err(of_secrets)?)?,
         None => Secrets::new(),
     };
-    Ok((document.read()?, secrets))
+    Ok((text(&document.read()?)?, secrets))
 }
 
 impl Form {
-    fn read(&self, file: &Path) -> Result<HostSpec, Failure> {
+    fn read(&self, file: &Path) -> Result<CheckedSpec, Failure> {
         let (text, secrets) = read(file, self.secrets.as_ref())?;
         let toml = match self.format {
             Some(format) => format == Format::Toml,
             None => file.extension().is_some_and(|extension| extension == "toml"),
         };
         Ok(match toml {
-            true => HostSpec::from_toml_with(&text, &secrets)?,
-            false => HostSpec::from_json_with(&text, &secrets)?,
+            true => CheckedSpec::from_toml(&text, &secrets)?,
+            false => CheckedSpec::from_json(&text, &secrets)?,
         })
     }
 }

@@ -10,11 +10,13 @@ mod output;
 mod place;
 mod watch;
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
+use guestnet::core::visible_lines;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use args::{Args, OutputFormat};
@@ -42,12 +44,20 @@ pub fn main() -> ExitCode {
 /// Help was asked for, or the call is wrong.
 fn not_run(error: &clap::Error, words: &[OsString]) -> ExitCode {
     let wrong = error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
-    let usage = Failure::Usage(error.to_string().trim_start_matches("error: ").trim_end().to_owned());
+    let said = error.to_string();
+    let usage = Failure::Usage(said.trim_start_matches("error: ").trim_end().to_owned());
     if wrong && asks_for_json(words) {
         Output::new(OutputFormat::Json).failure(&usage);
-    } else {
-        // What nobody can read nobody misses.
-        let _ = error.print();
+    } else if wrong && matches!(visible_lines(&said), Cow::Owned(_)) {
+        // It repeats an argument, which is not shown as it is.
+        Output::new(OutputFormat::Text).failure(&usage);
+    } else if let Err(error) = error.print()
+        && !wrong
+        && error.kind() != std::io::ErrorKind::BrokenPipe
+    {
+        let failure = Failure::io("write to standard output", error);
+        Output::new(OutputFormat::Text).failure(&failure);
+        return failure.code().into();
     }
     if wrong { usage.code().into() } else { ExitCode::SUCCESS }
 }

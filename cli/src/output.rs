@@ -2,6 +2,9 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use guestnet::core::visible_lines;
+use guestnet::document::ErrorDocument;
+
 use crate::answer::Answer;
 use crate::args::OutputFormat;
 use crate::exit::Failure;
@@ -20,15 +23,27 @@ impl Output {
     }
 
     /// Prints what a command has to say, on standard output. Returns with what to exit.
+    ///
+    /// That nobody reads it (`| head`) is no failure of ours, unless it tells of a change: then it is told on standard
+    /// error.
     pub fn answer(&self, answer: &Answer) -> Result<u8, Failure> {
-        let failed = |e: serde_json::Error| Failure::io("write JSON", e);
-        let text = if self.json { answer.document.json().map_err(failed)? } else { answer.document.text() };
-        if self.colour && answer.coloured && !self.json {
-            print(&text.lines().map(|line| coloured(line) + "\n").collect::<String>())?;
-        } else {
-            print(&(text + "\n"))?;
+        let text = || visible_lines(&answer.document.text()).into_owned();
+        let said = match self.json {
+            true => answer.document.json().map_err(|e| Failure::io("write JSON", e))? + "\n",
+            false if self.colour && answer.coloured => {
+                text().lines().map(|line| coloured(line) + "\n").collect::<String>()
+            }
+            false => text() + "\n",
+        };
+        match print(&said) {
+            Ok(()) => Ok(answer.code),
+            Err(error) if answer.tells_of_change => {
+                let report = answer.document.json().ok().and_then(|json| serde_json::from_str(&json).ok());
+                Err(Failure::Unreported(Box::new(ErrorDocument::unreported(&error, &text(), report))))
+            }
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(answer.code),
+            Err(error) => Err(Failure::io("write to standard output", error)),
         }
-        Ok(answer.code)
     }
 
     /// An error, on standard error. In JSON it is one line, so that it can be told from what `-v` printed before it.
@@ -39,7 +54,7 @@ impl Output {
             serde_json::to_string(&document).unwrap_or_default()
         } else {
             let hint = document.hint.map(|hint| format!("\n\nhint: {hint}"));
-            format!("error: {}{}", document.message, hint.unwrap_or_default())
+            visible_lines(&format!("error: {}{}", document.message, hint.unwrap_or_default())).into_owned()
         };
         // Where nobody hears it the exit code still says it.
         let _ = writeln!(io::stderr(), "{text}");
@@ -57,10 +72,8 @@ fn coloured(line: &str) -> String {
     format!("\x1b[{code}m{line}\x1b[0m")
 }
 
-/// Writes to standard output; that nobody reads it (`| head`) is no failure of ours.
-fn print(text: &str) -> Result<(), Failure> {
-    match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
-        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(Failure::io("write to standard output", e)),
-        _ => Ok(()),
-    }
+/// Writes to standard output.
+fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush())
 }

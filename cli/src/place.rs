@@ -1,10 +1,11 @@
 //! Which host.
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use guestnet::Host;
-use guestnet::core::NetnsName;
+use guestnet::core::{LinkName, NetnsName, visible};
+use guestnet::{CheckedSpec, Host};
 
 use crate::exit::Failure;
 use crate::watch::watch;
@@ -27,7 +28,30 @@ pub struct Place {
     verbose: u8,
 }
 
+/// What may be done although somebody suffers by it.
+#[derive(clap::Args)]
+pub struct Consent {
+    /// Delete this link and make it again if it cannot be changed in place, although somebody uses it: a monitor that has a
+    /// tap open has to open it again. May be given several times.
+    #[arg(long, value_name = "LINK")]
+    remake: Vec<LinkName>,
+}
+
+impl Consent {
+    /// Allows it to the next call of `host`.
+    pub fn give(self, host: &mut Host) {
+        host.may_remake(self.remake);
+    }
+}
+
 impl Place {
+    /// The host, for which `spec` is meant.
+    pub fn open_for(&self, spec: &CheckedSpec) -> Result<Host, Failure> {
+        let mut host = self.open()?;
+        host.prepare(spec);
+        Ok(host)
+    }
+
     /// The host.
     pub fn open(&self) -> Result<Host, Failure> {
         let mut host = match &self.netns {
@@ -44,5 +68,15 @@ impl Place {
             watch(&mut host, self.verbose);
         }
         Ok(host)
+    }
+
+    /// Says warnings on standard error too, where what is sent is shown there.
+    pub fn warn(&self, warnings: &[String]) {
+        if self.verbose > 0 {
+            for warning in warnings {
+                // Whoever cannot read this finds it in the answer.
+                let _ = writeln!(io::stderr(), "warning: {}", visible(warning));
+            }
+        }
     }
 }

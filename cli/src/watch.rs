@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use guestnet::Host;
-use guestnet::core::{Act, Deed, Protocol};
+use guestnet::core::{Act, Deed, Protocol, visible};
 
 /// Bytes on a line of a hex dump.
 const WIDTH: usize = 32;
@@ -21,7 +21,7 @@ pub fn watch(host: &mut Host, level: u8) {
 }
 
 fn said(act: &Act<'_>, level: u8) -> String {
-    let mut text = format!("{act}\n");
+    let mut text = format!("{}\n", visible(&act.to_string()));
     let (Deed::Send(protocol, datagram) | Deed::Ask(protocol, datagram)) = act.deed else { return text };
     if level > 1 && protocol != Protocol::Xfrm {
         for line in datagram.bytes().chunks(WIDTH) {

@@ -84,7 +84,7 @@ fn rendered_lines_are_for_review_and_hide_keys() {
         "ip netns add vm7m86kv",
         "table ip guestnet_nat {",
         "ip -n vm7m86kv tuntap add dev tapvm7m86kv mode tap",
-        "aead 'rfc4106(gcm(aes))' (hidden) 128",
+        "aead 'rfc4106(gcm(aes))' '(hidden)' 128",
     ] {
         assert!(out.contains(line), "{line}");
     }

@@ -121,8 +121,36 @@ lab_test! {
             }
             assert!(all > 0 || call.starts_with("un") || call.starts_with("um"), "{call} was not made");
         }
-        eprintln!("{kills} kills");
         assert!(kills > 30, "{kills} kills");
+    }
+
+    fn a_part_that_is_killed_is_completed_by_the_next() {
+        need(Capability::Tap);
+        let _outside = with_uplink();
+        let mut host = host();
+        let of = |guests: &[Value]| json!({ "version": 1, "uplink": "uplink", "firewall": {}, "guests": guests });
+        let all = [guest("one", 1), guest_in_host("two", 2), guest("three", 3), guest_in_host("four", 4)];
+        let (part, next) = (write(&of(&all[2..3])), support::spec(&of(&all[3..])));
+        let began = Instant::now();
+        host.apply(&support::spec(&of(&all[..3]))).unwrap();
+        let whole = began.elapsed();
+        let holds = |host: &mut Host, guests: &[Value]| host.verify(&support::spec(&of(guests))).unwrap().is_empty();
+        let mut kills = 0;
+        for step in 0..24 {
+            host.apply(&support::spec(&of(&all[..2]))).unwrap();
+            let after = whole.mul_f64(f64::from(step) / 24.0);
+            kills += u32::from(killed_after(after, &["add", "-f", SPEC]));
+            // Whether the one that was killed is among the guests or not, it is whole or not there.
+            host.add(&next).unwrap();
+            let without = [&all[..2], &all[3..]].concat();
+            assert!(holds(&mut host, &all) || holds(&mut host, &without), "killed after {after:?}");
+            host.add(&part).unwrap();
+            assert!(holds(&mut host, &all), "killed after {after:?}");
+            kills += u32::from(killed_after(after, &["remove", "-f", SPEC]));
+            host.remove(&part).unwrap();
+            assert!(holds(&mut host, &without), "killed after {after:?}");
+        }
+        assert!(kills > 10, "{kills} kills");
     }
 
     fn two_at_once_do_not_disturb_each_other() {

@@ -44,9 +44,9 @@ fn languages() -> Vec<Language> {
 fn python() -> Option<String> {
     let python = std::env::var("GUESTNET_PYTHON").ok();
     if python.is_none() {
-        let words = "left out: Python: GUESTNET_PYTHON does not say which one has the module";
+        let words = "Python: GUESTNET_PYTHON does not say which one has the module";
         assert!(std::env::var_os("GUESTNET_LAB_REQUIRED").is_none(), "{words}");
-        eprintln!("{words}");
+        guestnet_lab::note(words);
     }
     python
 }
@@ -105,7 +105,6 @@ fn all_make_the_same(records: &Value) -> Value {
         assert_eq!(shown(), made, "{} again", language.0);
         match &first {
             Some(first) => {
-                eprintln!("{}:", language.0);
                 support::same(&format!("{first:#}"), &format!("{made:#}"));
             }
             None => first = Some(made),

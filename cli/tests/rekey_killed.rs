@@ -85,8 +85,7 @@ lab_test! {
             }
             kills.push((call, of_call));
         }
-        let numbers = streams.stop()?;
-        eprintln!("{kills:?} kills in {generation} rounds, {numbers} packets");
+        streams.stop()?;
         ensure!(kills.iter().all(|(_, kills)| *kills >= 3), "each act is killed: {kills:?}");
         world.nothing_in_clear(&fabric.stop())?;
         for end in [0, 1] {

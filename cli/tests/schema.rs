@@ -197,13 +197,14 @@ lab_test! {
         support::sh("sysctl -qw net.ipv4.conf.uplink.rp_filter=1");
         let (code, document) = doctor(&[guest.clone()]);
         assert_eq!((code, worst(&document)), (0, Severity::Note), "{document:?}");
-        support::sh("nft add table inet t; nft 'add chain inet t c { type filter hook forward priority 0; policy drop; }'");
+        support::sh("nft add table inet t; nft 'add chain inet t c { type filter hook input priority 0; policy drop; }'");
         let (code, document) = doctor(&[guest.clone()]);
         assert_eq!((code, worst(&document)), (2, Severity::Warning), "{document:?}");
         support::sh("ip link set uplink down; ip link set uplink name gone");
-        let (code, document) = doctor(&[guest]);
+        let (code, document) = doctor(&[guest.clone()]);
         assert_eq!((code, worst(&document)), (1, Severity::Error), "{document:?}");
-        let (_, text, _) = said(&["doctor", "-f", "-"], r#"{"version": 1, "uplink": "uplink"}"#);
+        let spec = json!({"version": 1, "uplink": "uplink", "guests": [guest]}).to_string();
+        let (_, text, _) = said(&["doctor", "-f", "-"], &spec);
         assert!(text.contains("error: the uplink uplink is not there: ") && text.contains("\n  remedy: "), "{text}");
     }
 

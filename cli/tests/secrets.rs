@@ -110,6 +110,36 @@ fn mistakes_with_secrets_do_not_repeat_them() {
     }
 }
 
+/// None of them is opened: nobody writes into the FIFO, and the device has no end.
+#[test]
+fn what_is_no_regular_file_is_not_waited_for() {
+    let fifo = scratch("fifo", "");
+    fs::remove_file(&fifo).unwrap();
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let named = scratch("named-beside", &spec(json!({"named": "peer1"})));
+    for (place, words) in
+        [(&*fifo, "it is a FIFO"), ("/dev/zero", "it is a device"), ("/", "it is a directory")]
+    {
+        let secret = scratch("secret-in", &spec(json!({"file": place})));
+        for (code, line, at) in [
+            (1, format!("$G plan -f {place}"), "read "),
+            (1, format!("$G apply -f {place} --format toml"), "read "),
+            (1, format!("$G rekey -f {place}"), "read "),
+            (1, format!("$G plan -f {named} --secrets {place}"), "read "),
+            (65, format!("$G plan -f {secret}"), "guests[0].tunnels[0].secret: read a pair secret from "),
+        ] {
+            let output = shell(&format!("timeout 20 {line}").replace("$G", GUESTNET));
+            let err = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(code), "{line}: {err}");
+            let said = err.contains(at) && err.contains(place) && err.contains(words);
+            assert!(said && err.contains("only regular files are read"), "{line}: {err}");
+        }
+        fs::remove_file(secret).unwrap();
+    }
+    fs::remove_file(fifo).unwrap();
+    fs::remove_file(named).unwrap();
+}
+
 /// What anybody on the machine can see of a process.
 fn seen(pid: u32) -> String {
     let bytes = ["cmdline", "environ"].map(|file| fs::read(format!("/proc/{pid}/{file}")).unwrap());

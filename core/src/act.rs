@@ -149,9 +149,27 @@ impl Protocol {
     }
 }
 
+/// Questions to the system and their answers, as they come. A recorder is told of them, as a watcher is of acts.
+#[derive(Clone, Copy)]
+#[cfg_attr(not(feature = "replay"), expect(dead_code, reason = "there is no recorder"))]
+pub(crate) enum Heard<'a> {
+    /// A namespace is there, with this number.
+    Namespace(u64),
+    /// A question to the kernel.
+    Question(Protocol, &'a [u8]),
+    /// A datagram of the answer to the last question.
+    Answer(Protocol, &'a [u8]),
+    /// The text of a file of the kernel's; nothing where it cannot be read.
+    File(&'a str, Option<&'a str>),
+}
+
 /// Who watches, if anybody does. Cheap to clone, and costs nothing when nobody watches.
 #[derive(Clone, Default)]
-pub struct Watch(Option<Arc<Mutex<Watcher>>>);
+pub struct Watch {
+    watcher: Option<Arc<Mutex<Watcher>>>,
+    #[cfg(feature = "replay")]
+    recorder: Option<crate::replay::Recorder>,
+}
 
 type Watcher = dyn FnMut(&Act<'_>) + Send;
 
@@ -159,17 +177,44 @@ impl Watch {
     /// `watcher` is called with each act, on the thread that carries it out, just before it does. What it does takes
     /// as much longer as the call; a watcher must not use the host that it watches.
     pub fn new(watcher: impl FnMut(&Act<'_>) + Send + 'static) -> Self {
-        Self(Some(Arc::new(Mutex::new(watcher))))
+        Self {
+            watcher: Some(Arc::new(Mutex::new(watcher))),
+            #[cfg(feature = "replay")]
+            recorder: None,
+        }
+    }
+
+    /// The same, which also tells `recorder` what the system answers.
+    #[cfg(feature = "replay")]
+    #[must_use]
+    pub fn recorded(self, recorder: crate::replay::Recorder) -> Self {
+        Self { recorder: Some(recorder), ..self }
+    }
+
+    /// Whether answers are recorded.
+    #[cfg(feature = "replay")]
+    pub(crate) fn is_recorded(&self) -> bool {
+        self.recorder.is_some()
+    }
+
+    /// Tells of what was heard in `netns`.
+    pub(crate) fn hear(&self, netns: &Netns, heard: Heard<'_>) {
+        #[cfg(feature = "replay")]
+        if let Some(recorder) = &self.recorder {
+            recorder.note(netns, heard);
+        }
+        #[cfg(not(feature = "replay"))]
+        let _ = (netns, heard);
     }
 
     /// Whether anybody watches.
     pub fn is_watched(&self) -> bool {
-        self.0.is_some()
+        self.watcher.is_some()
     }
 
     /// Tells of `deed` in `netns`.
     pub fn tell(&self, netns: &Netns, deed: Deed<'_>) {
-        if let Some(watcher) = &self.0 {
+        if let Some(watcher) = &self.watcher {
             // A watcher that panicked once is called again: what it noted may be incomplete, the host is not.
             let mut watcher = watcher.lock().unwrap_or_else(PoisonError::into_inner);
             watcher(&Act { netns, deed });
@@ -179,7 +224,7 @@ impl Watch {
 
 impl fmt::Debug for Watch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "Watch(somebody)" } else { "Watch(nobody)" })
+        f.write_str(if self.is_watched() { "Watch(somebody)" } else { "Watch(nobody)" })
     }
 }
 

@@ -1,25 +1,21 @@
 //! Addresses of interfaces.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use netlink_packet_core::Emitable;
-use netlink_packet_route::AddressFamily;
-use netlink_packet_route::address::{
-    AddressAttribute, AddressFlags, AddressMessage, AddressProtocol, AddressScope,
-};
 use serde::{Deserialize, Serialize};
 
-use crate::diff::Change;
-use crate::error::Result;
-use crate::kind::{Context, Kind, Message, Outbox, Phase, Protocol};
+use crate::extras::{Extras, Mendable};
 use crate::name::LinkName;
-use crate::netlink::Attributes;
-use crate::netns::Namespace;
-use crate::owner::PROTOCOL;
-use crate::set::{Object, Observed, Set};
+use crate::problem::{Path, Problems};
+use crate::set::Object;
+
+impl Mendable for Besides {}
+
+mod kernel;
+
+pub(crate) use kernel::{ip, others_on};
 
 /// An address on an interface: `ip address add ADDRESS/LEN dev DEV`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -38,12 +34,52 @@ pub struct Address {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     #[schemars(extend("default" = false))]
     pub nodad: bool,
+    /// Attributes of an address on the host that no wanted one has. Not part of a spec.
+    #[serde(skip)]
+    pub besides: Besides,
+}
+
+/// Attributes of an address that guestnet does not make: it tells addresses apart by them, and mends them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Besides {
+    /// The address of the other end, where it is in another prefix (`peer`, IPv4).
+    pub peer: Option<IpAddr>,
+    /// Whether its lifetime is limited (`valid_lft`, `preferred_lft`).
+    pub limited: bool,
+    /// All others.
+    pub extras: Extras,
 }
 
 impl Address {
     /// `address` on `dev`, with a route to its prefix and, for IPv6, duplicate address detection.
     pub fn new(dev: LinkName, address: IpNet) -> Self {
-        Self { dev, address, noprefixroute: false, nodad: false }
+        Self { dev, address, noprefixroute: false, nodad: false, besides: Besides::default() }
+    }
+
+    /// Whether a spec can have it: nothing identifies it besides the interface and itself.
+    pub fn can_be_wanted(&self) -> bool {
+        self.besides.peer.is_none()
+    }
+
+    /// Whether it is an IPv6 address that each link has one of (RFC 4291 section 2.5.6).
+    pub fn is_link_local(&self) -> bool {
+        matches!(self.address, IpNet::V6(address) if address.addr().is_unicast_link_local())
+    }
+}
+
+impl Address {
+    /// Notes what is wrong with the address itself: what the kernel refuses for an interface, or would never use.
+    pub fn check(&self, path: &Path, problems: &mut Problems) {
+        let why = match self.address.addr() {
+            ip if ip.is_unspecified() => "it is the unspecified address",
+            ip if ip.is_multicast() => "it is multicast",
+            IpAddr::V4(v4) if v4.is_broadcast() => "it is the broadcast address",
+            IpAddr::V6(v6) if v6.is_loopback() && self.dev.as_str() != "lo" => "it is the loopback's",
+            IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => "it is an IPv4 address in IPv6 form",
+            _ => return,
+        };
+        let words = format!("{} cannot be the address of {}: {why}", self.address.addr(), self.dev);
+        problems.at(&path.field("address"), words);
     }
 }
 
@@ -52,17 +88,25 @@ impl Object for Address {
     const KIND: &'static str = "address";
 
     fn key(&self) -> AddressKey {
-        AddressKey(self.dev.clone(), self.address)
+        AddressKey(self.dev.clone(), self.address, self.besides.peer)
+    }
+
+    /// The link-local address that the kernel has made by itself is as good as one that is added.
+    fn accepts(&self, found: &Self) -> bool {
+        let nodad = if self.is_link_local() { found.nodad } else { self.nodad };
+        let alike = || Self { nodad, besides: found.besides.clone(), ..self.clone() };
+        self == found || self.besides.accepts(&found.besides) && alike() == *found
     }
 }
 
-/// An address is identified by its interface, itself and the length of its prefix.
+/// An address is identified by its interface, itself, the length of its prefix, and the other end in another prefix.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct AddressKey(LinkName, IpNet);
+pub struct AddressKey(LinkName, IpNet, Option<IpAddr>);
 
 impl fmt::Display for AddressKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} dev {}", self.1, self.0)
+        write!(f, "{} dev {}", self.1, self.0)?;
+        self.2.map_or(Ok(()), |peer| write!(f, " peer {peer}"))
     }
 }
 
@@ -70,127 +114,11 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} dev {}", self.address, self.dev)?;
         f.write_str(if self.noprefixroute { " noprefixroute" } else { "" })?;
-        f.write_str(if self.nodad { " nodad" } else { "" })
-    }
-}
-
-impl Kind for Address {
-    const PHASES: &'static [Phase] = &[Phase::Addresses];
-
-    fn observe(namespace: &mut Namespace, wanted: &Set<Self>) -> Result<Observed<Self>> {
-        let mut observed = Observed::default();
-        read_of(0, namespace, wanted, &mut observed)?;
-        Ok(observed)
-    }
-
-    /// The addresses of the wanted ones' interfaces (kernel 4.20; an older one sends all of them).
-    fn observe_keys(namespace: &mut Namespace, wanted: &Set<Self>) -> Result<Observed<Self>> {
-        let mut observed = Observed::default();
-        let devs: BTreeSet<&LinkName> = wanted.iter().map(|address| &address.dev).collect();
-        let indexes = namespace.link_indexes();
-        if devs.len() > DUMPS {
-            read_of(0, namespace, wanted, &mut observed)?;
-        } else {
-            for index in devs.into_iter().filter_map(|dev| indexes.get(dev)) {
-                read_of(*index, namespace, wanted, &mut observed)?;
-            }
+        f.write_str(if self.nodad { " nodad" } else { "" })?;
+        if let Some(peer) = self.besides.peer {
+            write!(f, " peer {peer}")?;
         }
-        observed.ours.retain(|address| wanted.contains(&address.key()));
-        Ok(observed)
+        f.write_str(if self.besides.limited { " of limited lifetime" } else { "" })?;
+        self.besides.extras.fmt(f)
     }
-
-    fn encode(change: &Change<Self>, _: Phase, context: &Context, out: &mut Outbox) -> Result<()> {
-        let (kind, flags, address) = match change {
-            Change::Create(new) => (libc::RTM_NEWADDR, libc::NLM_F_CREATE | libc::NLM_F_EXCL, new),
-            Change::Replace { new, .. } => (libc::RTM_NEWADDR, libc::NLM_F_REPLACE, new),
-            Change::Delete(old) => (libc::RTM_DELADDR, 0, old),
-        };
-        let message = message(address, context.index(&address.dev)?);
-        let mut payload = vec![0; message.buffer_len()];
-        message.emit(&mut payload);
-        out.send(Protocol::Route, Message::new(kind, flags as u16, &payload));
-        Ok(())
-    }
-
-    /// The kernel changes the lifetimes of an address in place, but not these flags in both families.
-    fn can_become(old: &Self, new: &Self) -> bool {
-        old == new
-    }
-
-    fn lives_on(&self) -> Option<&LinkName> {
-        Some(&self.dev)
-    }
-}
-
-/// How many interfaces are asked for one by one; more than that, and a dump of all is less.
-const DUMPS: usize = 64;
-
-/// Reads the addresses of the interface with `index`, 0 for all of them.
-fn read_of(
-    index: u32,
-    namespace: &mut Namespace,
-    wanted: &Set<Address>,
-    observed: &mut Observed<Address>,
-) -> Result<()> {
-    let mut header = [0; IFADDRMSG];
-    header[4..8].copy_from_slice(&index.to_ne_bytes());
-    let dump = namespace.dump(Protocol::Route, &Message::new(libc::RTM_GETADDR, 0, &header))?;
-    for (address, protocol) in dump.replies().filter_map(|reply| read(reply.payload, namespace)) {
-        if protocol == PROTOCOL {
-            observed.ours.insert(address);
-        } else {
-            observed.note_foreign(&address, wanted);
-        }
-    }
-    Ok(())
-}
-
-fn message(address: &Address, index: u32) -> AddressMessage {
-    let ip = address.address.addr();
-    let mut message = AddressMessage::default();
-    message.header.family = if ip.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
-    message.header.prefix_len = address.address.prefix_len();
-    message.header.index = index;
-    message.header.scope = match ip {
-        IpAddr::V4(v4) if v4.is_link_local() => AddressScope::Link,
-        IpAddr::V6(v6) if v6.is_unicast_link_local() => AddressScope::Link,
-        _ => AddressScope::Universe,
-    };
-    let mut flags = AddressFlags::empty();
-    flags.set(AddressFlags::Noprefixroute, address.noprefixroute);
-    flags.set(AddressFlags::Nodad, address.nodad);
-    message.attributes = vec![
-        AddressAttribute::Local(ip),
-        AddressAttribute::Address(ip),
-        AddressAttribute::Flags(flags),
-        AddressAttribute::Protocol(AddressProtocol::Other(PROTOCOL)),
-    ];
-    message
-}
-
-const IFADDRMSG: usize = 8;
-const IFA_PROTO: u16 = 11;
-
-/// An address and its protocol number.
-fn read(payload: &[u8], namespace: &Namespace) -> Option<(Address, u8)> {
-    let length = *payload.get(1)?;
-    let index = u32::from_ne_bytes(payload.get(4..8)?.try_into().ok()?);
-    let attributes = Attributes::after(payload, IFADDRMSG);
-    let bytes = attributes.get(libc::IFA_LOCAL).or_else(|| attributes.get(libc::IFA_ADDRESS))?;
-    let flags = AddressFlags::from_bits_retain(attributes.get_u32(libc::IFA_FLAGS).unwrap_or(0));
-    let address = Address {
-        dev: namespace.link_name(index)?.clone(),
-        address: IpNet::new(ip(bytes)?, length).ok()?,
-        noprefixroute: flags.contains(AddressFlags::Noprefixroute),
-        nodad: flags.contains(AddressFlags::Nodad),
-    };
-    Some((address, attributes.get(IFA_PROTO).and_then(|p| p.first()).copied().unwrap_or(0)))
-}
-
-/// An IP address from the 4 or 16 bytes of an attribute.
-pub(crate) fn ip(bytes: &[u8]) -> Option<IpAddr> {
-    if let Ok(v4) = <[u8; 4]>::try_from(bytes) {
-        return Some(IpAddr::from(v4));
-    }
-    <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from)
 }

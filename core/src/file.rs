@@ -1,5 +1,6 @@
 //! Files for daemons: written whole or not at all, known as ours by their first line.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
@@ -12,9 +13,11 @@ use serde::{Deserialize, Serialize};
 use crate::checked_text;
 use crate::diff::Change;
 use crate::error::{Error, Result};
+use crate::life::{Life, life};
 use crate::owner::Owner;
 use crate::recall::Transcript;
 use crate::set::{Foreign, Object, Observed, Set};
+use crate::trust;
 
 /// A file below the host's directory for files (`/run/guestnet` unless the caller says otherwise).
 ///
@@ -52,6 +55,13 @@ pub struct Mode(u32);
 #[error("{0}")]
 pub struct FileError(String);
 
+impl FilePath {
+    /// The path as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 impl Default for Mode {
     fn default() -> Self {
         Self(0o644)
@@ -80,7 +90,8 @@ impl FromStr for Mode {
     type Err = FileError;
 
     fn from_str(text: &str) -> std::result::Result<Self, FileError> {
-        let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777 && text.len() <= 4);
+        let is_plain = text.len() <= 4 && text.bytes().all(|b| b.is_ascii_digit());
+        let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777 && is_plain);
         mode.map(Self).ok_or_else(|| FileError(format!("{text:?} is no mode: octal, 0000 to 0777")))
     }
 }
@@ -138,31 +149,66 @@ impl File {
 /// What is in the directory besides files for daemons, and is not listed: ledgers and locks.
 const STATE: &str = ".host";
 
-/// Reads the files below `directory` that carry the mark of `owner`. What is read is noted in `transcript`.
+/// Reads the files below `directory` that carry the mark of `owner`. What is read is noted in `transcript`. A directory
+/// below it that others may write to holds nothing of ours; a wanted file in it is foreign.
 ///
 /// # Errors
-/// `Io` when a directory or a file of ours cannot be read. That `directory` does not exist is no error.
+/// `Untrusted` when others may write to `directory` itself; `Io` when a directory or a file of ours cannot be read. That
+/// `directory` does not exist is no error.
 pub fn observe(
     directory: &Path,
     owner: Owner,
     wanted: &Set<File>,
     transcript: &mut Transcript,
 ) -> Result<Observed<File>> {
-    let mut found = Vec::new();
-    walk(directory, &mut found, transcript)
-        .map_err(|e| Error::io(format!("read {}", directory.display()), e))?;
+    let (mut found, mut unsafe_ones) = (Vec::new(), false);
+    if trust::directory(directory)? {
+        unsafe_ones = walk(directory, &mut found, transcript)
+            .map_err(|e| Error::io(format!("read {}", directory.display()), e))?;
+    } else {
+        transcript.reads(directory);
+    }
     let key = |path: &Path| path.strip_prefix(directory).ok()?.to_str()?.parse::<FilePath>().ok();
     let found = found.into_iter().filter_map(|path| Some((key(&path)?, path)));
-    look(found.filter(|(_, path)| transcript.reads(path)), owner, wanted)
+    let mut observed = look(found.filter(|(_, path)| transcript.reads(path)), owner, wanted)?;
+    if unsafe_ones {
+        refuse_unsafe(directory, wanted, &mut observed)?;
+    }
+    Ok(observed)
+}
+
+/// Those of `wanted` whose directories are not safe are in the way of themselves.
+fn refuse_unsafe(directory: &Path, wanted: &Set<File>, observed: &mut Observed<File>) -> Result<()> {
+    for file in wanted.iter() {
+        if let Err(error) = trust::directory(parent(&place(directory, &file.path))) {
+            let Error::Untrusted(what) = error else { return Err(error) };
+            observed.foreign.insert(file.path.clone(), Foreign { what, satisfies: false });
+        }
+    }
+    Ok(())
+}
+
+/// The directory that the file `path` is in.
+fn parent(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("/"))
 }
 
 /// Reads the files of `wanted`, and no others.
 ///
 /// # Errors
-/// `Io` when one of them cannot be read.
+/// `Untrusted` when others may write to `directory`; `Io` when one of the files cannot be read.
 pub fn observe_keys(directory: &Path, owner: Owner, wanted: &Set<File>) -> Result<Observed<File>> {
-    let there = wanted.iter().map(|file| (file.path.clone(), place(directory, &file.path)));
-    look(there.filter(|(_, path)| path.symlink_metadata().is_ok_and(|m| !m.is_dir())), owner, wanted)
+    if wanted.is_empty() || !trust::directory(directory)? {
+        return Ok(Observed::default());
+    }
+    let mut refused = Observed::default();
+    refuse_unsafe(directory, wanted, &mut refused)?;
+    let there = wanted.iter().filter(|file| !refused.foreign.contains_key(&file.path));
+    let there = there.map(|file| (file.path.clone(), place(directory, &file.path)));
+    let is_there = |path: &Path| path.symlink_metadata().is_ok_and(|m| !m.is_dir());
+    let mut observed = look(there.filter(|(_, path)| is_there(path)), owner, wanted)?;
+    observed.foreign.extend(refused.foreign);
+    Ok(observed)
 }
 
 fn look(
@@ -171,26 +217,37 @@ fn look(
     wanted: &Set<File>,
 ) -> Result<Observed<File>> {
     let mut observed = Observed::default();
+    let mut gone = BTreeMap::new();
     for (key, path) in files {
-        match read(&path, &key, owner).map_err(|e| Error::io(format!("read {}", path.display()), e))? {
-            Some(file) => {
-                observed.ours.insert(file);
+        let found = read(&path, &key).map_err(|e| Error::io(format!("read {}", path.display()), e))?;
+        let of = found.as_ref().map(|(of, _)| *of);
+        match found {
+            Some((of, file)) if of == owner => drop(observed.ours.insert(file)),
+            // What a host that is gone has left is nobody else's. Its first line makes it differ from anything wanted.
+            Some((of, file)) if *gone.entry(of).or_insert_with(|| life(of) == Life::Gone) => {
+                observed.ours.insert(File { content: OTHER.into(), ..file });
             }
-            None if wanted.contains(&key) => {
-                let what =
-                    format!("{} without guestnet's mark for this host in its first line", path.display());
-                observed.foreign.insert(key, Foreign { what, satisfies: false });
+            _ if wanted.contains(&key) => {
+                let whose = match of {
+                    Some(of) => of.described(),
+                    None => "without guestnet's mark for this host in its first line".to_owned(),
+                };
+                observed
+                    .foreign
+                    .insert(key, Foreign { what: format!("{} {whose}", path.display()), satisfies: false });
             }
-            None => {}
+            _ => {}
         }
     }
     Ok(observed)
 }
 
-fn walk(directory: &Path, found: &mut Vec<PathBuf>, transcript: &mut Transcript) -> io::Result<()> {
+/// Finds what is below `directory`, which is safe. Returns whether directories were passed over because they are not.
+fn walk(directory: &Path, found: &mut Vec<PathBuf>, transcript: &mut Transcript) -> io::Result<bool> {
     transcript.reads(directory);
+    let mut unsafe_ones = false;
     let entries = match fs::read_dir(directory) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
         other => other?,
     };
     for entry in entries {
@@ -198,20 +255,28 @@ fn walk(directory: &Path, found: &mut Vec<PathBuf>, transcript: &mut Transcript)
         if entry.file_name() == STATE {
             // Not for daemons, and no name for their files.
         } else if entry.file_type()?.is_dir() {
-            walk(&entry.path(), found, transcript)?;
+            let path = entry.path();
+            if fs::symlink_metadata(&path).is_ok_and(|found| trust::is_safe_inside(&found)) {
+                unsafe_ones |= walk(&path, found, transcript)?;
+            } else {
+                transcript.reads(&path);
+                unsafe_ones = true;
+            }
         } else {
+            // A symbolic link to a directory is none of ours, whoever's directory it is.
+            unsafe_ones |= entry.file_type()?.is_symlink();
             found.push(entry.path());
         }
     }
-    Ok(())
+    Ok(unsafe_ones)
 }
 
-/// The file if it is ours.
-fn read(path: &Path, key: &FilePath, owner: Owner) -> io::Result<Option<File>> {
+/// The file and whose it is, if it is guestnet's.
+fn read(path: &Path, key: &FilePath) -> io::Result<Option<(Owner, File)>> {
     // A link or a device is not what we wrote, wherever it points.
     let opened = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path);
-    let mut file = match opened {
-        Err(e) if e.raw_os_error() == Some(libc::ELOOP) || e.kind() == io::ErrorKind::NotFound => {
+    let file = match opened {
+        Err(e) if [libc::ELOOP, libc::ENOENT, libc::ENXIO].map(Some).contains(&e.raw_os_error()) => {
             return Ok(None);
         }
         other => other?,
@@ -220,26 +285,35 @@ fn read(path: &Path, key: &FilePath, owner: Owner) -> io::Result<Option<File>> {
     if !metadata.is_file() {
         return Ok(None);
     }
-    let mark = header(owner);
-    let mut first = vec![0; mark.len()];
-    let marked = file.read_exact(&mut first).is_ok() && first == mark.as_bytes();
-    if !marked && !(key.0.ends_with(&fresh_suffix(owner))) {
-        return Ok(None);
-    }
-    let mut content = String::new();
-    if file.read_to_string(&mut content).is_err() {
-        // Ours, but somebody put something else than text in: it differs from anything wanted.
-        content = "\u{fffd}".into();
-    }
+    // Files of others may be long: no more is read of them than a header has.
+    let mut bytes = Vec::new();
+    (&file).take(HEADER).read_to_end(&mut bytes)?;
+    let first = bytes.split_inclusive(|byte| *byte == b'\n').next();
+    let first = first.and_then(|line| std::str::from_utf8(line).ok());
+    let marked =
+        first.and_then(|first| Owner::read(first.strip_prefix("# ")?).filter(|of| first == header(*of)));
+    let half = || key.0.rsplit_once(FRESH)?.1.parse().ok().map(Owner);
+    let Some(of) = marked.or_else(half) else { return Ok(None) };
+    let start = marked.map_or(0, |of| header(of).len());
+    (&file).take(LONGEST).read_to_end(&mut bytes)?;
+    let content = match std::str::from_utf8(bytes.get(start..).unwrap_or_default()) {
+        Ok(text) if (bytes.len() as u64) < LONGEST => text.to_owned(),
+        // Somebody put something else than text in, or more than guestnet writes.
+        _ => OTHER.to_owned(),
+    };
     let mode = Mode(metadata.permissions().mode() & 0o7777);
-    Ok(Some(File {
-        path: key.clone(),
-        mode,
-        owner: Some(metadata.uid()),
-        group: Some(metadata.gid()),
-        content,
-    }))
+    let (owner, group) = (Some(metadata.uid()), Some(metadata.gid()));
+    Ok(Some((of, File { path: key.clone(), mode, owner, group, content })))
 }
+
+/// Content that differs from anything wanted.
+const OTHER: &str = "\u{fffd}";
+
+/// More than any file for a daemon has, in bytes: the user to whom a file was given may have written to it.
+const LONGEST: u64 = 64 << 20;
+
+/// More than a header has, in bytes.
+const HEADER: u64 = 128;
 
 fn header(owner: Owner) -> String {
     format!("# {} - written by guestnet, changes will be lost\n", owner.mark())
@@ -250,6 +324,34 @@ pub fn place(directory: &Path, path: &FilePath) -> PathBuf {
     directory.join(&path.0)
 }
 
+/// Whose the files below `directory` are, as far as they can be read.
+pub(crate) fn owners(directory: &Path) -> BTreeSet<Owner> {
+    let mut found = Vec::new();
+    if trust::directory(directory).is_ok_and(|there| there) {
+        let _ = walk(directory, &mut found, &mut Transcript::default());
+    }
+    let key = |path: &Path| path.strip_prefix(directory).ok()?.to_str()?.parse::<FilePath>().ok();
+    found.iter().filter_map(|path| Some(read(path, &key(path)?).ok()??.0)).collect()
+}
+
+/// Gives the files below `directory` that `from` has left to `owner`: their first lines. Those that were made anew.
+///
+/// # Errors
+/// As [`observe`] and [`carry_out`].
+pub fn adopt(directory: &Path, from: Owner, owner: Owner) -> Result<Vec<FilePath>> {
+    let left = observe(directory, from, &Set::default(), &mut Transcript::default())?.ours;
+    // What somebody has changed the next apply makes anew.
+    let files: Vec<File> = left.iter().filter(|file| file.content != OTHER).cloned().collect();
+    for file in &files {
+        carry_out(directory, owner, &Change::Create(file.clone()))?;
+        // What `from` had only begun to write.
+        if file.path.0.contains(FRESH) {
+            carry_out(directory, owner, &Change::Delete(file.clone()))?;
+        }
+    }
+    Ok(files.into_iter().map(|file| file.path).collect())
+}
+
 /// Carries `change` out below `directory`.
 ///
 /// # Errors
@@ -258,10 +360,17 @@ pub fn carry_out(directory: &Path, owner: Owner, change: &Change<File>) -> Resul
     match change {
         Change::Create(file) | Change::Replace { new: file, .. } => {
             let path = place(directory, &file.path);
-            write(&path, owner, file).map_err(|e| Error::io(format!("write {}", path.display()), e))
+            trust::make_directory(parent(&path), 0o755)?;
+            write(&path, owner, file).map_err(|e| {
+                remove_empty(path.parent(), directory);
+                Error::io(format!("write {}", path.display()), e)
+            })
         }
         Change::Delete(file) => {
             let path = place(directory, &file.path);
+            if !trust::directory(parent(&path))? {
+                return Ok(());
+            }
             match fs::remove_file(&path) {
                 Err(e) if e.kind() != io::ErrorKind::NotFound => {
                     Err(Error::io(format!("remove {}", path.display()), e))
@@ -276,30 +385,24 @@ pub fn carry_out(directory: &Path, owner: Owner, change: &Change<File>) -> Resul
 }
 
 fn write(path: &Path, owner: Owner, file: &File) -> io::Result<()> {
-    let parent = path.parent().unwrap_or(Path::new("/"));
-    fs::create_dir_all(parent)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     // Its name carries the mark, so that what a kill leaves here, be it empty, is found and removed by the next apply.
-    let fresh = parent.join(format!(".{name}{}", fresh_suffix(owner)));
-    let mut out = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW)
-        .open(&fresh)?;
-    out.write_all((header(owner) + &file.content).as_bytes())?;
-    if file.owner.is_some() || file.group.is_some() {
-        fchown(&out, file.owner, file.group)?;
-    }
-    out.set_permissions(fs::Permissions::from_mode(file.mode.0))?;
-    out.sync_all()?;
-    fs::rename(&fresh, path)
+    let fresh = path.with_file_name(format!(".{name}{}", fresh_suffix(owner)));
+    trust::replace(path, &fresh, |out| {
+        out.write_all((header(owner) + &file.content).as_bytes())?;
+        if file.owner.is_some() || file.group.is_some() {
+            fchown(&*out, file.owner, file.group)?;
+        }
+        out.set_permissions(fs::Permissions::from_mode(file.mode.0))?;
+        out.sync_all()
+    })
 }
 
-/// How the names of files end that `owner` is about to write.
+/// What is in the names of files that are about to be written, before the number of their owner.
+const FRESH: &str = ".guestnet-";
+
 fn fresh_suffix(owner: Owner) -> String {
-    format!(".guestnet-{}", owner.0)
+    format!("{FRESH}{}", owner.0)
 }
 
 /// Removes directories that have become empty, up to but without `top`.

@@ -11,7 +11,7 @@ use crate::name::{LinkName, Netns};
 use crate::netns::Namespace;
 use crate::set::{Object, Observed, Set};
 
-/// The order in which a plan is carried out. Deletions run through it backwards and first.
+/// The order in which a [`Pass`] of a plan is carried out: creations forwards, deletions backwards.
 ///
 /// The order is a security property: a guest's filter and its tunnels' policies are in force before its link
 /// is up, and are taken away after it went down.
@@ -53,6 +53,18 @@ impl Phase {
         Self::Neighbours,
         Self::Files,
     ];
+}
+
+/// Passes of a plan over the phases. What is made comes before what goes, so that a refusal meets a host from which nothing
+/// was taken yet, and nothing stands open between a closing object and the one that takes its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Pass {
+    /// Deletes what stands in the way of what is made, backwards through the phases.
+    MakeRoom,
+    /// Creates and replaces, forwards through the phases.
+    Make,
+    /// Deletes the rest, backwards through the phases.
+    Remove,
 }
 
 /// The netlink families that guestnet speaks.
@@ -168,6 +180,8 @@ pub enum Step {
     MakeTap(LinkName, TapOptions),
     /// Write a sysctl, remembering what it was.
     SetSysctl(crate::sysctl::SysctlKey, String),
+    /// Write a setting of a link of ours, which goes with it.
+    SetOfLink(crate::sysctl::SysctlKey, String),
     /// Give a sysctl its former value back.
     RestoreSysctl(crate::sysctl::SysctlKey),
 }
@@ -305,6 +319,18 @@ pub trait Kind: Object {
     /// Whether `old` can be made into `new` in place. Otherwise it is deleted and made again.
     fn can_become(_old: &Self, _new: &Self) -> bool {
         true
+    }
+
+    /// The place that the object takes up besides its key, in words. The kernel refuses or entangles two objects with one
+    /// place, so the one that goes has to go before the other is made. `None` for a kind whose absence could open anything.
+    fn place(&self) -> Option<String> {
+        None
+    }
+
+    /// The object that stands while `old` gives way to `new`, where that takes two steps: it does for new guests what `new`
+    /// does, and for those that are about to go what `old` did. `None`: one step.
+    fn between(_old: &Self, _new: &Self) -> Option<Self> {
+        None
     }
 
     /// The link that takes this object with it when it is deleted.

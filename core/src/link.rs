@@ -1,10 +1,12 @@
 //! Links: veth pairs across namespaces, taps, bridges and their ports, dummies, xfrm interfaces.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
+use crate::extras::Mendable;
 use crate::name::{LinkName, Mac, Netns, NetnsName};
 use crate::problem::{Path, Problems};
 use crate::set::Object;
@@ -12,13 +14,22 @@ use crate::set::Object;
 mod bridge;
 mod conf;
 mod encode;
+mod flags;
+mod in_use;
+mod neighbours;
 mod read;
+mod set;
+mod settings;
+mod unusual;
 
 pub use bridge::{BridgeOptions, PortOptions};
 pub(crate) use conf::Conf;
 pub(crate) use encode::{mark, mark_loopback};
+pub use flags::Flags;
+pub use in_use::{in_use, users};
 pub use read::VethEnd;
-pub(crate) use read::{Names, dump_request, get_loopback, get_request};
+pub(crate) use read::{Names, dump_request, get_loopback, get_request, index_request};
+pub use settings::{AddrGenMode, Ipv4Settings, Ipv6Settings, Settings};
 
 /// A network interface.
 ///
@@ -33,7 +44,8 @@ pub struct Link {
     /// The largest packet, in bytes without the Ethernet header: 68 to 65535, from 1280 on for IPv6.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u32>,
-    /// The MAC address.
+    /// The MAC address. A tap is made with it, and keeps another that was set since: some monitors set one when they open
+    /// it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mac: Option<Mac>,
     /// Whether it is up (`ip link set … up`).
@@ -45,6 +57,12 @@ pub struct Link {
     /// What the bridge does with the port. Means nothing without one.
     #[serde(default, skip_serializing_if = "PortOptions::is_default")]
     pub port: PortOptions,
+    /// How it deals with packets and neighbours.
+    #[serde(default, skip_serializing_if = "Settings::is_empty")]
+    pub settings: Settings,
+    /// Flags of a link on the host that no wanted one has. Not part of a spec.
+    #[serde(skip)]
+    pub besides: Flags,
 }
 
 fn yes() -> bool {
@@ -81,7 +99,11 @@ pub struct Peer {
     pub namespace: Option<NetnsName>,
 }
 
-/// How a tap is made; see `linux/if_tun.h`.
+/// How a tap is made; see `linux/if_tun.h`, TUNSETIFF.
+///
+/// A tap that somebody has open cannot be changed by others, so where one of these differs it is made anew. The rest of
+/// what an opener may set (`IFF_NO_PI`, `IFF_NAPI`, offloads, the number of queues, the carrier) is neither made nor
+/// compared.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TapOptions {
@@ -95,7 +117,8 @@ pub struct TapOptions {
     #[serde(default)]
     pub multi_queue: bool,
     /// A `struct virtio_net_hdr` before each frame (`vnet_hdr`), so that checksums and segmentation are left to
-    /// whoever needs them.
+    /// whoever needs them. The tap is made so; from then on the last who opened it decides (`IFF_VNET_HDR`), and either
+    /// is accepted.
     #[serde(default)]
     pub vnet_hdr: bool,
 }
@@ -111,7 +134,17 @@ pub struct XfrmOptions {
 impl Link {
     /// An interface that is up, everything else left to the kernel.
     pub fn new(name: LinkName, kind: LinkKind) -> Self {
-        Self { name, kind, mtu: None, mac: None, up: true, bridge: None, port: PortOptions::default() }
+        Self {
+            name,
+            kind,
+            mtu: None,
+            mac: None,
+            up: true,
+            bridge: None,
+            port: PortOptions::default(),
+            settings: Settings::default(),
+            besides: Flags::default(),
+        }
     }
 
     /// Notes what is wrong with the link itself.
@@ -130,9 +163,42 @@ impl Link {
         if self.bridge.is_none() && !self.port.is_default() {
             problems.at(&path.field("bridge"), "is missing: options of its port are given");
         }
-        if self.name.as_str() == "lo" {
-            problems.at(&path.field("name"), "the loopback is the kernel's");
+        self.settings.check(self.mtu, &path.field("settings"), problems);
+        if let Some(why) = self.name.reserved() {
+            problems.at(&path.field("name"), why);
         }
+        if let LinkKind::Veth(peer) = &self.kind {
+            let path = path.field("kind").field("veth").field("peer");
+            if let Some(why) = peer.peer.reserved() {
+                problems.at(&path, why);
+            }
+            if peer.namespace.is_none() && peer.peer == self.name {
+                problems.at(&path, format!("{} is the name of this end", peer.peer));
+            }
+        }
+    }
+
+    /// The link without what the kernel gives to every new one, as a spec would say it.
+    #[must_use]
+    pub fn in_short(self) -> Self {
+        Self { settings: self.settings.unusual(), ..self }
+    }
+
+    /// Its settings, and ARP where a link that is found has lost what each of its kind has.
+    fn settings_for(&self, found: &Self) -> Settings {
+        let is_lost = self.kind.is_ethernet() && found.settings.arp == Some(false);
+        let arp = self.settings.arp.or(is_lost.then_some(true));
+        Settings { arp, ..self.settings.clone() }
+    }
+
+    /// What becomes of `found` when it is changed into this link in place: of a tap its opener decides the MAC address and
+    /// the header before each frame.
+    fn in_place_of(&self, found: &Self) -> Cow<'_, Self> {
+        let (LinkKind::Tap(new), LinkKind::Tap(old)) = (&self.kind, &found.kind) else {
+            return Cow::Borrowed(self);
+        };
+        let tap = TapOptions { vnet_hdr: old.vnet_hdr, ..new.clone() };
+        Cow::Owned(Self { mac: found.mac, kind: LinkKind::Tap(tap), ..self.clone() })
     }
 
     /// The other end of a veth, as a link that the kernel fills in.
@@ -165,10 +231,22 @@ impl Object for Link {
     fn accepts(&self, found: &Self) -> bool {
         self.kind.accepts(&found.kind)
             && (self.mtu.is_none() || self.mtu == found.mtu)
-            && (self.mac.is_none() || self.mac == found.mac)
+            && (self.mac.is_none() || self.mac == found.mac || matches!(self.kind, LinkKind::Tap(_)))
             && self.up == found.up
             && self.bridge == found.bridge
-            && (self.bridge.is_none() || self.port == found.port)
+            && (self.bridge.is_none() || self.port.accepts(&found.port))
+            && self.settings_for(found).accepts(&found.settings)
+            && self.besides.accepts(&found.besides)
+    }
+
+    fn changed_from(&self, old: &Self) -> String {
+        format!("{}  (was: {old})", self.in_place_of(old))
+    }
+}
+
+impl TapOptions {
+    fn accepts(&self, found: &Self) -> bool {
+        (self.owner, self.group, self.multi_queue) == (found.owner, found.group, found.multi_queue)
     }
 }
 
@@ -180,9 +258,25 @@ impl LinkKind {
 
     fn accepts(&self, found: &Self) -> bool {
         match (self, found) {
-            // The name of an other end that could not be found is reported as Other("veth").
-            (Self::Veth(_), Self::Other(kind)) => kind == "veth",
+            // The name of an other end that could not be found is reported as Other("veth"): now, or before an undo.
+            (Self::Veth(_), Self::Other(kind)) | (Self::Other(kind), Self::Veth(_)) => kind == "veth",
+            (Self::Tap(wanted), Self::Tap(found)) => wanted.accepts(found),
+            (Self::Bridge(wanted), Self::Bridge(found)) => wanted.accepts(found),
             _ => self == found,
+        }
+    }
+
+    /// Whether a new link of the kind has ARP and multicast.
+    fn is_ethernet(&self) -> bool {
+        matches!(self, Self::Veth(_) | Self::Tap(_) | Self::Bridge(_))
+    }
+
+    /// Whether it is one end of a pair, be the other known or not.
+    pub fn is_veth(&self) -> bool {
+        match self {
+            Self::Veth(_) => true,
+            Self::Other(kind) => kind.starts_with("veth"),
+            _ => false,
         }
     }
 }
@@ -199,6 +293,7 @@ impl fmt::Display for Link {
         if let Some(bridge) = &self.bridge {
             write!(f, " master {bridge}{}", self.port)?;
         }
+        write!(f, "{}{}", self.settings, self.besides)?;
         f.write_str(if self.up { " up" } else { " down" })
     }
 }

@@ -64,6 +64,19 @@ impl FromStr for LinkName {
     }
 }
 
+impl LinkName {
+    /// Why no link of ours can have this name, though it is one: `lo`, and what sysctl(8) calls all links and those to
+    /// come, which the kernel refuses to register.
+    pub fn reserved(&self) -> Option<&'static str> {
+        match self.as_str() {
+            "lo" => Some("the loopback is the kernel's"),
+            "all" => Some("sysctls of all interfaces are called so: net/ipv6/conf/all"),
+            "default" => Some("sysctls of interfaces to come are called so: net/ipv6/conf/default"),
+            _ => None,
+        }
+    }
+}
+
 impl FromStr for NetnsName {
     type Err = NameError;
 
@@ -136,6 +149,14 @@ impl Mac {
             .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
         let b = (hash ^ (hash >> 48)).to_be_bytes();
         Self([(b[2] & 0xfc) | 0x02, b[3], b[4], b[5], b[6], b[7]])
+    }
+
+    /// The same for the host's side of a tap: `fe:…`, the highest there are, since a bridge to which nobody has given a MAC
+    /// takes the lowest of its ports'.
+    pub fn derived_for_tap(seed: &str) -> Self {
+        let Self([_, rest @ ..]) = Self::derived(seed);
+        let [a, b, c, d, e] = rest;
+        Self([0xfe, a, b, c, d, e])
     }
 }
 

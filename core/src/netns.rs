@@ -4,8 +4,9 @@ use std::any::{Any, TypeId};
 use std::collections::{BTreeMap, HashMap};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::act::{Deed, Watch};
+use crate::act::{Deed, Heard, Watch};
 use crate::error::{Error, Result};
 use crate::kind::{Message, Protocol};
 use crate::link;
@@ -17,11 +18,15 @@ use crate::sys;
 use crate::sysctl;
 
 mod exchange;
+mod mounts;
 mod named;
+#[cfg(feature = "replay")]
+mod played;
 mod roam;
 
 pub use exchange::Transactions;
-pub use named::{DIRECTORY, create, delete, is_mounted, list, open, path};
+pub use mounts::{Hidden, hidden};
+pub use named::{DIRECTORY, create, delete, is_mounted, list, open, path, sweep};
 pub use roam::{current, roaming};
 
 /// A network namespace with its netlink sockets.
@@ -39,16 +44,20 @@ pub struct Namespace {
     names: link::Names,
     /// What is known of its sysctls, and of their ledger.
     pub(crate) sysctls: sysctl::Known,
-    lessons: Lessons,
+    /// Version of `names`.
+    epoch: Epoch,
     watch: Watch,
     /// What kinds keep of it, by type.
     keepsakes: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
-    /// How many transactions of nf_tables were sent.
+    /// Transactions of nf_tables that the kernel has acknowledged.
     transactions: Transactions,
     /// What is asked is noted here while somebody attends.
     transcript: Option<Transcript>,
     /// Answers that were given just now and are asked for next.
     at_hand: Vec<(Protocol, Message, Arc<Dump>)>,
+    /// The machine that stands for the kernel, where it is played.
+    #[cfg(feature = "replay")]
+    machine: Option<Arc<dyn crate::replay::Machine>>,
 }
 
 /// A session that is opened when it is needed, which for most namespaces of guests is never.
@@ -59,13 +68,16 @@ enum Line {
     Missing,
 }
 
-/// How often something was learned of the links of a namespace that was not known before, or was forgotten.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Lessons {
-    /// Which there are, by name and index.
-    pub names: u64,
-    /// The sysctls that their messages tell.
-    pub settings: u64,
+/// Version of what is known of the links of a namespace: their names, indexes and settings. Whatever was read by another
+/// version may be about other links, and is stale. No two namespaces ever have the same one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Epoch(u64);
+
+impl Epoch {
+    fn next() -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Self(LAST.fetch_add(1, Ordering::Relaxed))
+    }
 }
 
 impl Namespace {
@@ -124,7 +136,11 @@ impl Namespace {
     fn new(file: OwnedFd, id: roam::Id, netns: Netns, route: Session) -> Result<Self> {
         let cookie = sys::netns_cookie(route.as_raw_fd())
             .map_err(|_| Error::Unsupported("guestnet needs Linux 5.14 or later (SO_NETNS_COOKIE)".into()))?;
-        Ok(Self {
+        Ok(Self::with(file, id, netns, route, cookie))
+    }
+
+    fn with(file: OwnedFd, id: roam::Id, netns: Netns, route: Session, cookie: u64) -> Self {
+        Self {
             netns,
             file,
             id,
@@ -135,18 +151,21 @@ impl Namespace {
             netfilter: Line::Closed,
             names: link::Names::default(),
             sysctls: sysctl::Known::default(),
-            lessons: Lessons::default(),
+            epoch: Epoch::next(),
             watch: Watch::default(),
             keepsakes: HashMap::new(),
             transactions: Transactions::default(),
             transcript: None,
             at_hand: Vec::new(),
-        })
+            #[cfg(feature = "replay")]
+            machine: None,
+        }
     }
 
     /// Tells `watch` from now on of every act in it.
     pub fn watch(&mut self, watch: &Watch) {
         self.watch = watch.clone();
+        watch.hear(&self.netns, Heard::Namespace(self.cookie));
         self.route.watched(&self.netns, watch);
         for line in [&mut self.xfrm, &mut self.netfilter] {
             if let Line::Open(session) = line {
@@ -180,8 +199,32 @@ impl Namespace {
         self.owner.is_some()
     }
 
+    /// Makes it the namespace of `owner`, whose mark it had not.
+    ///
+    /// Equivalent: `ip link set lo alias 'guestnet owner=…'`.
+    ///
+    /// # Errors
+    /// `Io`; `EPERM` without `CAP_NET_ADMIN`.
+    pub fn adopt(&mut self, owner: Owner) -> Result<()> {
+        let failed = |errno| {
+            Error::io(format!("mark the namespace {}", self.netns), std::io::Error::from_raw_os_error(errno))
+        };
+        if let Some((_, refusal)) =
+            self.route.exchange(&mut [link::mark_loopback(&owner.mark())])?.into_iter().next()
+        {
+            return Err(failed(refusal.errno));
+        }
+        self.owner = Some(owner);
+        self.names_mut();
+        Ok(())
+    }
+
     /// Whether the name still stands for this namespace, and not for another that was made since.
     pub fn is_still(&self, name: &NetnsName) -> bool {
+        #[cfg(feature = "replay")]
+        if self.machine.is_some() {
+            return true;
+        }
         nix::sys::stat::stat(&path(name)).is_ok_and(|stat| roam::Id::from(stat) == self.id)
     }
 
@@ -193,6 +236,16 @@ impl Namespace {
     /// Calls the kernel's `index` by its name, as of the last time that it was read.
     pub fn link_name(&self, index: u32) -> Option<&LinkName> {
         self.names.by_index.get(&index)
+    }
+
+    /// Whether the interface with `index` is known to be ours.
+    pub(crate) fn owns(&self, index: u32) -> bool {
+        self.names.ours.contains(&index)
+    }
+
+    /// Whether the interface with `index` is known to be a bridge with a spanning tree.
+    pub(crate) fn has_stp(&self, index: u32) -> bool {
+        self.names.stp.contains(&index)
     }
 
     /// The interfaces that are known and their indexes: all of them after [`Self::refresh_links`], those that were asked
@@ -228,22 +281,23 @@ impl Namespace {
     }
 
     fn names_mut(&mut self) -> &mut link::Names {
-        self.lessons.names += 1;
-        self.lessons.settings += 1;
+        self.epoch = Epoch::next();
         &mut self.names
     }
 
-    /// How often something was learned of its links that was not known before.
-    pub fn lessons(&self) -> Lessons {
-        self.lessons
+    /// Version of what is known of its links.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
     }
 
     /// Takes the names from a dump of all links.
     pub(crate) fn learn_links(&mut self, dump: &Dump) {
         let mut names = link::Names { complete: true, ..link::Names::default() };
         names.learn(dump);
-        self.lessons.names += u64::from(names.indexes != self.names.indexes);
-        self.lessons.settings += u64::from(names.conf != self.names.conf);
+        let same = names.indexes == self.names.indexes && names.conf == self.names.conf;
+        if !same {
+            self.epoch = Epoch::next();
+        }
         self.names = names;
         self.owner = self.names.alias.as_deref().and_then(Owner::read);
     }
@@ -264,10 +318,9 @@ impl Namespace {
     }
 
     /// Forgets the settings of `link`, or of all, because something may have changed them.
-    pub(crate) fn forget_settings(&mut self, link: Option<&LinkName>) {
+    pub fn forget_settings(&mut self, link: Option<&LinkName>) {
         self.sysctls.forget_values();
-        self.lessons.settings += 1;
-        let names = &mut self.names;
+        let names = self.names_mut();
         match link {
             Some(link) => {
                 names.indexes.get(link).into_iter().for_each(|index| drop(names.conf.remove(index)))
@@ -283,9 +336,15 @@ impl Namespace {
         self.names_mut().forget(&names.into_iter().collect::<Vec<_>>());
     }
 
-    /// Whether its ledger of sysctls spoke of links that are gone when it was last read: [`tidy`](crate::sysctl::tidy).
+    /// Whether its ledger of sysctls spoke of links that are gone, or was damaged, when it was last read:
+    /// [`tidy`](crate::sysctl::tidy).
     pub fn ledger_is_stale(&self) -> bool {
         self.sysctls.ledger_is_stale()
+    }
+
+    /// Warnings of what was passed over in its ledger of sysctls when all of it was last read.
+    pub fn warnings(&self) -> &[String] {
+        &self.sysctls.complaints
     }
 
     /// The host that it belongs to is locked, or is so no longer. What its ledger of sysctls says is forgotten, because
@@ -318,13 +377,25 @@ impl Namespace {
     }
 
     fn session(&mut self, protocol: Protocol) -> Result<&mut Session> {
+        let what = || format!("enter the namespace {}", self.netns);
         let line = match protocol {
-            Protocol::Route => return Ok(&mut self.route),
+            Protocol::Route => {
+                if self.route.is_broken() {
+                    self.route = roam::enter(&self.file, self.id, &what(), || Session::open(protocol))?;
+                    self.route.watched(&self.netns, &self.watch);
+                }
+                return Ok(&mut self.route);
+            }
             Protocol::Xfrm => &mut self.xfrm,
             Protocol::Netfilter => &mut self.netfilter,
         };
-        if matches!(line, Line::Closed) {
-            let what = format!("enter the namespace {}", self.netns);
+        let is_open = match line {
+            Line::Open(session) => !session.is_broken(),
+            Line::Missing => true,
+            Line::Closed => false,
+        };
+        if !is_open {
+            let what = what();
             *line = match roam::enter(&self.file, self.id, &what, || Session::open(protocol)) {
                 Ok(mut session) => {
                     session.watched(&self.netns, &self.watch);
@@ -341,6 +412,23 @@ impl Namespace {
                 Err(Error::Unsupported(format!("this kernel has no {part}")))
             }
         }
+    }
+
+    /// Texts of files of the kernel that are the namespace's own, below `/proc/sys/net` and `/proc/thread-self/net`: nothing of one that
+    /// cannot be read.
+    ///
+    /// # Errors
+    /// `Io` when the namespace cannot be entered.
+    pub fn texts_of<const N: usize>(&self, files: [&str; N]) -> Result<[Option<String>; N]> {
+        #[cfg(feature = "replay")]
+        if let Some(machine) = &self.machine {
+            return Ok(files.map(|file| machine.file(&self.netns, file)));
+        }
+        let texts = self.inside(|| Ok(files.map(|file| std::fs::read_to_string(file).ok())))?;
+        for (file, text) in files.iter().zip(&texts) {
+            self.watch.hear(&self.netns, Heard::File(file, text.as_deref()));
+        }
+        Ok(texts)
     }
 
     /// Runs `work` inside the namespace, as in [`roaming`]: for `/proc/sys/net` and for making sockets.

@@ -16,6 +16,8 @@
 
 use std::ops::RangeInclusive;
 
+use crate::life::{Life, life};
+
 /// `rtm_protocol`, `NDA_PROTOCOL` and `IFA_PROTO` of what we make; in `ip route` it reads `proto 103`.
 pub const PROTOCOL: u8 = 103;
 
@@ -40,6 +42,18 @@ impl Owner {
     /// The mark as text, as it stands in aliases and behind the `#` in files.
     pub fn mark(self) -> String {
         format!("guestnet owner={}", self.0)
+    }
+
+    /// Whose something is, where it is another's, and what to do if that host is gone.
+    pub fn described(self) -> String {
+        match life(self) {
+            Life::Lives => format!("of another host, which lives (owner {})", self.0),
+            Life::Gone => format!("of a host that is gone (owner {})", self.0),
+            Life::Unknown => format!(
+                "of another host (owner {0}); if that is gone, `guestnet adopt {0}` takes over what it has left",
+                self.0
+            ),
+        }
     }
 
     /// Whose mark `text` is; `None` where it is none.

@@ -1,9 +1,12 @@
 //! What is wrong with a spec: every problem at once, each with the path of the value that causes it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::visible;
 
 /// Where in a spec a value stands: `guests[0].interfaces[1].mac`.
 ///
@@ -66,7 +69,7 @@ impl From<String> for Path {
 
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.text.is_empty() { "(the spec)" } else { &self.text })
+        if self.text.is_empty() { f.write_str("(the spec)") } else { f.write_str(&visible(&self.text)) }
     }
 }
 
@@ -81,14 +84,19 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.path, self.message)
+        write!(f, "{}: {}", self.path, visible(&self.message))
     }
 }
 
 /// All the problems of a spec, in the order in which they were found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
-pub struct Problems(Vec<Problem>);
+pub struct Problems {
+    all: Vec<Problem>,
+    /// Of those that follow from another value of the spec, the path of that value.
+    #[serde(skip)]
+    causes: BTreeMap<usize, Path>,
+}
 
 impl Problems {
     /// No problem yet.
@@ -99,22 +107,37 @@ impl Problems {
     /// Notes a problem.
     #[cold]
     pub fn at(&mut self, path: &Path, message: impl Into<String>) {
-        self.0.push(Problem { path: path.clone(), message: message.into() });
+        self.all.push(Problem { path: path.clone(), message: message.into() });
+    }
+
+    /// Notes a problem at `path` that is one only because of what stands at `cause`: a name that is not among those that
+    /// are listed there. Where the value at `cause` could not be read, it is no problem of the writer's.
+    #[cold]
+    pub fn at_because(&mut self, path: &Path, cause: &Path, message: impl Into<String>) {
+        self.causes.insert(self.all.len(), cause.clone());
+        self.at(path, message);
+    }
+
+    /// Takes out those that follow from a value at a path of which `unread` says that it could not be read.
+    pub fn without_causes(self, unread: impl Fn(&Path) -> bool) -> Self {
+        let Self { all, causes } = self;
+        let holds = |n: &usize| !causes.get(n).is_some_and(&unread);
+        all.into_iter().enumerate().filter(|(n, _)| holds(n)).map(|(_, problem)| problem).collect()
     }
 
     /// Whether nothing is wrong.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.all.is_empty()
     }
 
     /// How many problems there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.all.len()
     }
 
     /// The problems, first found first.
     pub fn iter(&self) -> std::slice::Iter<'_, Problem> {
-        self.0.iter()
+        self.all.iter()
     }
 }
 
@@ -122,19 +145,19 @@ impl IntoIterator for Problems {
     type Item = Problem;
     type IntoIter = std::vec::IntoIter<Problem>;
     fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
+        self.all.into_iter()
     }
 }
 
 impl FromIterator<Problem> for Problems {
     fn from_iter<I: IntoIterator<Item = Problem>>(iter: I) -> Self {
-        Self(iter.into_iter().collect())
+        Self { all: iter.into_iter().collect(), causes: BTreeMap::new() }
     }
 }
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (n, problem) in self.0.iter().enumerate() {
+        for (n, problem) in self.all.iter().enumerate() {
             if n > 0 {
                 f.write_str("\n")?;
             }

@@ -3,16 +3,19 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use netlink_packet_route::route::RouteHeader;
 use serde::{Deserialize, Serialize};
 
+use crate::extras::{Extras, Mendable};
 use crate::name::LinkName;
 use crate::problem::{Path, Problems};
 use crate::set::Object;
 
 mod kernel;
+mod read;
 
 /// A route: `ip route add TO via VIA dev DEV src SOURCE metric METRIC table TABLE`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -47,7 +50,27 @@ pub struct Route {
     /// The MTU of the path (`mtu`), in bytes; left out: that of the interface.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u32>,
+    /// Attributes of a route on the host that no wanted one has. Not part of a spec.
+    #[serde(skip)]
+    pub besides: Besides,
 }
+
+/// Attributes of a route that guestnet does not make: it tells routes apart by them, and mends them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Besides {
+    /// The type of service, or DSCP, that packets need to take it (`tos`); 0: any.
+    pub tos: u8,
+    /// The sources that packets need to take it (`from`, IPv6).
+    pub from: Option<IpNet>,
+    /// How many more of the same key there are (`ip route append`).
+    pub more: u8,
+    /// All others.
+    pub extras: Extras,
+    /// The message that told of a route with extras, which makes it again in an undo.
+    pub(crate) told: Option<Arc<[u8]>>,
+}
+
+impl Mendable for Besides {}
 
 /// What happens to packets that take a route.
 #[derive(
@@ -72,12 +95,15 @@ impl RouteKind {
     }
 }
 
-/// A route is identified by its destination, metric and table.
+/// A route is identified by its destination, metric and table, and by what it asks of packets besides: type of service,
+/// source.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RouteKey {
     table: u32,
     to: IpNet,
     metric: u32,
+    tos: u8,
+    from: Option<IpNet>,
 }
 
 const MAIN: u32 = RouteHeader::RT_TABLE_MAIN as u32;
@@ -95,6 +121,7 @@ impl Route {
             metric: None,
             table: None,
             mtu: None,
+            besides: Besides::default(),
         }
     }
 
@@ -103,12 +130,18 @@ impl Route {
         Self { via: Some(via), ..Self::on_link(to, dev) }
     }
 
+    /// To IPv6 a metric of 0 is none.
     fn metric(&self) -> u32 {
-        self.metric.unwrap_or(usual_metric(&self.to))
+        self.metric.filter(|metric| *metric != 0).unwrap_or(usual_metric(&self.to))
     }
 
     fn table(&self) -> u32 {
         self.table.unwrap_or(MAIN)
+    }
+
+    /// Whether a spec can have it: its packets are told by their destination alone.
+    pub fn can_be_wanted(&self) -> bool {
+        self.besides.tos == 0 && self.besides.from.is_none()
     }
 
     /// Notes what is wrong with the route itself.
@@ -128,6 +161,15 @@ impl Route {
         if let (Some(IpAddr::V4(via)), false) = (self.via, is_ipv4(&self.to)) {
             problems.at(&path.field("via"), format!("{via} cannot be the gateway of an IPv6 route"));
         }
+        if let Some(via) =
+            self.via.filter(|via| via.is_unspecified() || via.is_multicast() || via.is_loopback())
+        {
+            problems.at(&path.field("via"), format!("{via} is not the address of a gateway"));
+        }
+        if let Some(mtu) = self.mtu.filter(|mtu| !MTU.contains(mtu)) {
+            let words = format!("{mtu} is not the MTU of a route: {} to {}", MTU.start(), MTU.end());
+            problems.at(&path.field("mtu"), words);
+        }
         if self.onlink && self.via.is_none() {
             problems.at(&path.field("via"), "an onlink route has a gateway");
         }
@@ -139,6 +181,9 @@ impl Route {
         }
     }
 }
+
+/// What the kernel keeps as it is given: it lowers what is larger (`RTAX_MTU`).
+const MTU: std::ops::RangeInclusive<u32> = 68..=65_520;
 
 /// The metric of a route of which none is said.
 fn usual_metric(to: &IpNet) -> u32 {
@@ -154,7 +199,8 @@ impl Object for Route {
     const KIND: &'static str = "route";
 
     fn key(&self) -> RouteKey {
-        RouteKey { table: self.table(), to: self.to.trunc(), metric: self.metric() }
+        let Besides { tos, from, .. } = self.besides;
+        RouteKey { table: self.table(), to: self.to.trunc(), metric: self.metric(), tos, from }
     }
 
     /// Equal but for how the kernel's defaults are written.
@@ -163,16 +209,26 @@ impl Object for Route {
             metric: Some(route.metric()),
             table: Some(route.table()),
             to: route.to.trunc(),
+            besides: Besides::default(),
             ..route.clone()
         };
-        full(self) == full(found)
+        self == found || self.besides.accepts(&found.besides) && full(self) == full(found)
     }
 }
 
 impl fmt::Display for RouteKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} metric {} table {}", self.to, self.metric, self.table)
+        write!(f, "{} metric {} table {}", self.to, self.metric, self.table)?;
+        asked_besides(f, self.tos, self.from)
     }
+}
+
+/// What a route asks of packets besides their destination, in the words of ip(8).
+fn asked_besides(f: &mut fmt::Formatter<'_>, tos: u8, from: Option<IpNet>) -> fmt::Result {
+    if tos != 0 {
+        write!(f, " tos {tos:#x}")?;
+    }
+    from.map_or(Ok(()), |from| write!(f, " from {from}"))
 }
 
 impl fmt::Display for Route {
@@ -205,7 +261,10 @@ impl fmt::Display for Route {
         if let Some(mtu) = self.mtu {
             write!(f, " mtu {mtu}")?;
         }
-        Ok(())
+        let Besides { tos, from, more, extras, .. } = &self.besides;
+        asked_besides(f, *tos, *from)?;
+        write!(f, "{extras}")?;
+        if *more > 0 { write!(f, " and {more} more to the same destination") } else { Ok(()) }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt::{Debug, Display};
+use std::ops::Deref;
 use std::sync::Arc;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, SeqAccess, Visitor};
@@ -54,17 +55,60 @@ pub trait Object: Clone + Debug + Display + PartialEq + 'static {
 /// A set of objects by key. In JSON and TOML it is a list; two objects with one key are an error.
 ///
 /// A copy shares the objects until one of the two is changed; until then it costs nothing to compare them.
+///
+/// The set remembers of each object where it came from, as a number: its place in the list that the set was read from, or
+/// what [`Set::insert_from`] was given.
 #[derive(Clone)]
 pub struct Set<T: Object> {
     /// `None` is none: a namespace has objects of few kinds, and what it has not costs nothing.
-    objects: Option<Arc<BTreeMap<T::Key, T>>>,
-    /// Where the objects stood in the list that the set was read from.
-    positions: BTreeMap<T::Key, usize>,
+    objects: Option<Arc<BTreeMap<T::Key, Sourced<T>>>>,
+}
+
+/// An object, and where it came from.
+#[derive(Clone)]
+struct Sourced<T> {
+    object: T,
+    origin: u32,
+}
+
+/// The origin of what nobody said one of.
+const UNKNOWN: u32 = u32::MAX;
+
+impl<T> From<T> for Sourced<T> {
+    fn from(object: T) -> Self {
+        Self { object, origin: UNKNOWN }
+    }
+}
+
+/// Two sets are equal when their objects are, wherever these come from.
+impl<T: PartialEq> PartialEq for Sourced<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.object == other.object
+    }
+}
+
+impl<T> Deref for Sourced<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.object
+    }
+}
+
+impl<T> Sourced<T> {
+    fn origin(&self) -> Option<u32> {
+        (self.origin != UNKNOWN).then_some(self.origin)
+    }
+
+    /// The place in a list; `n` where there was none.
+    fn position(&self, n: usize) -> usize {
+        self.origin().map_or(n, |origin| origin as usize)
+    }
 }
 
 impl<T: Object> Default for Set<T> {
     fn default() -> Self {
-        Self { objects: None, positions: BTreeMap::new() }
+        Self { objects: None }
     }
 }
 
@@ -88,47 +132,79 @@ impl<T: Object> Set<T> {
 
     /// Adds `object`. Returns what stood under its key before.
     pub fn insert(&mut self, object: T) -> Option<T> {
-        self.objects_mut().insert(object.key(), object)
+        Some(self.objects_mut().insert(object.key(), object.into())?.object)
     }
 
-    /// Adds `object` unless something stands under its key: then it is given back.
+    /// Adds `object`, which comes from `origin`, unless something stands under its key: then it is given back. `u32::MAX`
+    /// is no origin.
     ///
     /// # Errors
     /// `object`, with what stands there.
-    pub fn insert_new(&mut self, object: T) -> Result<(), (T, &T)> {
+    pub fn insert_from(&mut self, origin: u32, object: T) -> Result<(), (T, &T)> {
         match self.objects_mut().entry(object.key()) {
             Entry::Vacant(free) => {
-                free.insert(object);
+                free.insert(Sourced { object, origin });
                 Ok(())
             }
-            Entry::Occupied(taken) => Err((object, taken.into_mut())),
+            Entry::Occupied(taken) => Err((object, &taken.into_mut().object)),
         }
     }
 
-    const NONE: &'static BTreeMap<T::Key, T> = &BTreeMap::new();
+    /// Where the object with `key` came from, if it is there and somebody said so.
+    pub fn origin(&self, key: &T::Key) -> Option<u32> {
+        self.objects().get(key)?.origin()
+    }
 
-    fn objects(&self) -> &BTreeMap<T::Key, T> {
+    /// The objects with their origins, as far as there are any, in the order of their keys.
+    pub fn with_origins(&self) -> impl Iterator<Item = (Option<u32>, &T)> {
+        self.objects().values().map(|sourced| (sourced.origin(), &sourced.object))
+    }
+
+    /// A copy in which every object has an origin: the one it has, or its place in the order of keys.
+    #[must_use]
+    pub fn numbered(&self) -> Self {
+        let mut copy = self.clone();
+        if self.objects().values().any(|sourced| sourced.origin == UNKNOWN) {
+            for (n, sourced) in copy.objects_mut().values_mut().enumerate() {
+                sourced.origin = u32::try_from(sourced.position(n)).unwrap_or(UNKNOWN);
+            }
+        }
+        copy
+    }
+
+    /// Adds what `other` has; of two objects with one key the other's stays.
+    pub fn merge(&mut self, other: Self) {
+        match other.objects {
+            None => {}
+            Some(_) if self.is_empty() => self.objects = other.objects,
+            Some(others) => self.objects_mut().extend(Arc::unwrap_or_clone(others)),
+        }
+    }
+
+    const NONE: &'static BTreeMap<T::Key, Sourced<T>> = &BTreeMap::new();
+
+    fn objects(&self) -> &BTreeMap<T::Key, Sourced<T>> {
         self.objects.as_deref().unwrap_or(Self::NONE)
     }
 
     /// The objects, this set's own.
-    fn objects_mut(&mut self) -> &mut BTreeMap<T::Key, T> {
+    fn objects_mut(&mut self) -> &mut BTreeMap<T::Key, Sourced<T>> {
         Arc::make_mut(self.objects.get_or_insert_default())
     }
 
     /// Takes the object with `key` out.
     pub fn remove(&mut self, key: &T::Key) -> Option<T> {
-        self.objects_mut().remove(key)
+        Some(self.objects_mut().remove(key)?.object)
     }
 
     /// The object with `key`.
     pub fn get(&self, key: &T::Key) -> Option<&T> {
-        self.objects().get(key)
+        self.objects().get(key).map(Deref::deref)
     }
 
     /// The object with `key`, to be changed in place. Whoever changes its key loses it.
     pub fn get_mut(&mut self, key: &T::Key) -> Option<&mut T> {
-        self.objects_mut().get_mut(key)
+        self.objects_mut().get_mut(key).map(|sourced| &mut sourced.object)
     }
 
     /// Whether there is an object with `key`.
@@ -137,28 +213,26 @@ impl<T: Object> Set<T> {
     }
 
     /// The objects, in the order of their keys.
-    pub fn iter(&self) -> std::collections::btree_map::Values<'_, T::Key, T> {
-        self.objects().values()
+    pub fn iter(&self) -> Iter<'_, T> {
+        Iter(self.objects().values())
     }
 
     /// The objects with their keys, in the order of these.
-    pub fn entries(&self) -> std::collections::btree_map::Iter<'_, T::Key, T> {
-        self.objects().iter()
+    pub fn entries(&self) -> impl Iterator<Item = (&T::Key, &T)> {
+        self.objects().iter().map(|(key, sourced)| (key, &sourced.object))
     }
 
     /// The objects with their places in the list that the set was read from, for problems; of a set that was not
     /// read, with their places in the order of their keys.
     pub fn with_positions(&self) -> impl Iterator<Item = (usize, &T)> {
-        let place = |(n, (key, object))| (self.positions.get(key).copied().unwrap_or(n), object);
-        self.objects().iter().enumerate().map(place)
+        self.objects().values().enumerate().map(|(n, sourced)| (sourced.position(n), &sourced.object))
     }
 
     /// The objects, to be changed in place, with their places as of [`Self::with_positions`]. Whoever changes an object's
     /// key loses it.
     pub fn with_positions_mut(&mut self) -> impl Iterator<Item = (usize, &mut T)> {
-        let positions = &self.positions;
-        let place = move |(n, (key, object))| (positions.get(key).copied().unwrap_or(n), object);
-        self.objects.iter_mut().flat_map(Arc::make_mut).enumerate().map(place)
+        let objects = self.objects.iter_mut().flat_map(|objects| Arc::make_mut(objects).values_mut());
+        objects.enumerate().map(|(n, sourced)| (sourced.position(n), &mut sourced.object))
     }
 
     /// Takes away what `gone` has, as far as each object lets it go.
@@ -166,7 +240,7 @@ impl<T: Object> Set<T> {
         let objects = self.objects_mut();
         for (key, object) in gone.entries() {
             if let Some(rest) = objects.remove(key).and_then(|mine| mine.less(object)) {
-                objects.insert(key.clone(), rest);
+                objects.insert(key.clone(), rest.into());
             }
         }
     }
@@ -177,10 +251,10 @@ impl<T: Object> Set<T> {
     /// The objects that cannot be both, a line each.
     pub fn join(&mut self, others: &Self) -> Result<(), Vec<String>> {
         let mut problems = Vec::new();
-        for (key, object) in self.objects_mut() {
-            match others.get(key).map(|there| object.more(there)) {
+        for (key, sourced) in self.objects_mut() {
+            match others.get(key).map(|there| sourced.more(there)) {
                 None => {}
-                Some(Ok(both)) => *object = both,
+                Some(Ok(both)) => sourced.object = both,
                 Some(Err(why)) => problems.push(format!("{} {key}: {why}", T::KIND)),
             }
         }
@@ -189,7 +263,7 @@ impl<T: Object> Set<T> {
 
     /// Keeps the objects for which `keep` says so.
     pub fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
-        self.objects_mut().retain(|_, object| keep(object));
+        self.objects_mut().retain(|_, sourced| keep(&sourced.object));
     }
 
     /// How many objects there are.
@@ -213,7 +287,7 @@ impl<T: Object> FromIterator<T> for Set<T> {
 
 impl<T: Object> Extend<T> for Set<T> {
     fn extend<I: IntoIterator<Item = T>>(&mut self, objects: I) {
-        let objects = objects.into_iter().map(|object| (object.key(), object));
+        let objects = objects.into_iter().map(|object| (object.key(), object.into()));
         if self.is_empty() {
             // All at once is several times faster than one by one.
             let objects: BTreeMap<_, _> = objects.collect();
@@ -224,18 +298,64 @@ impl<T: Object> Extend<T> for Set<T> {
     }
 }
 
+/// The objects of a set, in the order of their keys.
+pub struct Iter<'a, T: Object>(std::collections::btree_map::Values<'a, T::Key, Sourced<T>>);
+
+impl<T: Object> Clone for Iter<'_, T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<'a, T: Object> Iterator for Iter<'a, T> {
+    type Item = &'a T;
+
+    fn next(&mut self) -> Option<&'a T> {
+        self.0.next().map(Deref::deref)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+impl<T: Object> DoubleEndedIterator for Iter<'_, T> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.0.next_back().map(Deref::deref)
+    }
+}
+
+impl<T: Object> ExactSizeIterator for Iter<'_, T> {}
+
+/// The objects of a set that is given up, in the order of their keys.
+pub struct IntoIter<T: Object>(std::collections::btree_map::IntoValues<T::Key, Sourced<T>>);
+
+impl<T: Object> Iterator for IntoIter<T> {
+    type Item = T;
+
+    fn next(&mut self) -> Option<T> {
+        Some(self.0.next()?.object)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+impl<T: Object> ExactSizeIterator for IntoIter<T> {}
+
 impl<T: Object> IntoIterator for Set<T> {
     type Item = T;
-    type IntoIter = std::collections::btree_map::IntoValues<T::Key, T>;
-    fn into_iter(self) -> Self::IntoIter {
-        self.objects.map(Arc::unwrap_or_clone).unwrap_or_default().into_values()
+    type IntoIter = IntoIter<T>;
+    fn into_iter(self) -> IntoIter<T> {
+        IntoIter(self.objects.map(Arc::unwrap_or_clone).unwrap_or_default().into_values())
     }
 }
 
 impl<'a, T: Object> IntoIterator for &'a Set<T> {
     type Item = &'a T;
-    type IntoIter = std::collections::btree_map::Values<'a, T::Key, T>;
-    fn into_iter(self) -> Self::IntoIter {
+    type IntoIter = Iter<'a, T>;
+    fn into_iter(self) -> Iter<'a, T> {
         self.iter()
     }
 }
@@ -275,14 +395,13 @@ impl<'de, T: Object + Deserialize<'de>> DeserializeSeed<'de> for Another<'_, T> 
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        // Of more than 2^32 objects in one list the places are not told.
+        let place = u32::try_from(self.0.len()).unwrap_or(UNKNOWN);
         let object = T::deserialize(deserializer)?;
-        let key = object.key();
-        if self.0.contains(&key) {
-            return Err(D::Error::custom(format!("there is another {} {key} before it", T::KIND)));
-        }
-        self.0.positions.insert(key, self.0.len());
-        self.0.insert(object);
-        Ok(())
+        let twice = |(object, _): (T, &T)| {
+            D::Error::custom(format!("there is another {} {} before it", T::KIND, object.key()))
+        };
+        self.0.insert_from(place, object).map_err(twice)
     }
 }
 
@@ -380,7 +499,32 @@ mod tests {
         let two = one.clone();
         one.insert(Word("b".into()));
         assert_eq!((one.len(), two.len()), (2, 1));
-        assert_eq!(one.insert_new(Word("b".into())).unwrap_err().1.0, "b");
+        assert_eq!(one.insert_from(0, Word("b".into())).unwrap_err().1.0, "b");
+    }
+
+    #[test]
+    fn a_set_says_where_its_objects_came_from() {
+        let mut read = serde_json::from_str::<Set<Word>>(r#"["b", "a"]"#).unwrap();
+        let places = |set: &Set<Word>| {
+            let mut places: Vec<_> = set.with_positions().map(|(n, word)| (n, word.0.clone())).collect();
+            places.sort_unstable();
+            places
+        };
+        assert_eq!(places(&read), [(0, "b".to_owned()), (1, "a".to_owned())]);
+        assert_eq!(
+            places(&set(&["b", "a"])),
+            [(0, "a".to_owned()), (1, "b".to_owned())],
+            "in the order of keys"
+        );
+        read.insert_from(7, Word("c".into())).unwrap();
+        assert_eq!(read.origin(&"c".to_owned()), Some(7));
+        assert_eq!(
+            read.with_origins().map(|(origin, _)| origin).collect::<Vec<_>>(),
+            [Some(1), Some(0), Some(7)]
+        );
+        assert_eq!(set(&["a"]).origin(&"a".to_owned()), None);
+        // It makes no two sets unequal.
+        assert_eq!(read, set(&["a", "b", "c"]));
     }
 
     #[test]

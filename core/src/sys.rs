@@ -3,7 +3,7 @@
 
 use std::io;
 use std::mem::size_of;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::sys::socket::{setsockopt, sockopt};
 
@@ -71,4 +71,57 @@ pub fn grow_buffers(socket: RawFd, receive: usize, send: usize) {
     if setsockopt(&socket, sockopt::SndBufForce, &send).is_err() {
         let _ = setsockopt(&socket, sockopt::SndBuf, &send);
     }
+}
+
+/// The handle of a namespace (`struct file_handle` with `struct nsfs_file_handle`, linux/nsfs.h).
+#[repr(C)]
+struct NamespaceHandle {
+    bytes: libc::c_uint,
+    kind: libc::c_int,
+    id: u64,
+    namespace_kind: u32,
+    inode: u32,
+}
+
+/// `FD_NSFS_ROOT`: stands for the file system of namespaces.
+const FD_NSFS_ROOT: libc::c_int = -10003;
+/// `FILEID_NSFS`.
+const FILEID_NSFS: libc::c_int = 0xf1;
+
+/// Opens the network namespace that has this number and this inode (kernel 6.18). `ESTALE`: there is none, or the caller's
+/// user namespace does not see it.
+pub fn open_netns(id: u64, inode: u64) -> io::Result<OwnedFd> {
+    let inode = u32::try_from(inode).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
+    let mut handle = NamespaceHandle {
+        bytes: 16,
+        kind: FILEID_NSFS,
+        id,
+        namespace_kind: libc::CLONE_NEWNET as u32,
+        inode,
+    };
+    // SAFETY: the handle is laid out as the kernel's, says how long it is, and outlives the call, which only reads it.
+    let answer = unsafe {
+        libc::open_by_handle_at(
+            FD_NSFS_ROOT,
+            (&raw mut handle).cast::<libc::file_handle>(),
+            libc::O_RDONLY | libc::O_CLOEXEC,
+        )
+    };
+    if answer < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just opened it for the caller alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(answer) })
+}
+
+/// `NS_GET_USERNS` (ioctl_nsfs(2)): the user namespace that owns the network namespace `netns`.
+pub fn owner_of_netns(netns: RawFd) -> io::Result<OwnedFd> {
+    const NS_GET_USERNS: libc::Ioctl = 0xb701;
+    // SAFETY: the request takes no argument; the kernel looks at its own objects only.
+    let answer = unsafe { libc::ioctl(netns, NS_GET_USERNS) };
+    if answer < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just opened it for the caller alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(answer) })
 }

@@ -5,7 +5,7 @@
 //! wanted value is left to whoever set it.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,14 @@ pub use key::{SysctlError, SysctlKey, SysctlValue};
 pub(crate) use known::Known;
 use known::Read;
 use ledger::Ledger;
+
+/// What a file of a ledger comes to when it is written again, and how many of its lines are none.
+#[cfg(feature = "fuzz")]
+pub fn read_ledger(bytes: &[u8]) -> (String, usize) {
+    let mut ledger = Ledger::of_new(0);
+    let bad = ledger.learn_all(bytes);
+    (ledger.text(None), bad)
+}
 
 /// Where ledgers and locks are kept; goes with the boot, as the kernel's objects do.
 pub const STATE: &str = "/run/guestnet/.host";
@@ -90,7 +98,8 @@ impl Kind for Sysctl {
 
     fn observe(namespace: &mut Namespace, wanted: &Set<Self>) -> Result<Observed<Self>> {
         let ledger = namespace.noting(Ledger::read)?;
-        namespace.sysctls.has_gone = ledger.has_gone();
+        namespace.sysctls.is_stale = ledger.is_stale();
+        namespace.sysctls.complaints = ledger.complaints().to_vec();
         let more = ledger.keys().filter(|key| !wanted.contains(key));
         let keys = wanted.iter().map(Object::key).chain(more).collect();
         look(namespace, wanted, ledger, keys)
@@ -106,7 +115,11 @@ impl Kind for Sysctl {
     }
 
     fn ripple(change: &Change<Self>) -> Ripple {
-        change.object().key.ripple()
+        match change {
+            // What it was before may not be what its link is wanted to have.
+            Change::Delete(gone) if gone.lives_on().is_some() => Ripple::Anything,
+            _ => change.object().key.ripple(),
+        }
     }
 
     fn encode(change: &Change<Self>, _: Phase, _: &Context, out: &mut Outbox) -> Result<()> {
@@ -144,9 +157,9 @@ fn look(
         // Of the namespaces of guests there are too many.
         let is_host = *namespace.netns() == Netns::Host;
         let stay_open = namespace.sysctls.is_locked && is_host && rest.len() <= FEW;
-        let read =
-            |(_, key): (_, SysctlKey)| (if stay_open { Read::to_be_set(&key) } else { Read::of(&key) }, key);
-        let read = namespace.inside(|| Ok(rest.into_iter().map(read).collect::<Vec<_>>()))?;
+        let keys: Vec<SysctlKey> = rest.into_iter().map(|(_, key)| key).collect();
+        let read = known::read_in(namespace, &keys, if stay_open { Read::to_be_set } else { Read::of })?;
+        let read: Vec<(Option<Read>, SysctlKey)> = read.into_iter().zip(keys).collect();
         namespace.noting(|_, transcript| {
             let value = |read: &Option<Read>| read.as_ref().map(|read| read.value.clone());
             let noted = read.iter().map(|(read, key)| (key.clone(), value(read)));
@@ -171,6 +184,24 @@ fn look(
     Ok(observed)
 }
 
+/// What the files of `keys` say, which are settings that belong to a link and stand in no ledger; `None` where there is no
+/// such file.
+pub(crate) fn read_each<'a>(
+    namespace: &mut Namespace,
+    keys: impl Iterator<Item = &'a SysctlKey>,
+) -> Result<Vec<Option<SysctlValue>>> {
+    let keys: Vec<SysctlKey> = keys.cloned().collect();
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    let values = values(namespace, &keys)?;
+    namespace.noting(|_, transcript| {
+        let noted = keys.iter().cloned().zip(values.iter().cloned());
+        transcript.into_iter().for_each(|t| t.sysctls.extend(noted.clone()));
+    });
+    Ok(values)
+}
+
 /// The value as a message of its link told it, if there was one.
 fn told(namespace: &Namespace, key: &SysctlKey) -> Option<SysctlValue> {
     let (link, family, parameter) = key.setting()?;
@@ -185,8 +216,14 @@ fn now(namespace: &Namespace, key: &SysctlKey) -> Option<SysctlValue> {
     told(namespace, key).or_else(read).or_else(|| value(key))
 }
 
+/// What the files of `keys` say now.
+pub(crate) fn values(namespace: &Namespace, keys: &[SysctlKey]) -> Result<Vec<Option<SysctlValue>>> {
+    let read = known::read_in(namespace, keys, Read::of)?;
+    Ok(read.into_iter().map(|read| Some(read?.value)).collect())
+}
+
 /// The value in its file, `None` where the sysctl does not exist or is not one. For those who are inside the namespace.
-pub(crate) fn value(key: &SysctlKey) -> Option<SysctlValue> {
+fn value(key: &SysctlKey) -> Option<SysctlValue> {
     Some(Read::of(key)?.value)
 }
 
@@ -196,13 +233,19 @@ pub(crate) fn value(key: &SysctlKey) -> Option<SysctlValue> {
 /// # Errors
 /// When the namespace cannot be entered or its ledger cannot be read or written; then nothing was done.
 pub fn carry_out(namespace: &mut Namespace, steps: &[Step]) -> Result<Vec<Result<()>>> {
-    let mut ledger = Ledger::of(namespace, steps.iter().filter_map(key_of))?;
-    let read = namespace.inside(|| Ok(read_to_set(namespace, steps.iter().filter_map(to_be_set))))?;
-    namespace.sysctls.read.extend(read);
-    let results = namespace.inside(|| set(namespace, &mut ledger, steps));
-    if results.is_ok() {
-        namespace.sysctls.ledger = Some(ledger);
-    }
+    let in_ledger = |step: &&Step| !matches!(step, Step::SetOfLink(..));
+    let results = if steps.iter().any(|step| in_ledger(&step)) {
+        let mut ledger = Ledger::of(namespace, steps.iter().filter(in_ledger).filter_map(key_of))?;
+        let read = namespace.inside(|| Ok(read_to_set(namespace, steps.iter().filter_map(to_be_set))))?;
+        namespace.sysctls.read.extend(read);
+        let results = namespace.inside(|| set(namespace, &mut ledger, steps));
+        if results.is_ok() {
+            namespace.sysctls.ledger = Some(ledger);
+        }
+        results
+    } else {
+        namespace.inside(|| Ok(steps.iter().map(|step| of_link(namespace, step)).collect()))
+    };
     for key in steps.iter().filter_map(key_of) {
         namespace.forget_settings(key.link.as_ref());
     }
@@ -211,7 +254,7 @@ pub fn carry_out(namespace: &mut Namespace, steps: &[Step]) -> Result<Vec<Result
 
 fn key_of(step: &Step) -> Option<&SysctlKey> {
     match step {
-        Step::SetSysctl(key, _) | Step::RestoreSysctl(key) => Some(key),
+        Step::SetSysctl(key, _) | Step::RestoreSysctl(key) | Step::SetOfLink(key, _) => Some(key),
         _ => None,
     }
 }
@@ -250,11 +293,20 @@ fn set(namespace: &Namespace, ledger: &mut Ledger, steps: &[Step]) -> Result<Vec
                 }
                 Ok(())
             }
-            _ => Ok(()),
+            other => of_link(namespace, other),
         })
         .collect();
     ledger.tidy()?;
     Ok(results)
+}
+
+/// Sets a setting of a link, which keeps what it takes. For those who are inside the namespace.
+fn of_link(namespace: &Namespace, step: &Step) -> Result<()> {
+    let Step::SetOfLink(key, value) = step else { return Ok(()) };
+    namespace.tell(Deed::SetSysctl(key, value));
+    let file = OpenOptions::new().write(true).open(key.file());
+    let written = file.and_then(|file| file.write_all_at(value.as_bytes(), 0));
+    written.map_err(|e| Error::io(format!("set sysctl {key} to {value}"), e))
 }
 
 /// Sets a sysctl, and looks whether it is what it was set to: the kernel takes some values and keeps another.
@@ -287,11 +339,20 @@ fn write(namespace: &Namespace, key: &SysctlKey, value: &str) -> Result<()> {
 /// # Errors
 /// `Io` when the ledger cannot be read or written.
 pub fn tidy(namespace: &mut Namespace) -> Result<()> {
-    namespace.sysctls.has_gone = false;
+    namespace.sysctls.is_stale = false;
     namespace.sysctls.forget_ledger();
     let mut ledger = Ledger::read(namespace, None)?;
     ledger.forget_gone();
     ledger.tidy()
+}
+
+/// Forgets what the sysctls of links were that had these indexes and are gone from `namespace`.
+///
+/// # Errors
+/// `Io` when the ledger cannot be read or written.
+pub fn forget_links(namespace: &mut Namespace, indexes: &[u32]) -> Result<()> {
+    namespace.sysctls.forget_ledger();
+    Ledger::of_links(namespace, indexes)?.tidy()
 }
 
 /// Forgets what the sysctls of a namespace were, because it is gone.

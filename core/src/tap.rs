@@ -40,7 +40,7 @@ pub fn make(namespace: &mut Namespace, name: &LinkName, options: &TapOptions) ->
     }
     let refused = namespace.exchange(Protocol::Route, &mut [mark(name, LINK_GROUP)])?;
     if let Some((_, refusal)) = refused.into_iter().next() {
-        return Err(failed(std::io::Error::from_raw_os_error(refusal.errno)));
+        return Err(refusal.of(format!("mark the tap {name} in namespace {}", namespace.netns())));
     }
     sys::tun_set_persist(&tun).map_err(failed)
 }

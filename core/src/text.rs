@@ -1,5 +1,19 @@
 //! What every checked text has in common.
 
+use std::str::FromStr;
+
+/// The number that `text` is: decimal digits and nothing else, no sign, blank or zero before it. What differs in the
+/// text differs in the number.
+///
+/// ```
+/// assert_eq!(guestnet_core::number::<u16>("80"), Some(80));
+/// assert!(["", "+80", " 80", "080", "65536"].iter().all(|text| guestnet_core::number::<u16>(text).is_none()));
+/// ```
+pub fn number<T: FromStr>(text: &str) -> Option<T> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    text.parse().ok().filter(|_| is_plain)
+}
+
 /// Gives a type that has `FromStr` and `Display` the conversions with which it is read from and written to a spec, and
 /// its schema: a string, with a pattern where one says it all.
 ///

@@ -16,10 +16,10 @@ use std::net::IpAddr;
 use guestnet_core::{File, FilePath, Path, Problems};
 use serde::{Deserialize, Serialize};
 
-pub use guest::{Addressing, Guest};
+pub use guest::{Addressing, Dhcpv6, Guest, STAND_IN};
 pub use host::Host;
 pub use option::{ClasslessRoute, DhcpOption, OptionValue, RawValue};
-pub use range::{RaMode, Range4, Range6, SharedNetwork};
+pub use range::{RaMode, Range4, Range6, SharedNetwork, SharedNetwork6};
 
 use crate::value::{AbsolutePath, DomainName, Interface, UserName};
 
@@ -70,6 +70,9 @@ pub struct DnsmasqSpec {
     /// Ranges in no subnet of an interface (`shared-network`).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub shared_networks: Vec<SharedNetwork>,
+    /// IPv6 ranges in no prefix of an interface (`shared-network`).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shared_networks6: Vec<SharedNetwork6>,
     /// Hosts known by their MAC addresses (`dhcp-host`).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<Host>,
@@ -95,6 +98,7 @@ impl Default for DnsmasqSpec {
             ranges4: Vec::new(),
             ranges6: Vec::new(),
             shared_networks: Vec::new(),
+            shared_networks6: Vec::new(),
             hosts: Vec::new(),
             options: Vec::new(),
         }
@@ -260,6 +264,7 @@ impl fmt::Display for DnsmasqSpec {
         each(f, &self.ranges4)?;
         each(f, &self.ranges6)?;
         each(f, &self.shared_networks)?;
+        each(f, &self.shared_networks6)?;
         each(f, &self.hosts)?;
         each(f, &self.options)
     }

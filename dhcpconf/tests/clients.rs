@@ -171,8 +171,27 @@ lab_test! {
         let told = |name: &str| told.get(name).map(String::as_str);
         assert_eq!((told("ip"), told("subnet")), (Some("192.168.0.85"), Some("255.255.255.0")));
         assert_eq!((told("router"), told("staticroutes")), (Some("192.168.0.1"), None));
-        assert_eq!(told("lease"), Some("120"), "what looks like a prefix length is a lease time");
+        assert_eq!(told("lease"), Some("43200"));
         assert_eq!(seen_beyond(&host, &guests[0])?, ADDRESS);
+        Ok(())
+    }
+
+    fn a_lease_is_as_long_as_it_is_said_to_be() -> Result<()> {
+        let (host, guests) = links(1)?;
+        host.ip("address add 192.168.0.1/24 dev tap0")?;
+        let guest = |lease| Ok::<_, anyhow::Error>(Guest { lease, ..guest(0, ADDRESS, Addressing::Subnet)? });
+        let bare = Guest { bare_prefix_len: true, ..guest(Guest::LEASE)? };
+        for (guest, seconds) in [
+            (guest("2m".parse()?)?, "120"),
+            (guest("7d".parse()?)?, "604800"),
+            (guest("infinite".parse()?)?, "4294967295"),
+            // What looks like a prefix length is a lease time in seconds.
+            (bare, "120"),
+        ] {
+            let _dnsmasq = Dnsmasq::start(&host, &DnsmasqSpec::default().guest(&guest))?;
+            let told = udhcpc(&guests[0], &[])?;
+            assert_eq!(told.get("lease").map(String::as_str), Some(seconds), "{guest:?}");
+        }
         Ok(())
     }
 

@@ -7,7 +7,8 @@ use std::str::FromStr;
 use guestnet_core::{Mac, Path, Problems};
 use guestnet_dhcpconf::DnsmasqSpec;
 use guestnet_dhcpconf::dnsmasq::{
-    Addressing, ClasslessRoute, DhcpOption, Dns, Guest, Host, OptionValue, RaMode, Range4, Range6, RawValue,
+    Addressing, ClasslessRoute, DhcpOption, Dhcpv6, Dns, Guest, Host, OptionValue, RaMode, Range4, Range6,
+    RawValue,
 };
 use guestnet_dhcpconf::value::{Interface, LeaseTime, Tag};
 use guestnet_lab::{lab_test, need_program, output, scratch};
@@ -123,8 +124,13 @@ fn guest() -> impl Strategy<Value = Guest> {
         Just(Addressing::Subnet),
         any::<u32>().prop_map(|router| Addressing::PointToPoint { router: router.into() })
     ];
-    (interface(), of(any::<u32>()), addressing, of(any::<u64>()), of(1280..=u16::MAX)).prop_map(
-        |(interface, address, addressing, prefix, mtu)| Guest {
+    let dhcpv6 = prop::sample::select(vec![Dhcpv6::Addresses, Dhcpv6::Options, Dhcpv6::Nothing]);
+    let more = (dhcpv6, vec(any::<u128>().prop_map(Into::into), 0..3), any::<bool>());
+    (interface(), of(any::<u32>()), addressing, of(any::<u64>()), of(1280..=u16::MAX), more).prop_map(
+        |(interface, address, addressing, prefix, mtu, (dhcpv6, addresses6, bare_prefix_len))| Guest {
+            dhcpv6,
+            addresses6,
+            bare_prefix_len,
             address: address.map(Into::into),
             addressing,
             prefixes: prefix
@@ -179,6 +185,7 @@ fn without_problems(mut spec: DnsmasqSpec) -> DnsmasqSpec {
             "ranges4" => drop(spec.ranges4.remove(index)),
             "ranges6" => drop(spec.ranges6.remove(index)),
             "shared_networks" => drop(spec.shared_networks.remove(index)),
+            "shared_networks6" => drop(spec.shared_networks6.remove(index)),
             "hosts" => drop(spec.hosts.remove(index)),
             "options" => drop(spec.options.remove(index)),
             "dns.upstream" => spec.dns = None,
@@ -204,6 +211,7 @@ fn expected(spec: &DnsmasqSpec) -> usize {
         spec.ranges4.len(),
         spec.ranges6.len(),
         spec.shared_networks.len(),
+        spec.shared_networks6.len(),
         spec.hosts.len(),
         spec.options.len(),
     ];

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use guestnet_core::number;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +13,8 @@ use serde::{Deserialize, Serialize};
 pub struct Access {
     /// The groups that it is in, whose lists are its own too.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "guestnet_core::records::distinct")]
+    #[schemars(extend("uniqueItems" = true))]
     pub groups: Vec<GroupName>,
     /// What it gets. `[{}]` is everything.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -34,16 +37,24 @@ pub struct Entry {
     pub protocol: Option<Transport>,
     /// The ports of the destination: `"443"`, `"8000-8100"`. For TCP, UDP, UDP-Lite, SCTP and DCCP.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "guestnet_core::records::distinct")]
+    #[schemars(extend("uniqueItems" = true))]
     pub ports: Vec<PortRange>,
     /// The types of ICMP or ICMPv6.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "guestnet_core::records::distinct")]
+    #[schemars(extend("uniqueItems" = true))]
     pub types: Vec<u8>,
     /// The other side: any of these prefixes, or of the groups. Without either, everybody.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<guestnet_core::schema::IpPrefix>")]
+    #[serde(deserialize_with = "guestnet_core::records::distinct")]
+    #[schemars(extend("uniqueItems" = true))]
     pub prefixes: Vec<IpNet>,
     /// The other side: the members of these groups.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "guestnet_core::records::distinct")]
+    #[schemars(extend("uniqueItems" = true))]
     pub groups: Vec<GroupName>,
 }
 
@@ -56,6 +67,8 @@ pub struct Group {
     /// Members that are not among the guests here: those on other hosts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<guestnet_core::schema::IpPrefix>")]
+    #[serde(deserialize_with = "guestnet_core::records::distinct")]
+    #[schemars(extend("uniqueItems" = true))]
     pub addresses: Vec<IpNet>,
     /// What each member gets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -79,9 +92,13 @@ pub struct Tier {
     pub protocol: Option<Transport>,
     /// As in [`Entry`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "guestnet_core::records::distinct")]
+    #[schemars(extend("uniqueItems" = true))]
     pub ports: Vec<PortRange>,
     /// As in [`Entry`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "guestnet_core::records::distinct")]
+    #[schemars(extend("uniqueItems" = true))]
     pub types: Vec<u8>,
 }
 
@@ -172,13 +189,13 @@ impl FromStr for Transport {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let named = Self::NAMES.iter().find(|(name, _)| *name == text).map(|(_, protocol)| *protocol);
-        named.or_else(|| text.parse().ok().map(Self)).ok_or_else(|| {
+        named.or_else(|| number(text).map(Self)).ok_or_else(|| {
             format!("{text:?} is no protocol: 0 to 255, or a name as in tcp, udp, icmp, icmpv6")
         })
     }
 }
 
-guestnet_core::checked_text!(Transport, String);
+guestnet_core::checked_text!(Transport, String, "^(0|[1-9][0-9]{0,2}|[a-z][a-z0-9]*)$");
 
 impl fmt::Display for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -230,15 +247,14 @@ impl FromStr for PortRange {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (first, last) = text.split_once('-').unwrap_or((text, text));
-        let port = |text: &str| text.trim().parse().ok();
-        port(first)
-            .zip(port(last))
+        number(first)
+            .zip(number(last))
             .and_then(|(first, last)| Self::new(first, last))
             .ok_or_else(|| format!("{text:?} is no port and no range of ports, as in 443 or 8000-8100"))
     }
 }
 
-guestnet_core::checked_text!(PortRange, String, "^[0-9]{1,5}(-[0-9]{1,5})?$");
+guestnet_core::checked_text!(PortRange, String, "^(0|[1-9][0-9]{0,4})(-(0|[1-9][0-9]{0,4}))?$");
 
 impl fmt::Display for PortRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,8 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use guestnet_core::{Path, Problems};
 use ipnet::IpNet;
 
-use crate::spec::is_a_guests;
+use crate::spec::{check_trusted, is_a_guests};
 use crate::{Access, Entry, FirewallSpec, GroupName, GuestLink, Transport};
+
+/// The groups that there are.
+#[derive(Clone, Debug)]
+pub struct Known<'a> {
+    names: BTreeSet<&'a GroupName>,
+    /// The path of their list.
+    at: Path,
+}
 
 impl FirewallSpec {
     /// Notes everything that is wrong with it.
@@ -20,15 +28,17 @@ impl FirewallSpec {
             }
             guest.check(&path, problems);
             guest.access.check(&groups, &path.field("access"), problems);
-            if self.inner.contains(&guest.name) || self.trusted.contains(&guest.name) {
+            if self.inner.contains(&guest.name) {
                 problems.at(&path.field("name"), format!("{} is a guest's: it is not trusted", guest.name));
             }
         }
+        let guests = self.guests.iter().map(|guest| &guest.name);
+        check_trusted(&self.trusted, guests, &path.field("trusted"), problems);
         self.check_services(&groups, path, problems);
     }
 
     /// The parts of it that are no guests'.
-    pub fn check_services(&self, groups: &BTreeSet<&GroupName>, path: &Path, problems: &mut Problems) {
+    pub fn check_services(&self, groups: &Known<'_>, path: &Path, problems: &mut Problems) {
         check_entries(&self.guest_services, groups, &path.field("guest_services"), problems);
         if let Some(host) = &self.host {
             check_entries(&host.services, groups, &path.field("host").field("services"), problems);
@@ -53,10 +63,10 @@ impl FirewallSpec {
     }
 
     /// Notes what is wrong with the groups and tiers. Returns the groups that there are.
-    pub fn check_groups(&self, path: &Path, problems: &mut Problems) -> BTreeSet<&GroupName> {
-        let mut groups = BTreeSet::new();
+    pub fn check_groups(&self, path: &Path, problems: &mut Problems) -> Known<'_> {
+        let mut groups = Known { names: BTreeSet::new(), at: path.field("groups") };
         for (n, group) in self.groups.iter().enumerate() {
-            if !groups.insert(&group.name) {
+            if !groups.names.insert(&group.name) {
                 let path = path.field("groups").index(n).field("name");
                 problems.at(&path, format!("there is a group {} already", group.name));
             }
@@ -72,7 +82,8 @@ impl FirewallSpec {
             for (field, group) in [("from", &tier.from), ("to", &tier.to)] {
                 check_known(group, &groups, &path.field(field), problems);
             }
-            tier.entry(&tier.to).check(&BTreeSet::from([&tier.to]), &path, problems);
+            let receiver = Known { names: BTreeSet::from([&tier.to]), at: groups.at.clone() };
+            tier.entry(&tier.to).check(&receiver, &path, problems);
         }
         groups
     }
@@ -108,7 +119,7 @@ pub fn check_ethertypes(kinds: &[u16], bridged: bool, path: &Path, problems: &mu
 
 impl Access {
     /// Notes what is wrong with it, where `groups` is what groups there are.
-    pub fn check(&self, groups: &BTreeSet<&GroupName>, path: &Path, problems: &mut Problems) {
+    pub fn check(&self, groups: &Known<'_>, path: &Path, problems: &mut Problems) {
         let mut seen = BTreeSet::new();
         for (n, group) in self.groups.iter().enumerate() {
             let path = path.field("groups").index(n);
@@ -123,7 +134,7 @@ impl Access {
 }
 
 impl Entry {
-    fn check(&self, groups: &BTreeSet<&GroupName>, path: &Path, problems: &mut Problems) {
+    fn check(&self, groups: &Known<'_>, path: &Path, problems: &mut Problems) {
         if !self.ports.is_empty() && !self.protocol.is_some_and(Transport::has_ports) {
             let words =
                 self.protocol.map_or("is missing: ports need one".into(), |p| format!("{p} has no ports"));
@@ -143,7 +154,7 @@ impl Entry {
     }
 }
 
-fn check_entries(entries: &[Entry], groups: &BTreeSet<&GroupName>, path: &Path, problems: &mut Problems) {
+fn check_entries(entries: &[Entry], groups: &Known<'_>, path: &Path, problems: &mut Problems) {
     for (n, entry) in entries.iter().enumerate() {
         entry.check(groups, &path.index(n), problems);
     }
@@ -155,10 +166,10 @@ fn check_nets(nets: &[IpNet], path: &Path, problems: &mut Problems) {
     }
 }
 
-fn check_known(group: &GroupName, groups: &BTreeSet<&GroupName>, path: &Path, problems: &mut Problems) {
-    if !groups.contains(group) {
-        let known = groups.iter().map(|g| g.as_str()).collect::<Vec<_>>().join(", ");
+fn check_known(group: &GroupName, groups: &Known<'_>, path: &Path, problems: &mut Problems) {
+    if !groups.names.contains(group) {
+        let known = groups.names.iter().map(|g| g.as_str()).collect::<Vec<_>>().join(", ");
         let known = if known.is_empty() { "there is none".to_owned() } else { format!("there are {known}") };
-        problems.at(path, format!("there is no group {group}: {known}"));
+        problems.at_because(path, &groups.at, format!("there is no group {group}: {known}"));
     }
 }

@@ -30,9 +30,9 @@ mod spec;
 mod words;
 
 pub use access::{Access, Entry, Group, GroupName, PortRange, Tier, Transport};
-pub use check::check_ethertypes;
+pub use check::{Known, check_ethertypes};
 pub use drops::{Drops, drops};
 pub use explain::{Decision, Packet};
 pub use lower::TABLE;
 pub use paragraph::Paragraph;
-pub use spec::{FirewallSpec, Guard, GuestLink, HostAccess, LogDrops, TunnelEnds};
+pub use spec::{FirewallSpec, Guard, GuestLink, HostAccess, LogDrops, TunnelEnds, check_trusted};

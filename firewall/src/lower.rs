@@ -44,7 +44,7 @@ impl FirewallSpec {
         let mut sets: Vec<Set> = inet::sets(self, &guests);
         sets.extend(input::sets(self));
         sets.extend(lists.iter().flat_map(Lists::sets).chain(served.sets()).chain(services.sets()));
-        let mut chains = inet::chains(&guests, out, into);
+        let mut chains = inet::chains(self, &guests, out, into);
         chains.extend(input::chains(self, &served, &services, !guests.is_empty()));
         table(Family::Inet, sets, chains)
     }
@@ -66,7 +66,7 @@ impl FirewallSpec {
         self.guest_services.iter().for_each(|entry| served.add(None, entry, &members));
         let mut sets = bridge::sets(self, guests);
         sets.extend(lists.iter().flat_map(Lists::sets).chain(served.sets()));
-        table(Family::Bridge, sets, bridge::chains(guests, out, into, &served))
+        table(Family::Bridge, sets, bridge::chains(self, guests, out, into, &served))
     }
 
     /// The table with the chains that count drops, as far as rules lead there.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use guestnet_core::{LinkName, Mac};
+use guestnet_core::{LinkName, Mac, Path, Problems};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +21,8 @@ pub struct FirewallSpec {
     pub tiers: Vec<Tier>,
     /// Links to guests that are filtered elsewhere: to their namespaces, and bridges whose ports are guests'.
     pub inner: BTreeSet<LinkName>,
-    /// Links between which packets are forwarded although they are no guest's; for frames, ports of bridges.
+    /// Links between which packets are forwarded although they are no guest's; for frames, ports of bridges. A name that
+    /// ends in `*` is every one that starts so: `br-*`.
     pub trusted: BTreeSet<LinkName>,
     /// What guests may use on the host itself: DNS, say.
     pub guest_services: Vec<Entry>,
@@ -91,6 +92,7 @@ pub struct TunnelEnds {
 #[serde(deny_unknown_fields)]
 pub struct Guard {
     /// The links, which others have made: the filter hooks in at the device, so it has to be there.
+    #[serde(deserialize_with = "guestnet_core::records::distinct")]
     pub links: BTreeSet<LinkName>,
     /// The addresses.
     pub addresses: Vec<IpAddr>,
@@ -142,6 +144,36 @@ impl GuestLink {
     /// All that others know it by: what it is as a member of a group.
     pub fn known(&self) -> impl Iterator<Item = IpNet> {
         self.addresses.iter().chain(&self.known_as).map(IpNet::trunc)
+    }
+}
+
+/// What the names start with that `link` stands for; `None` where it is one name.
+pub(crate) fn start(link: &LinkName) -> Option<&str> {
+    link.as_str().strip_suffix('*')
+}
+
+/// Notes what is wrong with the names of trusted links; `is_a_guests` says which are guests'.
+pub fn check_trusted<'a>(
+    trusted: &BTreeSet<LinkName>,
+    guests: impl IntoIterator<Item = &'a LinkName> + Clone,
+    path: &Path,
+    problems: &mut Problems,
+) {
+    for (n, link) in trusted.iter().enumerate() {
+        let path = path.index(n);
+        let name = link.as_str();
+        if name == "*" {
+            problems.at(&path, "every link is trusted by it: say how the names start, as in docker*");
+        } else if name.find('*').is_some_and(|at| at + 1 < name.len()) {
+            problems.at(&path, format!("a * stands at the end of {name} or nowhere"));
+        }
+        let is_meant = |guest: &&LinkName| match start(link) {
+            Some(start) => guest.as_str().starts_with(start),
+            None => *guest == link,
+        };
+        if let Some(guest) = guests.clone().into_iter().find(is_meant) {
+            problems.at(&path, format!("{guest} is a guest's: it is not trusted"));
+        }
     }
 }
 

@@ -4,7 +4,9 @@ mod support;
 
 use guestnet_core::{Path, Problems};
 use guestnet_firewall::{FirewallSpec, GuestLink, Paragraph};
-use guestnet_nft::{Expr, Table, Verdict};
+use guestnet_nft::evaluate::{Conntrack, Interface, Outcome, Packet, Side, run};
+use guestnet_nft::ruleset::{OwnSets, Ruleset};
+use guestnet_nft::{Expr, Family, Table, Verdict};
 use support::{full, guest};
 
 /// `full`, with `more` guests like those that are there.
@@ -85,4 +87,67 @@ fn nothing_that_is_wrong_is_taken() {
             "guard.addresses",
         ]
     );
+}
+
+/// Whether a new connection from one link to another is forwarded by the table of `family`.
+fn passes(spec: &FirewallSpec, family: Family, from: &str, to: &str) -> bool {
+    let tables = spec.lower();
+    let table = tables.iter().find(|table| table.family == family).unwrap();
+    let ruleset: Ruleset = [table].into_iter().collect();
+    let side = |name: &str| Side::Known(Interface { name: name.into(), ..Interface::default() });
+    let syn = [&[0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2][..], &[0; 20]].concat();
+    let mut packet = Packet {
+        ethertype: 0x0800,
+        link: [&[2, 0, 0, 0, 0, 9, 2, 0, 0, 0, 0, 8][..], &[8, 0]].concat(),
+        network: syn,
+        input: side(from),
+        output: side(to),
+        conntrack: Some(Conntrack::NEW),
+        ..Packet::default()
+    };
+    let found = &ruleset.tables[0];
+    let said = run(found, &found.chains["forward"], &mut packet, &mut OwnSets(vec![table]));
+    said.outcome == Outcome::Pass
+}
+
+#[test]
+fn trusted_links_are_said_by_name_or_by_how_they_start() {
+    let mut spec = full();
+    spec.trusted = ["uplink", "br-*", "docker*"].map(|name| name.parse().unwrap()).into();
+    let port = &spec.guests.iter().find(|guest| guest.bridged).unwrap().name.clone();
+    for family in [Family::Inet, Family::Bridge] {
+        for (from, to, trusted) in [
+            ("br-1", "uplink", true),
+            ("uplink", "br-2", true),
+            ("br-1", "br-1", true),
+            ("docker0", "br-1", true),
+            ("uplink", "uplink", true),
+            ("br", "uplink", false),
+            ("uplink", "uplink2", false),
+            ("eth0", "br-1", false),
+        ] {
+            assert_eq!(passes(&spec, family, from, to), trusted, "{family}: {from} to {to}");
+        }
+    }
+    // Whatever a name starts with, a guest's is none of them.
+    spec.trusted =
+        [format!("{}*", &port.as_str()[..2]), "uplink".into()].map(|name| name.parse().unwrap()).into();
+    assert!(!passes(&spec, Family::Bridge, "uplink", port.as_str()), "{port}");
+    let problems = |name: &str| {
+        let mut spec = full();
+        spec.trusted = [name.parse().unwrap()].into();
+        let mut problems = Problems::new();
+        spec.check(&Path::root(), &mut problems);
+        problems.to_string()
+    };
+    for (name, words) in [
+        ("*", "every link is trusted"),
+        ("a*b", "at the end"),
+        (&format!("{}*", &port.as_str()[..2]), "is a guest's"),
+        (port.as_str(), "is a guest's"),
+    ] {
+        let said = problems(name);
+        assert!(said.contains("trusted[0]") && said.contains(words), "{name}: {said}");
+    }
+    assert_eq!(problems("docker*"), "");
 }

@@ -43,5 +43,5 @@ mod rules;
 mod spec;
 
 pub use lower::{LINK_SCOPE, TABLE_IPV4, TABLE_IPV6};
-pub use rules::MARK;
+pub use rules::{MARK, NEAR};
 pub use spec::{Mode, NatSpec, Pair};

@@ -61,6 +61,14 @@ impl NatSpec {
             .collect()
     }
 
+    /// Whether the table notes `address` as [near](NEAR) whatever pairs there are: destinations with its first byte are
+    /// untranslated.
+    pub fn is_near(&self, address: IpAddr) -> bool {
+        let of_family = |net: &IpNet| net.addr().is_ipv6() == address.is_ipv6();
+        let untranslated = LINK_SCOPE.into_iter().chain(self.untranslated.iter().map(IpNet::trunc));
+        first_bytes(untranslated.filter(of_family)).contains(&first_byte(address))
+    }
+
     fn table(&self, family: Family, table: TableName) -> Option<Table> {
         let of_family = |net: &IpNet| net.addr().is_ipv6() == (family == Family::Ip6);
         let translated = |pair: &&Pair| of_family(&pair.public) && pair.mismatch().is_none();
@@ -113,14 +121,18 @@ impl NatSpec {
     }
 }
 
+fn first_byte(address: IpAddr) -> u8 {
+    match address {
+        IpAddr::V4(address) => address.octets()[0],
+        IpAddr::V6(address) => address.octets()[0],
+    }
+}
+
 /// The first bytes of all addresses in `nets`.
 fn first_bytes(nets: impl Iterator<Item = IpNet>) -> Vec<u8> {
     let mut found = [false; BYTES];
     for net in nets {
-        let first = match net.network() {
-            IpAddr::V4(address) => address.octets()[0],
-            IpAddr::V6(address) => address.octets()[0],
-        };
+        let first = first_byte(net.network());
         let rest = u8::MAX.checked_shr(net.prefix_len().into()).unwrap_or(0);
         (first..=first | rest).for_each(|byte| found[usize::from(byte)] = true);
     }

@@ -107,9 +107,9 @@ lab_test! {
             // The router before guest 3 speaks from an address with nothing in common with those of guests.
             let (address, route) = match family {
                 Family::V4 => ("100.64.0.1/32", "route replace default via 10.9.0.1 src 100.64.0.1"),
-                Family::V6 => ("2001:db8:640::1/128", "-6 route replace default via fd00:9::1 src 2001:db8:640::1"),
+                Family::V6 => ("2001:db8:640::1/128 nodad", "-6 route replace default via fd00:9::1 src 2001:db8:640::1"),
             };
-            lab.inner.ip(&format!("address add {address} dev lo"))?;
+            lab.inner.ip(&format!("address add dev lo {address}"))?;
             lab.inner.ip(route)?;
             let public = lab.public(3, family);
             assert_eq!(path_mtu(&lab.near, None, public, 1500)?, 1350, "from outside");

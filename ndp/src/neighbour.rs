@@ -3,20 +3,15 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use guestnet_core::netlink::{Attributes, Dump};
 use guestnet_core::owner::PROTOCOL;
 use guestnet_core::sysctl::SysctlError;
 use guestnet_core::{
-    Change, Context, Kind, LinkName, Message, Namespace, Object, Observed, Outbox, Path, Phase, Problems,
-    Protocol, Result, Ripple, Set, Sysctl,
+    Change, Context, Extras, Kind, LinkName, Mendable, Message, Namespace, Object, Observed, Outbox, Path,
+    Phase, Problems, Protocol, Result, Ripple, Set, Sysctl,
 };
-use netlink_packet_core::Emitable;
-use netlink_packet_route::AddressFamily;
-use netlink_packet_route::neighbour::{
-    NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
-};
-use netlink_packet_route::route::RouteProtocol;
 use serde::{Deserialize, Serialize};
+
+use crate::ndmsg::{self, Entry, Request, SINGLE};
 
 /// An address for which the host answers on an interface: `ip neigh add proxy ADDRESS dev DEV protocol 103`.
 ///
@@ -28,19 +23,28 @@ pub struct ProxyNeighbour {
     pub address: IpAddr,
     /// The interface on which others ask for it: the uplink.
     pub dev: LinkName,
+    /// Flags and attributes of a neighbour on the host that no wanted one has. Not part of a spec.
+    #[serde(skip)]
+    pub extras: Extras,
 }
 
-/// A proxied neighbour is identified by all it has.
+/// A neighbour is identified by its address and the interface.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NeighbourKey {
     dev: LinkName,
     address: IpAddr,
 }
 
+impl NeighbourKey {
+    pub(crate) fn new(address: IpAddr, dev: LinkName) -> Self {
+        Self { dev, address }
+    }
+}
+
 impl ProxyNeighbour {
     /// Answers for `address` on `dev`.
     pub fn new(address: IpAddr, dev: LinkName) -> Self {
-        Self { address, dev }
+        Self { address, dev, extras: Extras::default() }
     }
 
     /// Notes what is wrong with the neighbour itself: addresses that nobody asks for, or that are not forwarded.
@@ -93,6 +97,11 @@ impl Object for ProxyNeighbour {
     fn key(&self) -> NeighbourKey {
         NeighbourKey { dev: self.dev.clone(), address: self.address }
     }
+
+    fn accepts(&self, found: &Self) -> bool {
+        let alike = || Self { extras: found.extras.clone(), ..self.clone() };
+        self == found || self.extras.accepts(&found.extras) && alike() == *found
+    }
 }
 
 impl fmt::Display for NeighbourKey {
@@ -103,7 +112,7 @@ impl fmt::Display for NeighbourKey {
 
 impl fmt::Display for ProxyNeighbour {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} dev {}", self.address, self.dev)
+        write!(f, "{} dev {}{}", self.address, self.dev, self.extras)
     }
 }
 
@@ -111,8 +120,8 @@ impl Kind for ProxyNeighbour {
     const PHASES: &'static [Phase] = &[Phase::Neighbours];
 
     fn observe(namespace: &mut Namespace, wanted: &Set<Self>) -> Result<Observed<Self>> {
-        let dump = namespace.dump(Protocol::Route, &dump_request())?;
-        Ok(sorted(&dump, namespace, wanted))
+        let dump = namespace.dump(Protocol::Route, &ndmsg::dump_request(libc::NTF_PROXY))?;
+        Ok(sorted(dump.replies().filter_map(|reply| ndmsg::read(reply.payload, namespace)), wanted))
     }
 
     /// Asks for each by its key (kernel 5.0).
@@ -123,10 +132,16 @@ impl Kind for ProxyNeighbour {
             return Ok(all);
         }
         let indexes = namespace.link_indexes();
-        let of_link = |neighbour: &Self| Some(get_request(neighbour, *indexes.get(&neighbour.dev)?));
+        let of_link = |neighbour: &Self| {
+            Some(request(neighbour, *indexes.get(&neighbour.dev)?).message(libc::RTM_GETNEIGH, 0))
+        };
         let requests: Vec<Message> = wanted.iter().filter_map(of_link).collect();
         let answers = namespace.get_each(Protocol::Route, &requests)?;
-        Ok(sorted(&answers, namespace, wanted))
+        let entries = answers.replies().filter_map(|reply| ndmsg::read(reply.payload, namespace));
+        let mut found = sorted(entries, wanted);
+        // An answer about another one would be taken for one that nobody wants any more.
+        found.ours.retain(|neighbour| wanted.contains(&neighbour.key()));
+        Ok(found)
     }
 
     /// `NLM_F_EXCL` means nothing to the kernel here: an entry that another adds after ours were observed becomes
@@ -143,10 +158,13 @@ impl Kind for ProxyNeighbour {
             }
             Change::Delete(old) => (libc::RTM_DELNEIGH, 0, old),
         };
-        let message = message(neighbour, context.index(&neighbour.dev)?);
-        let mut payload = vec![0; message.buffer_len()];
-        message.emit(&mut payload);
-        out.send(Protocol::Route, Message::new(kind, flags as u16, &payload));
+        let request = Request {
+            // Otherwise newer kernels drop the entry when the interface loses its carrier. It is not read back.
+            state: libc::NUD_PERMANENT,
+            protocol: Some(PROTOCOL),
+            ..request(neighbour, context.index(&neighbour.dev)?)
+        };
+        out.send(Protocol::Route, request.message(kind, flags));
         Ok(())
     }
 
@@ -155,86 +173,22 @@ impl Kind for ProxyNeighbour {
     }
 }
 
-/// How many are asked for one by one; more than that, and a dump of all is less.
-const SINGLE: usize = 256;
+fn request(neighbour: &ProxyNeighbour, index: u32) -> Request {
+    Request { flags: libc::NTF_PROXY, ..Request::new(neighbour.address, index) }
+}
 
-/// Ours and others' of `dump`.
-fn sorted(dump: &Dump, namespace: &Namespace, wanted: &Set<ProxyNeighbour>) -> Observed<ProxyNeighbour> {
+/// Ours and others' among `entries`.
+fn sorted(entries: impl Iterator<Item = Entry>, wanted: &Set<ProxyNeighbour>) -> Observed<ProxyNeighbour> {
     let mut observed = Observed::default();
-    for (neighbour, protocol) in dump.replies().filter_map(|reply| read(reply.payload, namespace)) {
-        if protocol == PROTOCOL {
+    for entry in entries.filter(|entry| entry.proxied) {
+        let neighbour = ProxyNeighbour { address: entry.address, dev: entry.dev, extras: entry.extras };
+        if entry.protocol == PROTOCOL {
             observed.ours.insert(neighbour);
         } else {
             observed.note_foreign(&neighbour, wanted);
         }
     }
     observed
-}
-
-fn message(neighbour: &ProxyNeighbour, index: u32) -> NeighbourMessage {
-    let mut message = NeighbourMessage::default();
-    message.header.ifindex = index;
-    message.header.flags = NeighbourFlags::Proxy;
-    // Otherwise newer kernels drop the entry when the interface loses its carrier. It is not read back.
-    message.header.state = NeighbourState::Permanent;
-    let (family, destination) = match neighbour.address {
-        IpAddr::V4(v4) => (AddressFamily::Inet, NeighbourAddress::Inet(v4)),
-        IpAddr::V6(v6) => (AddressFamily::Inet6, NeighbourAddress::Inet6(v6)),
-    };
-    message.header.family = family;
-    message.attributes = vec![
-        NeighbourAttribute::Destination(destination),
-        NeighbourAttribute::Protocol(RouteProtocol::Other(PROTOCOL)),
-    ];
-    message
-}
-
-/// Length of `struct ndmsg`: family, 3 bytes of padding, index (4), state (2), flags, type.
-const NDMSG: usize = 12;
-const NDM_FLAGS: usize = 10;
-const NDA_PROTOCOL: u16 = 12;
-
-/// Asks for the proxied neighbours of all families, and nothing but them.
-fn dump_request() -> Message {
-    let mut header = [0; NDMSG];
-    header[NDM_FLAGS] = libc::NTF_PROXY;
-    Message::new(libc::RTM_GETNEIGH, 0, &header)
-}
-
-/// Asks for one proxied neighbour.
-fn get_request(neighbour: &ProxyNeighbour, index: u32) -> Message {
-    let mut message = NeighbourMessage::default();
-    message.header.ifindex = index;
-    message.header.flags = NeighbourFlags::Proxy;
-    let (family, destination) = match neighbour.address {
-        IpAddr::V4(v4) => (AddressFamily::Inet, NeighbourAddress::Inet(v4)),
-        IpAddr::V6(v6) => (AddressFamily::Inet6, NeighbourAddress::Inet6(v6)),
-    };
-    message.header.family = family;
-    message.attributes = vec![NeighbourAttribute::Destination(destination)];
-    let mut payload = vec![0; message.buffer_len()];
-    message.emit(&mut payload);
-    Message::new(libc::RTM_GETNEIGH, 0, &payload)
-}
-
-/// A proxied neighbour and its protocol number. One without an interface counts for all of them, cannot be made
-/// with `ip`, and holds nobody's key.
-fn read(payload: &[u8], namespace: &Namespace) -> Option<(ProxyNeighbour, u8)> {
-    let index = u32::from_ne_bytes(payload.get(4..8)?.try_into().ok()?);
-    if payload.get(NDM_FLAGS)? & libc::NTF_PROXY == 0 {
-        return None;
-    }
-    let attributes = Attributes::after(payload, NDMSG);
-    let address = ip(attributes.get(libc::NDA_DST)?)?;
-    let protocol = attributes.get(NDA_PROTOCOL).and_then(|p| p.first()).copied().unwrap_or(0);
-    Some((ProxyNeighbour { address, dev: namespace.link_name(index)?.clone() }, protocol))
-}
-
-fn ip(bytes: &[u8]) -> Option<IpAddr> {
-    if let Ok(v4) = <[u8; 4]>::try_from(bytes) {
-        return Some(IpAddr::from(v4));
-    }
-    <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from)
 }
 
 #[cfg(test)]

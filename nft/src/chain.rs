@@ -42,6 +42,7 @@ pub struct Base {
     pub policy: Policy,
     /// The devices of an ingress or egress hook.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    #[serde(deserialize_with = "guestnet_core::records::distinct")]
     pub devices: BTreeSet<LinkName>,
 }
 

@@ -200,8 +200,9 @@ impl DataType {
 
 fn number(text: &str) -> Option<u32> {
     match text.strip_prefix("0x") {
-        Some(hex) => u32::from_str_radix(hex, 16).ok(),
-        None => text.parse().ok(),
+        Some(hex) if hex.bytes().all(|b| b.is_ascii_hexdigit()) => u32::from_str_radix(hex, 16).ok(),
+        Some(_) => None,
+        None => guestnet_core::number(text),
     }
 }
 

@@ -242,7 +242,7 @@ pub(crate) fn parse_span(data: DataType, text: &str) -> Result<Key, String> {
     }
     match text.split_once('-').filter(|_| data.has_order()) {
         Some((first, last)) => {
-            let (first, last) = (data.parse(first.trim())?, data.parse(last.trim())?);
+            let (first, last) = (data.parse(first)?, data.parse(last)?);
             if last < first {
                 return Err(format!("{text:?} ends before it starts"));
             }

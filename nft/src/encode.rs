@@ -50,6 +50,14 @@ impl Kind for Table {
             Change::Replace { old, new } => messages.delete(old).and_then(|()| messages.create(new)),
         }
     }
+
+    /// The new table with the elements of both. An element can close, as the name of a guest's interface does, which makes
+    /// rules look at it: it stays until the interface is gone.
+    fn between(old: &Self, new: &Self) -> Option<Self> {
+        let both = |set: &Set| set.with_those_of(old.sets.get(&set.name)?);
+        let sets: Vec<Set> = new.sets.iter().filter_map(both).collect();
+        (!sets.is_empty()).then(|| sets.into_iter().fold(new.clone(), Table::set))
+    }
 }
 
 /// Where the messages of one table go.

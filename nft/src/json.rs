@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use guestnet_core::records;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -35,9 +36,10 @@ pub(crate) struct SetText {
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 #[schemars(rename = "OneOrMany{T}")]
+#[serde(bound(deserialize = "T: Deserialize<'de>"))]
 enum OneOrMany<T> {
-    One(T),
-    Many(Vec<T>),
+    One(#[serde(deserialize_with = "records::read")] T),
+    Many(#[serde(deserialize_with = "records::read")] Vec<T>),
 }
 
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
@@ -49,7 +51,7 @@ enum VerdictWord {
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 enum MapTypeText {
-    Verdict(VerdictWord),
+    Verdict(#[serde(deserialize_with = "records::read")] VerdictWord),
     Values(OneOrMany<DataType>),
 }
 
@@ -58,7 +60,7 @@ enum MapTypeText {
 #[serde(untagged)]
 enum ElementText {
     Key(OneOrMany<Scalar>),
-    Whole(WholeElement),
+    Whole(#[serde(deserialize_with = "records::read")] WholeElement),
 }
 
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]

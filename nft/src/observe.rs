@@ -79,7 +79,7 @@ pub(crate) fn request(kind: libc::c_int, family: u8, attributes: &[(u16, &str)])
     Message::new((libc::NFNL_SUBSYS_NFTABLES << 8) as u16 | kind as u16, 0, &payload)
 }
 
-fn attribute(number: u16, value: &[u8]) -> Vec<u8> {
+pub(crate) fn attribute(number: u16, value: &[u8]) -> Vec<u8> {
     let mut bytes = ((4 + value.len()) as u16).to_ne_bytes().to_vec();
     bytes.extend(number.to_ne_bytes());
     bytes.extend(value);
@@ -87,7 +87,7 @@ fn attribute(number: u16, value: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn nested(number: u16, attributes: &[u8]) -> Vec<u8> {
+pub(crate) fn nested(number: u16, attributes: &[u8]) -> Vec<u8> {
     attribute(number | libc::NLA_F_NESTED as u16, attributes)
 }
 
@@ -103,7 +103,7 @@ fn element_request(TableKey(family, table): &TableKey, set: &Set, key: &Key) -> 
     Message::new(kind, 0, &payload)
 }
 
-fn dump(namespace: &mut Namespace, request: &Message) -> Result<Arc<Dump>> {
+pub(crate) fn dump(namespace: &mut Namespace, request: &Message) -> Result<Arc<Dump>> {
     match namespace.dump(Protocol::Netfilter, request) {
         // The table went away under way; the generation says so too.
         Err(e) if e.errno() == Some(libc::ENOENT) => Ok(Arc::default()),

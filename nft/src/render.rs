@@ -4,6 +4,8 @@
 
 use std::fmt::Write as _;
 
+use guestnet_core::LinkName;
+
 use crate::expr::{CmpOp, PayloadBase, Register};
 use crate::{Chain, DataType, Element, Family, MapType, Name, Rule, Set, Table, Value, ct, interval};
 
@@ -36,7 +38,11 @@ fn set_lines(set: &Set) -> (String, Vec<String>) {
     lines.extend(set.size.map(|size| format!("size {size}")));
     let elements: Vec<String> =
         interval::merged(set).iter().map(|element| element_text(set, element)).collect();
-    if !elements.is_empty() {
+    // nft asks the machine that it is on for the index of an interface.
+    let of_links = set.types().any(|data| data == DataType::IfaceIndex);
+    if of_links {
+        lines.extend(elements.iter().map(|element| format!("# netlink only: {element}")));
+    } else if !elements.is_empty() {
         lines.push(format!("elements = {{ {} }}", elements.join(",\n\t\t\t     ")));
     }
     (format!("{word} {}", set.name), lines)
@@ -45,7 +51,8 @@ fn set_lines(set: &Set) -> (String, Vec<String>) {
 fn element_text(set: &Set, element: &Element) -> String {
     let values = element.key.first().iter().zip(&set.key).zip(element.key.texts());
     let field = |((value, data), text): ((&Value, &DataType), String)| match value {
-        Value::Ifname(_) | Value::Number(_) if !text.contains('-') => value_text(value, Some(*data)),
+        Value::Ifname(_) => value_text(value, Some(*data)),
+        Value::Number(_) if !text.contains('-') => value_text(value, Some(*data)),
         _ => text,
     };
     let mut text = values.map(field).collect::<Vec<_>>().join(" . ");
@@ -65,9 +72,14 @@ fn element_text(set: &Set, element: &Element) -> String {
     text
 }
 
+/// The name of a link between quotes. A `*` at its end would be any end.
+fn link_text(name: &str) -> String {
+    name.strip_suffix('*').map_or_else(|| name.to_owned(), |start| format!("{start}\\*"))
+}
+
 fn value_text(value: &Value, data: Option<DataType>) -> String {
     match (value, data) {
-        (Value::Ifname(name), _) => format!("\"{name}\""),
+        (Value::Ifname(name), _) => format!("\"{}\"", link_text(name.as_str())),
         (Value::Number(n), Some(DataType::Mark)) => format!("{n:#x}"),
         (Value::Number(n), Some(DataType::EtherType)) => format!("{n:#06x}"),
         (value, _) => value.to_string(),
@@ -77,7 +89,8 @@ fn value_text(value: &Value, data: Option<DataType>) -> String {
 fn chain_lines(table: &Table, chain: &Chain) -> (String, Vec<String>) {
     let mut lines = Vec::new();
     if let Some(base) = &chain.base {
-        let devices: Vec<String> = base.devices.iter().map(|device| format!("\"{device}\"")).collect();
+        let devices: Vec<String> =
+            base.devices.iter().map(|device| format!("\"{}\"", link_text(device.as_str()))).collect();
         let devices = match &devices[..] {
             [] => String::new(),
             [one] => format!(" device {one}"),
@@ -91,13 +104,7 @@ fn chain_lines(table: &Table, chain: &Chain) -> (String, Vec<String>) {
 }
 
 fn rule_text(table: &Table, rule: &Rule) -> String {
-    let mut text = Text {
-        table,
-        loaded: Default::default(),
-        statements: Vec::new(),
-        only_netlink: false,
-        protocol: None,
-    };
+    let mut text = Text::new(table);
     rule.expressions.iter().for_each(|expression| expression.render(&mut text));
     if let Some(comment) = &rule.comment {
         text.say(format!("comment \"{comment}\""));
@@ -121,6 +128,8 @@ pub(crate) struct Text<'a> {
 pub(crate) struct Term {
     words: String,
     data: Option<DataType>,
+    /// Whether nft, too, takes it for a value of this type, so that sets of it can be asked.
+    is_typed: bool,
     length: usize,
     mask: Option<Vec<u8>>,
     kind: TermKind,
@@ -130,6 +139,7 @@ pub(crate) struct Term {
 enum TermKind {
     Value,
     Presence,
+    AddressType,
     Mapped,
     Constant(Vec<u8>),
 }
@@ -137,12 +147,23 @@ enum TermKind {
 impl Term {
     /// A value of the packet.
     pub fn new(words: impl Into<String>, data: Option<DataType>, length: usize) -> Self {
-        Self { words: words.into(), data, length, mask: None, kind: TermKind::Value }
+        let is_typed = data.is_some();
+        Self { words: words.into(), data, is_typed, length, mask: None, kind: TermKind::Value }
+    }
+
+    /// The same where nft has a type of its own for it, whose values read as those of this one.
+    pub fn loosely(self) -> Self {
+        Self { is_typed: false, ..self }
     }
 
     /// Whether something is there: 1 or 0.
     pub fn presence(words: impl Into<String>) -> Self {
         Self { kind: TermKind::Presence, ..Self::new(words, None, 1) }
+    }
+
+    /// The type of an address (`RTN_*`), which nft has words for.
+    pub fn address_type(words: impl Into<String>) -> Self {
+        Self { kind: TermKind::AddressType, ..Self::new(words, None, 4) }
     }
 
     /// What a map gives.
@@ -155,6 +176,33 @@ impl Term {
         Self { kind: TermKind::Constant(bytes.to_vec()), ..Self::new("", None, bytes.len()) }
     }
 
+    /// Whether nft takes it for a value of `data`.
+    fn is_of(&self, data: DataType) -> bool {
+        self.is_typed && self.data == Some(data)
+    }
+
+    /// Whether nft reads a comparison of it with `bytes`, in their order where `in_order`.
+    fn can_be_compared(&self, bytes: &[u8], in_order: bool) -> bool {
+        match self.data {
+            // A name, or the start of one; nft asks the machine that it is on for an index.
+            Some(DataType::Ifname) => {
+                let name = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
+                let is_name = std::str::from_utf8(name).is_ok_and(|name| name.parse::<LinkName>().is_ok());
+                is_name && !in_order
+            }
+            Some(DataType::IfaceIndex) => false,
+            // A bit to nft, a byte to the kernel.
+            None if self.words == TRACE => !in_order && bytes.iter().all(|byte| *byte <= 1),
+            _ => self.kind == TermKind::Presence || bytes.len() == self.length,
+        }
+    }
+
+    /// Whether nft takes bits of it.
+    fn can_be_masked(&self) -> bool {
+        let is_number = !matches!(self.data, Some(DataType::Ifname | DataType::IfaceIndex));
+        is_number && matches!(self.kind, TermKind::Value | TermKind::Mapped) && self.words != TRACE
+    }
+
     /// Bytes as a value that this term can be compared with or set to.
     fn value(&self, bytes: &[u8]) -> String {
         value_of(self.data, bytes)
@@ -165,7 +213,7 @@ fn value_of(data: Option<DataType>, bytes: &[u8]) -> String {
     if data == Some(DataType::Ifname) {
         let name: Vec<u8> = bytes.iter().copied().take_while(|b| *b != 0).collect();
         let wildcard = if bytes.len() < DataType::Ifname.size() { "*" } else { "" };
-        return format!("\"{}{wildcard}\"", String::from_utf8_lossy(&name));
+        return format!("\"{}{wildcard}\"", link_text(&String::from_utf8_lossy(&name)));
     }
     match data.and_then(|data| data.read(bytes)) {
         Some(value) => value_text(&value, data),
@@ -174,7 +222,33 @@ fn value_of(data: Option<DataType>, bytes: &[u8]) -> String {
     }
 }
 
-impl Text<'_> {
+impl<'a> Text<'a> {
+    /// A rule of `table` of which nothing has been said yet.
+    pub fn new(table: &'a Table) -> Self {
+        Self {
+            table,
+            loaded: Default::default(),
+            statements: Vec::new(),
+            only_netlink: false,
+            protocol: None,
+        }
+    }
+
+    /// What has been said.
+    pub fn finish(self) -> String {
+        self.statements.join(" ")
+    }
+
+    /// The words for what `register` holds.
+    pub fn words(&self, register: Register) -> String {
+        self.term(register.index()).words
+    }
+
+    /// `register` now holds what a map gives, of which only the words are known.
+    pub fn mapped(&mut self, register: Register, words: String) {
+        self.load(register, Term::mapped(words, None, 4));
+    }
+
     /// The family of the table.
     pub fn family(&self) -> Family {
         self.table.family
@@ -205,18 +279,27 @@ impl Text<'_> {
     /// What `register` holds, to be put where `length` bytes of type `data` stand.
     pub fn take(&mut self, register: Register, data: Option<DataType>, length: usize) -> String {
         let term = self.term(register.index());
-        if term.length != length {
-            self.only_netlink();
-        }
+        let is_constant = matches!(term.kind, TermKind::Constant(_));
+        let fits = is_constant || data.is_none_or(|data| term.is_of(data));
+        self.only_netlink |= term.length != length || !fits;
         match &term.kind {
             TermKind::Constant(bytes) => value_of(data, bytes),
             _ => term.words,
         }
     }
 
+    /// The constant in `register`, where one is there.
+    pub fn constant(&self, register: Register) -> Option<Vec<u8>> {
+        match self.term(register.index()).kind {
+            TermKind::Constant(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
     /// The key for the set `name`, from `register` on.
     pub fn key(&mut self, name: &Name, register: Register) -> String {
-        let length = self.table.sets.get(name).map_or(1, |set| DataType::total(&set.key));
+        let types = self.table.sets.get(name).map_or(&[][..], |set| &set.key);
+        let length = DataType::total(types);
         let (mut slot, end) = (register.index(), register.index() + length.div_ceil(4));
         let mut words = Vec::new();
         while slot < end.min(Register::COUNT) {
@@ -224,6 +307,9 @@ impl Text<'_> {
             slot += term.length.div_ceil(4).max(1);
             words.push(term);
         }
+        let same =
+            words.len() == types.len() && words.iter().zip(types).all(|(term, data)| term.is_of(*data));
+        self.only_netlink |= !same;
         if let [one] = &words[..] {
             return one.words.clone();
         }
@@ -248,6 +334,7 @@ impl Text<'_> {
     /// `register & mask ^ xor`
     pub fn bits(&mut self, register: Register, to: Register, mask: &[u8], xor: &[u8]) {
         let mut term = self.term(register.index());
+        self.only_netlink |= !term.can_be_masked();
         let is_or = xor.iter().zip(mask).all(|(xor, mask)| xor & mask == 0);
         let has_xor = xor.iter().any(|b| *b != 0);
         let mask_words = term.value(mask);
@@ -267,12 +354,21 @@ impl Text<'_> {
         if term.words == "meta l4proto" && op == CmpOp::Eq {
             self.protocol = bytes.first().copied();
         }
-        // nft lists such a comparison and does not read it.
-        self.only_netlink |= term.kind == TermKind::Mapped;
+        let in_order = !matches!(op, CmpOp::Eq | CmpOp::Ne);
+        // nft lists a comparison of what a map gives and does not read it.
+        self.only_netlink |= term.kind == TermKind::Mapped || !term.can_be_compared(bytes, in_order);
         if term.kind == TermKind::Presence {
             let zero = bytes.iter().all(|byte| *byte == 0);
             let there = zero != (op == CmpOp::Eq);
+            self.only_netlink |= in_order;
             return self.say(format!("{} {}", term.words, if there { "exists" } else { "missing" }));
+        }
+        if term.kind == TermKind::AddressType {
+            let number = <[u8; 4]>::try_from(bytes).map(u32::from_ne_bytes).ok();
+            let word = number.and_then(|n| ADDRESS_TYPES.get(n as usize));
+            self.only_netlink |= word.is_none() || in_order;
+            let sign = if op == CmpOp::Ne { " !=" } else { "" };
+            return self.say(format!("{}{sign} {}", term.words, word.unwrap_or(&"(unknown)")));
         }
         if let (Some(mask), CmpOp::Ne, true) = (&term.mask, op, bytes.iter().all(|b| *b == 0))
             && let Some(states) = states(&term, mask)
@@ -294,6 +390,7 @@ impl Text<'_> {
     /// `register first-last`
     pub fn range(&mut self, register: Register, first: &[u8], last: &[u8], invert: bool) {
         let term = self.term(register.index());
+        self.only_netlink |= term.kind != TermKind::Value || !term.can_be_compared(first, true);
         let sign = if invert { " !=" } else { "" };
         self.say(format!("{}{sign} {}-{}", term.words, term.value(first), term.value(last)));
     }
@@ -345,6 +442,22 @@ fn states(term: &Term, mask: &[u8]) -> Option<String> {
     }
     (bits == 0 && !words.is_empty()).then(|| format!("ct state {}", words.join(",")))
 }
+
+/// nft's words for the types of addresses, in the order of the kernel's numbers (`RTN_*`).
+const ADDRESS_TYPES: [&str; 9] = [
+    "unspec",
+    "unicast",
+    "local",
+    "broadcast",
+    "anycast",
+    "multicast",
+    "blackhole",
+    "unreachable",
+    "prohibit",
+];
+
+/// Whether a packet is traced.
+pub(crate) const TRACE: &str = "meta nftrace";
 
 /// A header field that nft has a name for.
 struct Known {

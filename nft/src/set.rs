@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use guestnet_core::Object;
+use guestnet_core::{Change, Object};
 use serde::{Deserialize, Serialize};
 
 use crate::datatype::concatenation;
 use crate::words::count;
-use crate::{Element, Elements, Name, Types};
+use crate::{DataType, Element, Elements, Name, Types};
 
 /// A set, or with `data` a map.
 ///
@@ -84,6 +84,15 @@ impl Set {
         self
     }
 
+    /// The types of its keys, and of its data where that are values.
+    pub(crate) fn types(&self) -> impl Iterator<Item = DataType> {
+        let data = match &self.data {
+            Some(MapType::Values(types)) => &types[..],
+            Some(MapType::Verdict) | None => &[],
+        };
+        self.key.iter().chain(data).copied()
+    }
+
     /// Whether it is a map.
     pub fn is_map(&self) -> bool {
         self.data.is_some()
@@ -99,6 +108,31 @@ impl Set {
         (&self.name, &self.key, &self.data, self.interval)
             == (&found.name, &found.key, &found.data, found.interval)
             && found.size.is_none_or(room)
+    }
+}
+
+impl Set {
+    /// The set with the elements that only `old` has as well, which is about to become it; `None` where there are none, or
+    /// where they cannot be in one set.
+    pub(crate) fn with_those_of(&self, old: &Self) -> Option<Self> {
+        let alike = (&self.key, &self.data, self.interval) == (&old.key, &old.data, old.interval);
+        // Two intervals that overlap may lead to different data.
+        if !alike || (self.interval && self.is_map()) {
+            return None;
+        }
+        let gone = self.elements.changes(&old.elements).filter_map(|change| match change {
+            Change::Delete(gone) => Some(gone.clone()),
+            Change::Create(_) | Change::Replace { .. } => None,
+        });
+        let gone: Vec<Element> = gone.collect();
+        if gone.is_empty() {
+            return None;
+        }
+        let mut both = self.clone();
+        both.elements.extend(gone);
+        let count = u32::try_from(both.elements.len()).unwrap_or(u32::MAX);
+        both.size = both.size.map(|size| size.max(count));
+        Some(both)
     }
 }
 

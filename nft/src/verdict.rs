@@ -77,7 +77,7 @@ impl FromStr for Verdict {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let chain = |name: &str| name.trim().parse().map_err(|e| format!("{text:?}: {e}"));
+        let chain = |name: &str| name.parse().map_err(|e| format!("{text:?}: {e}"));
         match text {
             "accept" => Ok(Self::Accept),
             "drop" => Ok(Self::Drop),

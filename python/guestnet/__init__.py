@@ -34,7 +34,7 @@ from .errors import (
     UnstableError,
     UnsupportedError,
 )
-from .host import Change, Host, PhaseTime, Plan, Report, doctor
+from .host import Change, GuestReport, Host, PhaseTime, Plan, Report, Restart, doctor
 from .secret import Secret
 from .spec import (
     Access,
@@ -90,6 +90,7 @@ __all__ = [
     "Group",
     "Guard",
     "Guest",
+    "GuestReport",
     "Host",
     "HostAccess",
     "HostSpec",
@@ -114,6 +115,7 @@ __all__ = [
     "Problem",
     "Refusal",
     "Report",
+    "Restart",
     "Secret",
     "SecretSourceFile",
     "Serve",

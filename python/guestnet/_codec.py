@@ -103,13 +103,17 @@ class Many(Codec):
     def __init__(self, element: Codec) -> None:
         self.element = element
 
-    def encode(self, value: Any) -> Any:
+    @staticmethod
+    def _elements(value: Any) -> Any:
         if isinstance(value, (str, bytes, Mapping, Record)):
             raise TypeError(f"expected a list, not {type(value).__name__}")
-        return tuple(map(self.element.encode, value))
+        return value
+
+    def encode(self, value: Any) -> Any:
+        return tuple(map(self.element.encode, self._elements(value)))
 
     def decode(self, value: Any) -> Any:
-        return tuple(map(self.element.decode, value))
+        return tuple(map(self.element.decode, self._elements(value)))
 
     def read(self, value: Any) -> Any:
         return tuple(map(self.element.read, value))

@@ -54,8 +54,11 @@ class Document(Record):
 
     @classmethod
     def load(cls: Type[D], path: Union[str, "os.PathLike[str]"], *, secrets: Optional[Secrets] = None) -> D:
-        """Reads a spec from a file: TOML if its name ends in `.toml`, JSON otherwise. As `from_json` does from JSON."""
-        text = Path(path).read_text(encoding="utf-8")
+        """Reads a spec from a file: TOML if its name ends in `.toml`, JSON otherwise. As `from_json` does from JSON.
+
+        A file in another encoding than UTF-8 is a `SpecError` that names it; what is no regular file is an `OSError`.
+        """
+        text = _native.read(Path(path))
         read = cls.from_toml if Path(path).suffix == ".toml" else cls.from_json
         return read(text, secrets=secrets)
 

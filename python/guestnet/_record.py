@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any, ClassVar, Dict, Mapping, Tuple, Type, TypeVar
 
+from . import _native
+
 R = TypeVar("R", bound="Record")
 
 
@@ -45,7 +47,7 @@ class Record:
         for name, value in document.items():
             field = cls._fields.get(name)
             if field is None:
-                raise ValueError(f"{cls.__name__} has no field {name!r}")
+                raise ValueError(f"{cls.__name__} has no field {_native.without_keys(repr(name))}")
             if value is not None:
                 kept = field.codec.decode(value)
                 if field.required or kept != field.default:

@@ -463,6 +463,7 @@ class StateStatus(Record):
         "counters": Field("counters", One(Counters), required=True),
         "direction": Field("direction", PLAIN, required=True),
         "esn": Field("esn", PLAIN, required=True),
+        "generation": Field("generation", PLAIN, required=True),
         "in_use": Field("in_use", PLAIN, required=True),
         "rekey": Field("rekey", _Due, required=True),
         "sequence": Field("sequence", PLAIN, required=True),
@@ -478,6 +479,7 @@ class StateStatus(Record):
         counters: Counters,
         direction: StateDirection,
         esn: bool,
+        generation: int,
         in_use: bool,
         rekey: Due,
         sequence: int,
@@ -485,7 +487,7 @@ class StateStatus(Record):
         encap: Optional[Encap] = None,
         idle: Optional[int] = None,
     ) -> None:
-        wire: Dict[str, Any] = {"age": age, "counters": self._encoded("counters", counters), "direction": direction, "esn": esn, "in_use": in_use, "rekey": self._encoded("rekey", rekey), "sequence": sequence, "spi": spi}
+        wire: Dict[str, Any] = {"age": age, "counters": self._encoded("counters", counters), "direction": direction, "esn": esn, "generation": generation, "in_use": in_use, "rekey": self._encoded("rekey", rekey), "sequence": sequence, "spi": spi}
         if encap is not None:
             wire["encap"] = self._encoded("encap", encap)
         if idle is not None:
@@ -514,6 +516,12 @@ class StateStatus(Record):
     def esn(self) -> bool:
         """Whether sequence numbers have 64 bits; if not, it ends after 2^32 packets."""
         value: bool = self._read("esn")
+        return value
+
+    @property
+    def generation(self) -> int:
+        """The generation of its keys."""
+        value: int = self._read("generation")
         return value
 
     @property
@@ -564,6 +572,7 @@ class TunnelStatus(Record):
         "remote": Field("remote", IP, required=True),
         "reqid": Field("reqid", PLAIN, required=True),
         "states": Field("states", Many(One(StateStatus)), required=True),
+        "warnings": Field("warnings", Many(PLAIN), required=True),
         "namespace": Field("namespace", PLAIN),
     }
 
@@ -575,9 +584,10 @@ class TunnelStatus(Record):
         remote: Union[str, IPv4Address, IPv6Address],
         reqid: int,
         states: Iterable[StateStatus],
+        warnings: Iterable[str],
         namespace: Optional[str] = None,
     ) -> None:
-        wire: Dict[str, Any] = {"local": self._encoded("local", local), "policies": policies, "remote": self._encoded("remote", remote), "reqid": reqid, "states": self._encoded("states", states)}
+        wire: Dict[str, Any] = {"local": self._encoded("local", local), "policies": policies, "remote": self._encoded("remote", remote), "reqid": reqid, "states": self._encoded("states", states), "warnings": self._encoded("warnings", warnings)}
         if namespace is not None:
             wire["namespace"] = namespace
         self._hold(wire)
@@ -610,6 +620,12 @@ class TunnelStatus(Record):
     def states(self) -> Tuple[StateStatus, ...]:
         """Its states, those that encrypt first, the oldest first."""
         value: Tuple[StateStatus, ...] = self._read("states")
+        return value
+
+    @property
+    def warnings(self) -> Tuple[str, ...]:
+        """What its counters tell of packets that do not get through, a line each; empty: nothing."""
+        value: Tuple[str, ...] = self._read("warnings")
         return value
 
     @property

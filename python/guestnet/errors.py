@@ -28,7 +28,9 @@ class Problem(NamedTuple):
     """What is wrong."""
 
     def __str__(self) -> str:
-        return f"{self.path or '(the spec)'}: {self.message}"
+        from . import _native
+
+        return f"{_native.visible(self.path) or '(the spec)'}: {_native.visible(self.message)}"
 
 
 class Refusal(NamedTuple):

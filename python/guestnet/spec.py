@@ -150,6 +150,16 @@ Action = Literal["allow", "block"]
 """
 
 
+AddrGenMode = Literal["eui64", "none", "stable_privacy", "random"]
+"""How the IPv6 link-local address of a link is made when it comes up (`ip link set … addrgenmode`).
+
+* `"eui64"`: From the MAC address (RFC 4291 appendix A).
+* `"none"`: Not at all.
+* `"stable_privacy"`: From a secret that the host keeps (RFC 7217).
+* `"random"`: From a secret that is new each time.
+"""
+
+
 class Address(Record):
     """An address on an interface: `ip address add ADDRESS/LEN dev DEV`."""
 
@@ -1782,6 +1792,16 @@ elements (`src/datatype.c` of nftables).
 """
 
 
+Dhcpv6 = Literal["addresses", "options", "nothing"]
+"""What DHCPv6 has for a guest. Router advertisements say so by their flags M and O (RFC 4861, section 4.2).
+
+* `"addresses"`: Addresses and options: flags M and O.
+* `"options"`: Options only, such as DNS servers, for guests that do not take these from router advertisements (RFC 8106):
+  flag O. Guests make their addresses themselves (SLAAC).
+* `"nothing"`: Nothing: neither flag. Guests make their addresses themselves (SLAAC).
+"""
+
+
 Direction = Literal["in", "out", "fwd"]
 """The way of the packets that a policy is for.
 
@@ -2262,7 +2282,8 @@ class Firewall(Record):
     @property
     def trusted(self) -> Tuple[str, ...]:
         """Links of the host, none of them a guest's, between which it forwards: packets between links, frames between ports
-        of bridges. Those of other programs' containers, too, if there are any.
+        of bridges. Those of other programs' containers, too, if there are any. A name that ends in `*` is every one that
+        starts so: `br-*`.
         """
         value: Tuple[str, ...] = self._read("trusted")
         return value
@@ -2460,7 +2481,12 @@ class GivenStates(Record):
 
 
 class TapOptions(Record):
-    """How a tap is made; see `linux/if_tun.h`."""
+    """How a tap is made; see `linux/if_tun.h`, TUNSETIFF.
+
+    A tap that somebody has open cannot be changed by others, so where one of these differs it is made anew. The rest of
+    what an opener may set (`IFF_NO_PI`, `IFF_NAPI`, offloads, the number of queues, the carrier) is neither made nor
+    compared.
+    """
 
     __slots__ = ()
 
@@ -2511,7 +2537,8 @@ class TapOptions(Record):
     @property
     def vnet_hdr(self) -> bool:
         """A `struct virtio_net_hdr` before each frame (`vnet_hdr`), so that checksums and segmentation are left to
-        whoever needs them.
+        whoever needs them. The tap is made so; from then on the last who opened it decides (`IFF_VNET_HDR`), and either
+        is accepted.
         """
         value: bool = self._read("vnet_hdr")
         return value
@@ -2612,23 +2639,95 @@ class Serve(Record):
     __slots__ = ()
 
     _fields = {
+        "bare_prefix_len": Field("bare_prefix_len", PLAIN, False),
+        "dhcpv6": Field("dhcpv6", PLAIN, "addresses"),
         "dns": Field("dns", Many(IP), Many(IP).encode(())),
+        "interval": Field("interval", PLAIN),
+        "lease": Field("lease", PLAIN),
+        "prefix_lifetime": Field("prefix_lifetime", PLAIN),
+        "router_lifetime": Field("router_lifetime", PLAIN),
     }
 
     def __init__(
         self,
         *,
+        bare_prefix_len: bool = False,
+        dhcpv6: Dhcpv6 = "addresses",
         dns: Iterable[Union[str, IPv4Address, IPv6Address]] = (),
+        interval: Optional[int] = None,
+        lease: Optional[str] = None,
+        prefix_lifetime: Optional[str] = None,
+        router_lifetime: Optional[int] = None,
     ) -> None:
         wire: Dict[str, Any] = {}
+        if bare_prefix_len is not False:
+            wire["bare_prefix_len"] = bare_prefix_len
+        if dhcpv6 != "addresses":
+            wire["dhcpv6"] = dhcpv6
         if dns:
             self._put(wire, "dns", dns)
+        if interval is not None:
+            wire["interval"] = interval
+        if lease is not None:
+            wire["lease"] = lease
+        if prefix_lifetime is not None:
+            wire["prefix_lifetime"] = prefix_lifetime
+        if router_lifetime is not None:
+            wire["router_lifetime"] = router_lifetime
         self._hold(wire)
+
+    @property
+    def bare_prefix_len(self) -> bool:
+        """Write the range of the IPv4 address as orchestrators do that mean a prefix length:
+        `dhcp-range=tap0,192.168.0.85,192.168.0.85,32`. dnsmasq reads the 32 as a lease time in seconds and raises it to
+        two minutes. Needs `gateway_ipv4`. Left out: false.
+        """
+        value: bool = self._read("bare_prefix_len")
+        return value
+
+    @property
+    def dhcpv6(self) -> Dhcpv6:
+        """What DHCPv6 has for the guest; left out: addresses. Router advertisements say so by their flags M and O (RFC
+        4861, section 4.2).
+        """
+        value: Dhcpv6 = self._read("dhcpv6")
+        return value
 
     @property
     def dns(self) -> Tuple[Union[IPv4Address, IPv6Address], ...]:
         """DNS servers of either family."""
         value: Tuple[Union[IPv4Address, IPv6Address], ...] = self._read("dns")
+        return value
+
+    @property
+    def interval(self) -> Optional[int]:
+        """Seconds between router advertisements that nobody asked for, 4 to 1800. Left out: 600."""
+        value: Optional[int] = self._read("interval")
+        return value
+
+    @property
+    def lease(self) -> Optional[str]:
+        """How long the guest holds an address by DHCP (RFC 2131) and DHCPv6 (RFC 8415): `12h`, `30m`, `3600s`, `7d`,
+        `infinite`; two minutes at least. Left out: 12 hours. If dnsmasq goes away, the guest has its addresses for as
+        long as that.
+        """
+        value: Optional[str] = self._read("lease")
+        return value
+
+    @property
+    def prefix_lifetime(self) -> Optional[str]:
+        """How long an advertised prefix of 64 bits is preferred and valid (RFC 4861, section 4.6.2; dnsmasq has one time
+        for both): two minutes to `infinite`, and three times `interval` at least. Left out: 45 minutes (RFC 9096).
+        """
+        value: Optional[str] = self._read("prefix_lifetime")
+        return value
+
+    @property
+    def router_lifetime(self) -> Optional[int]:
+        """Seconds for which an advertisement makes the host the default router: 0 (it is none), or from `interval` to 9000.
+        Left out: three times `interval`.
+        """
+        value: Optional[int] = self._read("router_lifetime")
         return value
 
 
@@ -2654,6 +2753,7 @@ class Interface(Record):
         "bridge": Field("bridge", PLAIN),
         "ethertypes": Field("ethertypes", Many(PLAIN), Many(PLAIN).encode(())),
         "gateway_ipv4": Field("gateway_ipv4", INTERFACE4),
+        "gateway_ipv6": Field("gateway_ipv6", IPV6),
         "kind": Field("kind", _InterfaceKind, _InterfaceKind.encode(_INTERFACE_KIND)),
         "mac": Field("mac", PLAIN),
         "mtu": Field("mtu", PLAIN),
@@ -2675,6 +2775,7 @@ class Interface(Record):
         bridge: Optional[str] = None,
         ethertypes: Iterable[int] = (),
         gateway_ipv4: Optional[Union[str, IPv4Interface]] = None,
+        gateway_ipv6: Optional[Union[str, IPv6Address]] = None,
         kind: InterfaceKind = _INTERFACE_KIND,
         mac: Optional[str] = None,
         mtu: Optional[int] = None,
@@ -2696,6 +2797,8 @@ class Interface(Record):
             self._put(wire, "ethertypes", ethertypes)
         if gateway_ipv4 is not None:
             wire["gateway_ipv4"] = self._encoded("gateway_ipv4", gateway_ipv4)
+        if gateway_ipv6 is not None:
+            wire["gateway_ipv6"] = self._encoded("gateway_ipv6", gateway_ipv6)
         if kind is not _INTERFACE_KIND:
             self._put(wire, "kind", kind)
         if mac is not None:
@@ -2759,6 +2862,15 @@ class Interface(Record):
         return value
 
     @property
+    def gateway_ipv6(self) -> Optional[IPv6Address]:
+        """The host's only address on the link in IPv6, the guest's router: a link-local one, as `fe80::1`. All addresses of
+        the guest's prefixes are then the guest's, and those that are served are served by DHCPv6. Left out: `…::1` of
+        each prefix is the host's, where it has room for two: in a /127 or /128 it has not, and the router is `fe80::1`.
+        """
+        value: Optional[IPv6Address] = self._read("gateway_ipv6")
+        return value
+
+    @property
     def kind(self) -> InterfaceKind:
         """What the link is; left out: a tap."""
         value: InterfaceKind = self._read("kind")
@@ -2804,7 +2916,10 @@ class Interface(Record):
 
     @property
     def public_ipv6(self) -> Optional[IPv6Network]:
-        """Its public IPv6 prefix, routed to it as it is."""
+        """Its public IPv6 prefix, routed to it as it is: 16 to 128 bits. A guest is told an address of a prefix of 64 bits
+        or more: by DHCPv6 the second one, `…::2`; of one that is all its own (`gateway_ipv6`) the first, `…::1`, or
+        that of the /128. In a /64 that the host has an address of it also makes one by itself (SLAAC, RFC 4862).
+        """
         value: Optional[IPv6Network] = self._read("public_ipv6")
         return value
 
@@ -2952,7 +3067,12 @@ class Transit(Record):
 
     @property
     def guest_ipv4(self) -> Optional[IPv4Address]:
-        """The IPv4 address of the guest's end; left out: 169.254.0.2."""
+        """The IPv4 address of the guest's end, from which the guest's namespace sends ICMP errors: that a packet is too large, or
+        that nobody is there. Left out: the first public address of the guest, which may travel where one of a link (RFC
+        3927) or a dummy (192.0.0.8, RFC 7600) is dropped; or 169.254.0.2 for a guest that has none. What is to the public
+        address is translated before it could be taken to be for the namespace. In IPv6 errors come from `endpoint`, or
+        from the router's address in a prefix of the guest.
+        """
         value: Optional[IPv4Address] = self._read("guest_ipv4")
         return value
 
@@ -3873,7 +3993,218 @@ LinkKind = Union[Peer, TapOptions, BridgeOptions, XfrmOptions, LinkKindOther, Li
 _LinkKind = Either(tagged={"veth": Peer, "tap": TapOptions, "bridge": BridgeOptions, "xfrm": XfrmOptions}, plain=(LinkKindOther,))
 
 
+class Ipv4Settings(Record):
+    """Settings of IPv4."""
+
+    __slots__ = ()
+
+    _fields = {
+        "accept_local": Field("accept_local", PLAIN),
+        "arp_ignore": Field("arp_ignore", PLAIN),
+        "forwarding": Field("forwarding", PLAIN),
+        "proxy_arp": Field("proxy_arp", PLAIN),
+        "proxy_delay": Field("proxy_delay", PLAIN),
+        "rp_filter": Field("rp_filter", PLAIN),
+        "send_redirects": Field("send_redirects", PLAIN),
+    }
+
+    def __init__(
+        self,
+        *,
+        accept_local: Optional[bool] = None,
+        arp_ignore: Optional[int] = None,
+        forwarding: Optional[bool] = None,
+        proxy_arp: Optional[bool] = None,
+        proxy_delay: Optional[int] = None,
+        rp_filter: Optional[int] = None,
+        send_redirects: Optional[bool] = None,
+    ) -> None:
+        wire: Dict[str, Any] = {}
+        if accept_local is not None:
+            wire["accept_local"] = accept_local
+        if arp_ignore is not None:
+            wire["arp_ignore"] = arp_ignore
+        if forwarding is not None:
+            wire["forwarding"] = forwarding
+        if proxy_arp is not None:
+            wire["proxy_arp"] = proxy_arp
+        if proxy_delay is not None:
+            wire["proxy_delay"] = proxy_delay
+        if rp_filter is not None:
+            wire["rp_filter"] = rp_filter
+        if send_redirects is not None:
+            wire["send_redirects"] = send_redirects
+        self._hold(wire)
+
+    @property
+    def accept_local(self) -> Optional[bool]:
+        """Whether packets are taken whose source is an address of the host (`accept_local`)."""
+        value: Optional[bool] = self._read("accept_local")
+        return value
+
+    @property
+    def arp_ignore(self) -> Optional[int]:
+        """For which addresses ARP is answered (`arp_ignore`): 0 all of the host's, 1 those of the link, 8 none."""
+        value: Optional[int] = self._read("arp_ignore")
+        return value
+
+    @property
+    def forwarding(self) -> Optional[bool]:
+        """Whether packets that come from it are passed on to other links (`forwarding`)."""
+        value: Optional[bool] = self._read("forwarding")
+        return value
+
+    @property
+    def proxy_arp(self) -> Optional[bool]:
+        """Whether ARP is answered for addresses that are elsewhere (`proxy_arp`)."""
+        value: Optional[bool] = self._read("proxy_arp")
+        return value
+
+    @property
+    def proxy_delay(self) -> Optional[int]:
+        """How long an answer to ARP for an address that is elsewhere waits, at most, in hundredths of a second
+        (`neigh/LINK/proxy_delay`, arp(7)); 0: not at all. Looked at where `proxy_arp` is on.
+        """
+        value: Optional[int] = self._read("proxy_delay")
+        return value
+
+    @property
+    def rp_filter(self) -> Optional[int]:
+        """Whether the source of a packet has to be routed back to it (`rp_filter`, RFC 3704): 0 no, 1 strictly, 2 loosely, by
+        any link. The larger of this and that of `conf/all` counts.
+        """
+        value: Optional[int] = self._read("rp_filter")
+        return value
+
+    @property
+    def send_redirects(self) -> Optional[bool]:
+        """Whether others are told of shorter ways (`send_redirects`). It is so if `conf/all` or this says so."""
+        value: Optional[bool] = self._read("send_redirects")
+        return value
+
+
+class Ipv6Settings(Record):
+    """Settings of IPv6."""
+
+    __slots__ = ()
+
+    _fields = {
+        "accept_dad": Field("accept_dad", PLAIN),
+        "accept_ra": Field("accept_ra", PLAIN),
+        "addr_gen_mode": Field("addr_gen_mode", PLAIN),
+        "disable_ipv6": Field("disable_ipv6", PLAIN),
+        "forwarding": Field("forwarding", PLAIN),
+    }
+
+    def __init__(
+        self,
+        *,
+        accept_dad: Optional[int] = None,
+        accept_ra: Optional[int] = None,
+        addr_gen_mode: Optional[AddrGenMode] = None,
+        disable_ipv6: Optional[bool] = None,
+        forwarding: Optional[bool] = None,
+    ) -> None:
+        wire: Dict[str, Any] = {}
+        if accept_dad is not None:
+            wire["accept_dad"] = accept_dad
+        if accept_ra is not None:
+            wire["accept_ra"] = accept_ra
+        if addr_gen_mode is not None:
+            wire["addr_gen_mode"] = addr_gen_mode
+        if disable_ipv6 is not None:
+            wire["disable_ipv6"] = disable_ipv6
+        if forwarding is not None:
+            wire["forwarding"] = forwarding
+        self._hold(wire)
+
+    @property
+    def accept_dad(self) -> Optional[int]:
+        """Whether addresses are looked for on the link before they are used (`accept_dad`, RFC 4862 section 5.4): 0 no, 1 yes,
+        2 yes, and without IPv6 where the link-local address is another's.
+        """
+        value: Optional[int] = self._read("accept_dad")
+        return value
+
+    @property
+    def accept_ra(self) -> Optional[int]:
+        """Whether router advertisements are taken from it (`accept_ra`): 0 no, 1 unless `forwarding` is on, 2 always."""
+        value: Optional[int] = self._read("accept_ra")
+        return value
+
+    @property
+    def addr_gen_mode(self) -> Optional[AddrGenMode]:
+        """How its link-local address is made (`addr_gen_mode`)."""
+        value: Optional[AddrGenMode] = self._read("addr_gen_mode")
+        return value
+
+    @property
+    def disable_ipv6(self) -> Optional[bool]:
+        """Whether the link has no IPv6 at all (`disable_ipv6`)."""
+        value: Optional[bool] = self._read("disable_ipv6")
+        return value
+
+    @property
+    def forwarding(self) -> Optional[bool]:
+        """Whether it is a router's (`forwarding`)."""
+        value: Optional[bool] = self._read("forwarding")
+        return value
+
+
+_SETTINGS_IPV4: Ipv4Settings = Ipv4Settings()
+_SETTINGS_IPV6: Ipv6Settings = Ipv6Settings()
+
+
+class Settings(Record):
+    """How a link deals with packets and neighbours. What is left out is the kernel's and the host's to choose, and any choice
+    of it is accepted.
+    """
+
+    __slots__ = ()
+
+    _fields = {
+        "arp": Field("arp", PLAIN),
+        "ipv4": Field("ipv4", One(Ipv4Settings), One(Ipv4Settings).encode(_SETTINGS_IPV4)),
+        "ipv6": Field("ipv6", One(Ipv6Settings), One(Ipv6Settings).encode(_SETTINGS_IPV6)),
+    }
+
+    def __init__(
+        self,
+        *,
+        arp: Optional[bool] = None,
+        ipv4: Ipv4Settings = _SETTINGS_IPV4,
+        ipv6: Ipv6Settings = _SETTINGS_IPV6,
+    ) -> None:
+        wire: Dict[str, Any] = {}
+        if arp is not None:
+            wire["arp"] = arp
+        if ipv4 is not _SETTINGS_IPV4:
+            self._put(wire, "ipv4", ipv4)
+        if ipv6 is not _SETTINGS_IPV6:
+            self._put(wire, "ipv6", ipv6)
+        self._hold(wire)
+
+    @property
+    def arp(self) -> Optional[bool]:
+        """Whether neighbours are looked for and answered (`ip link set … arp on`)."""
+        value: Optional[bool] = self._read("arp")
+        return value
+
+    @property
+    def ipv4(self) -> Ipv4Settings:
+        """Those of IPv4."""
+        value: Ipv4Settings = self._read("ipv4")
+        return value
+
+    @property
+    def ipv6(self) -> Ipv6Settings:
+        """Those of IPv6. A link with an MTU below 1280 has none."""
+        value: Ipv6Settings = self._read("ipv6")
+        return value
+
+
 _LINK_PORT: PortOptions = PortOptions()
+_LINK_SETTINGS: Settings = Settings()
 
 
 class Link(Record):
@@ -3891,6 +4222,7 @@ class Link(Record):
         "mac": Field("mac", PLAIN),
         "mtu": Field("mtu", PLAIN),
         "port": Field("port", One(PortOptions), One(PortOptions).encode(_LINK_PORT)),
+        "settings": Field("settings", One(Settings), One(Settings).encode(_LINK_SETTINGS)),
         "up": Field("up", PLAIN, True),
     }
 
@@ -3903,6 +4235,7 @@ class Link(Record):
         mac: Optional[str] = None,
         mtu: Optional[int] = None,
         port: PortOptions = _LINK_PORT,
+        settings: Settings = _LINK_SETTINGS,
         up: bool = True,
     ) -> None:
         wire: Dict[str, Any] = {"kind": self._encoded("kind", kind), "name": name}
@@ -3914,6 +4247,8 @@ class Link(Record):
             wire["mtu"] = mtu
         if port is not _LINK_PORT:
             self._put(wire, "port", port)
+        if settings is not _LINK_SETTINGS:
+            self._put(wire, "settings", settings)
         if up is not True:
             wire["up"] = up
         self._hold(wire)
@@ -3938,7 +4273,9 @@ class Link(Record):
 
     @property
     def mac(self) -> Optional[str]:
-        """The MAC address."""
+        """The MAC address. A tap is made with it, and keeps another that was set since: some monitors set one when they open
+        it.
+        """
         value: Optional[str] = self._read("mac")
         return value
 
@@ -3955,9 +4292,63 @@ class Link(Record):
         return value
 
     @property
+    def settings(self) -> Settings:
+        """How it deals with packets and neighbours."""
+        value: Settings = self._read("settings")
+        return value
+
+    @property
     def up(self) -> bool:
         """Whether it is up (`ip link set … up`)."""
         value: bool = self._read("up")
+        return value
+
+
+class PermanentNeighbour(Record):
+    """A neighbour that is not asked for: `ip neigh replace ADDRESS dev DEV lladdr MAC nud permanent protocol 103`.
+
+    IPv6 (neighbour discovery, RFC 4861 section 7.2) or IPv4 (ARP). What is routed to a guest goes through a link-local
+    address that follows from its MAC address (RFC 4291, appendix A). A guest that makes its link-local address in
+    another way (RFC 7217: systemd-networkd, NetworkManager, Windows) does not answer for that one, and does not need
+    to: the entry says where packets go, and the guest takes what comes to its MAC address.
+
+    The kernel keeps the entry when the link loses its carrier (since 5.0), and drops it when the link goes down.
+    """
+
+    __slots__ = ()
+
+    _fields = {
+        "address": Field("address", IP, required=True),
+        "dev": Field("dev", PLAIN, required=True),
+        "mac": Field("mac", PLAIN, required=True),
+    }
+
+    def __init__(
+        self,
+        *,
+        address: Union[str, IPv4Address, IPv6Address],
+        dev: str,
+        mac: str,
+    ) -> None:
+        wire: Dict[str, Any] = {"address": self._encoded("address", address), "dev": dev, "mac": mac}
+        self._hold(wire)
+
+    @property
+    def address(self) -> Union[IPv4Address, IPv6Address]:
+        """The address of the neighbour, which is the gateway of routes."""
+        value: Union[IPv4Address, IPv6Address] = self._read("address")
+        return value
+
+    @property
+    def dev(self) -> str:
+        """The interface on which it is."""
+        value: str = self._read("dev")
+        return value
+
+    @property
+    def mac(self) -> str:
+        """Its link-layer address."""
+        value: str = self._read("mac")
         return value
 
 
@@ -4763,6 +5154,7 @@ class NamespaceObjects(Record):
         "addresses": Field("addresses", Many(One(Address)), Many(One(Address)).encode(())),
         "links": Field("links", Many(One(Link)), Many(One(Link)).encode(())),
         "neighbours": Field("neighbours", Many(One(ProxyNeighbour)), Many(One(ProxyNeighbour)).encode(())),
+        "permanent_neighbours": Field("permanent_neighbours", Many(One(PermanentNeighbour)), Many(One(PermanentNeighbour)).encode(())),
         "policies": Field("policies", Many(One(Policy)), Many(One(Policy)).encode(())),
         "routes": Field("routes", Many(One(Route)), Many(One(Route)).encode(())),
         "states": Field("states", Many(One(State)), Many(One(State)).encode(())),
@@ -4777,6 +5169,7 @@ class NamespaceObjects(Record):
         addresses: Iterable[Address] = (),
         links: Iterable[Link] = (),
         neighbours: Iterable[ProxyNeighbour] = (),
+        permanent_neighbours: Iterable[PermanentNeighbour] = (),
         policies: Iterable[Policy] = (),
         routes: Iterable[Route] = (),
         states: Iterable[State] = (),
@@ -4791,6 +5184,8 @@ class NamespaceObjects(Record):
             self._put(wire, "links", links)
         if neighbours:
             self._put(wire, "neighbours", neighbours)
+        if permanent_neighbours:
+            self._put(wire, "permanent_neighbours", permanent_neighbours)
         if policies:
             self._put(wire, "policies", policies)
         if routes:
@@ -4821,6 +5216,12 @@ class NamespaceObjects(Record):
     def neighbours(self) -> Tuple[ProxyNeighbour, ...]:
         """Proxied neighbours."""
         value: Tuple[ProxyNeighbour, ...] = self._read("neighbours")
+        return value
+
+    @property
+    def permanent_neighbours(self) -> Tuple[PermanentNeighbour, ...]:
+        """Neighbours that are not asked for."""
+        value: Tuple[PermanentNeighbour, ...] = self._read("permanent_neighbours")
         return value
 
     @property
@@ -5007,6 +5408,7 @@ class HostSpec(Document):
 __all__ = [
     "Access",
     "Action",
+    "AddrGenMode",
     "Address",
     "Algorithm",
     "Base",
@@ -5025,6 +5427,7 @@ __all__ = [
     "CtKey",
     "CtSet",
     "DataType",
+    "Dhcpv6",
     "Direction",
     "ElementText",
     "Encap",
@@ -5056,6 +5459,8 @@ __all__ = [
     "InnerFamily",
     "Interface",
     "InterfaceKind",
+    "Ipv4Settings",
+    "Ipv6Settings",
     "KeySource",
     "KeySourceFile",
     "KeySourceKept",
@@ -5090,6 +5495,7 @@ __all__ = [
     "PayloadBase",
     "PayloadWrite",
     "Peer",
+    "PermanentNeighbour",
     "PinSpi",
     "Placement",
     "PlacementNamespace",
@@ -5114,6 +5520,7 @@ __all__ = [
     "Serve",
     "ServeOrNot",
     "Set",
+    "Settings",
     "Shape",
     "Spi",
     "State",

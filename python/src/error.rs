@@ -49,7 +49,7 @@ fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
 fn class_of(core: &CoreError) -> &'static str {
     match core {
         CoreError::Spec(_) => "SpecError",
-        CoreError::Foreign(_) => "ConflictError",
+        CoreError::Foreign(_) | CoreError::InUse(_) => "ConflictError",
         CoreError::Busy(_) => "BusyError",
         CoreError::Unsupported(_) => "UnsupportedError",
         CoreError::Kernel(_) | CoreError::Io { .. } if core.is_permission() => "NotPermittedError",
@@ -64,7 +64,7 @@ fn fill(attributes: &Bound<'_, PyDict>, core: &CoreError) -> PyResult<()> {
             let problems = problems.iter().map(|p| (p.path.as_str().to_owned(), p.message.clone()));
             attributes.set_item("problems", problems.collect::<Vec<_>>())
         }
-        CoreError::Foreign(lines) => attributes.set_item("foreign", lines),
+        CoreError::Foreign(lines) | CoreError::InUse(lines) => attributes.set_item("foreign", lines),
         CoreError::Kernel(refusal) => {
             attributes.set_item("errno", refusal.errno)?;
             attributes.set_item("words", &refusal.words)

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use guestnet::core::NetnsName;
+use guestnet::core::name::NameError;
+use guestnet::core::owner::Owner;
+use guestnet::core::{LinkName, NetnsName};
 use guestnet::rekey::{self, RekeyLimits};
 use guestnet::xfrm::Limits;
 use guestnet::{Error, Host as RustHost, doctor};
@@ -61,9 +63,18 @@ impl Host {
         self.with(py, |host| host.plan(&spec.0).map(Plan))
     }
 
+    /// What would change, and which tunnels refuse packets.
+    fn verify(&self, py: Python<'_>, spec: &Spec) -> PyResult<Plan> {
+        self.with(py, |host| host.verify(&spec.0).map(Plan))
+    }
+
     /// Makes the host as the spec wants it; returns the report as JSON.
-    fn apply(&self, py: Python<'_>, spec: &Spec) -> PyResult<String> {
-        json(self.with(py, |host| host.apply(&spec.0))?)
+    fn apply(&self, py: Python<'_>, spec: &Spec, remake: Vec<String>) -> PyResult<String> {
+        let remake = links(&remake)?;
+        json(self.with(py, |host| {
+            host.may_remake(remake);
+            host.apply(&spec.0)
+        })?)
     }
 
     /// What adding would change.
@@ -72,8 +83,12 @@ impl Host {
     }
 
     /// Adds what the spec describes; returns the report as JSON.
-    fn add(&self, py: Python<'_>, spec: &Spec) -> PyResult<String> {
-        json(self.with(py, |host| host.add(&spec.0))?)
+    fn add(&self, py: Python<'_>, spec: &Spec, remake: Vec<String>) -> PyResult<String> {
+        let remake = links(&remake)?;
+        json(self.with(py, |host| {
+            host.may_remake(remake);
+            host.add(&spec.0)
+        })?)
     }
 
     /// Removes what the spec describes; returns the report as JSON.
@@ -84,6 +99,11 @@ impl Host {
     /// Removes everything that is guestnet's; returns the report as JSON.
     fn remove_all(&self, py: Python<'_>) -> PyResult<String> {
         json(self.with(py, RustHost::remove_all)?)
+    }
+
+    /// Takes over what a host that is gone has left; returns the report as JSON.
+    fn adopt(&self, py: Python<'_>, owner: u64) -> PyResult<String> {
+        json(self.with(py, move |host| host.adopt(Owner(owner)))?)
     }
 
     /// What guestnet has made, as JSON.
@@ -156,6 +176,11 @@ pub(crate) fn examine(py: Python<'_>, netns: Option<&str>, spec: Option<&Spec>) 
     let netns = netns.map(name_of).transpose()?;
     let diagnosis = py.detach(|| doctor::examine(netns.as_ref(), spec.map(|spec| &spec.0)));
     json(diagnosis.map_err(|e| error::raise(py, &e))?)
+}
+
+fn links(names: &[String]) -> PyResult<Vec<LinkName>> {
+    let link = |name: &String| name.parse().map_err(|e: NameError| PyValueError::new_err(e.to_string()));
+    names.iter().map(link).collect()
 }
 
 fn name_of(netns: &str) -> PyResult<NetnsName> {

@@ -21,5 +21,5 @@ mod _native {
     #[pymodule_export]
     use super::plan::Plan;
     #[pymodule_export]
-    use super::spec::{Spec, schema, toml_to_json};
+    use super::spec::{Spec, read, schema, toml_to_json, visible, without_keys};
 }

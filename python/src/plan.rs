@@ -24,14 +24,29 @@ impl Plan {
         self.0.changes().len()
     }
 
-    /// Whether the host is as wanted.
-    fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// Whether the host is as wanted, and no tunnel was seen to refuse packets.
+    fn holds(&self) -> bool {
+        self.0.holds()
     }
 
     /// What of others' is in the way, a line each.
     fn conflicts(&self) -> Vec<String> {
         self.0.conflicts()
+    }
+
+    /// Links that somebody uses and that would have to be made again, a line each.
+    fn in_use(&self) -> Vec<String> {
+        self.0.in_use().to_vec()
+    }
+
+    /// What may not be meant, or is so and no apply mends, a line each.
+    fn warnings(&self) -> Vec<String> {
+        self.0.warnings().to_vec()
+    }
+
+    /// Tunnels that refuse what comes, a line each.
+    fn refusing(&self) -> Vec<String> {
+        self.0.refusing().to_vec()
     }
 
     /// The plan as a document.

@@ -1,8 +1,10 @@
 //! A spec that Rust has read.
 
-use guestnet::core::Error as CoreError;
+use std::path::PathBuf;
+
+use guestnet::core::{Error as CoreError, input, records};
 use guestnet::{HostSpec, Secrets};
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 
 use crate::error;
@@ -32,7 +34,7 @@ impl Spec {
     #[staticmethod]
     fn of_record(py: Python<'_>, text: &str) -> PyResult<Self> {
         let read = || {
-            let mut spec: HostSpec = serde_json::from_str(text).ok()?;
+            let mut spec: HostSpec = records::from_str(text).ok()?;
             spec.load_secrets().is_empty().then_some(spec)
         };
         match py.detach(read) {
@@ -69,6 +71,32 @@ pub(crate) fn named(secrets: Option<&str>) -> Result<Secrets, CoreError> {
 /// A document as JSON.
 pub(crate) fn json(document: impl serde::Serialize) -> PyResult<String> {
     serde_json::to_string(&document).map_err(|e| PyValueError::new_err(e.to_string()))
+}
+
+/// The text of a document in a regular file. Raises `SpecError` that names the encoding, where it is not that of a spec.
+#[pyfunction]
+pub(crate) fn read(py: Python<'_>, path: PathBuf) -> PyResult<String> {
+    let bytes = py.detach(|| input::file(&path, input::LONGEST)).map_err(|e| match e.raw_os_error() {
+        // Python makes of a number the class that it has for it.
+        Some(errno) => {
+            let words = e.to_string().split(" (os error").next().unwrap_or_default().to_owned();
+            PyOSError::new_err((errno, words, path.into_os_string()))
+        }
+        None => PyOSError::new_err(format!("{}: {e}", path.display())),
+    })?;
+    guestnet::spec::decode(&bytes).map(str::to_owned).map_err(|e| error::raise(py, &e.into()))
+}
+
+/// Text of others for a terminal: control characters as escapes.
+#[pyfunction]
+pub(crate) fn visible(text: &str) -> String {
+    guestnet::core::visible(text).into_owned()
+}
+
+/// Text without what may be a key.
+#[pyfunction]
+pub(crate) fn without_keys(text: &str) -> String {
+    guestnet::core::without_keys(text).into_owned()
 }
 
 /// The JSON Schema of a spec, as JSON.

@@ -31,7 +31,7 @@ HERE = HostSpec(
     ]
 )
 FILTERED = HostSpec(
-    uplink="lo",
+    uplink="eth0",
     firewall=Firewall(),
     guests=[
         Guest(

@@ -6,6 +6,7 @@ import copy
 import inspect
 import ipaddress
 import json
+import os
 import pickle
 from pathlib import Path
 from typing import Any, Iterator, Type
@@ -199,6 +200,21 @@ def test_parts_from_dicts_know_their_fields() -> None:
         Guest.from_dict({})
 
 
+def test_what_is_written_in_another_form_is_not_taken() -> None:
+    for field, path in [("guests", "guests[0]"), ("bridges", "bridges[0]")]:
+        document = {"version": 1, field: [["a"]]}
+        for read in (HostSpec.from_dict, lambda document: HostSpec.from_json(json.dumps(document))):
+            with pytest.raises(SpecError, match="expected an object") as caught:
+                read(document)
+            assert [problem.path for problem in caught.value.problems] == [path]
+    with pytest.raises(SpecError, match="expected an object"):
+        HostSpec.from_json("[1]")
+    # Of one word there would be many of one letter.
+    for groups in ("web", b"web", {"web": 1}):
+        with pytest.raises(TypeError, match="expected a list"):
+            Guest.from_dict({"name": "a", "access": {"groups": groups}})
+
+
 def test_all_problems_of_a_spec_are_told_at_once() -> None:
     wrong = {"version": 1, "guests": [{"name": "a b"}, {"name": "b", "interfaces": [{"name": "tap0", "mtu": 1}]}]}
     with pytest.raises(ValueError) as caught:
@@ -251,6 +267,9 @@ def test_a_misplaced_secret_is_not_told() -> None:
             HostSpec.from_dict({"version": 1, "guests": [wrong]})
         assert SECRET not in str(caught.value) + repr(caught.value) + repr(caught.value.problems)
         assert caught.value.problems
+    with pytest.raises(ValueError, match=r"Guest has no field '\(hidden\)'") as told:
+        Guest.from_dict({"name": "a", SECRET: 1})
+    assert SECRET not in str(told.value)
 
 
 def test_secrets_in_files_are_read_when_the_spec_is_used(tmp_path: Path) -> None:
@@ -261,3 +280,29 @@ def test_secrets_in_files_are_read_when_the_spec_is_used(tmp_path: Path) -> None
     assert one.check() == ()
     assert one.guests[0].tunnels[0].secret == SecretSourceFile(file=str(file))
     assert SECRET not in one.to_json()
+
+
+def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for path, words in [(tmp_path / "fifo", "it is a FIFO"), (tmp_path, "it is a directory"), ("/dev/zero", "it is a device")]:
+        with pytest.raises(OSError, match=f"{words}, and only regular files are read"):
+            HostSpec.load(path)
+    with pytest.raises(FileNotFoundError) as caught:
+        HostSpec.load(tmp_path / "none")
+    assert caught.value.filename == str(tmp_path / "none")
+
+
+def test_an_encoding_that_is_no_utf8_is_named(tmp_path: Path) -> None:
+    for name, encoding, words in [("a.json", "utf-16", "is in UTF-16"), ("b.toml", "utf-8-sig", "byte order mark")]:
+        (tmp_path / name).write_text('{"version": 1}', encoding=encoding)
+        with pytest.raises(SpecError, match=words):
+            HostSpec.load(tmp_path / name)
+
+
+def test_control_characters_stay_out_of_a_terminal() -> None:
+    with pytest.raises(SpecError) as caught:
+        HostSpec.from_json('{"version": 1, "\\u001b[2J\\n": 1}')
+    (problem,) = caught.value.problems
+    assert problem.path == "\x1b[2J\n"
+    for said in (str(caught.value), str(problem)):
+        assert "\x1b" not in said and "\\u{1b}[2J\\n: unknown field" in said

@@ -1,11 +1,12 @@
 //! What a check may look at: the host as it is, and what the spec wants of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use guestnet_core::{Error, LinkName, Namespace, Netns, NetnsName};
 
+use super::links::{self, HostLink};
 use crate::objects::{NamespaceObjects, Objects};
 use crate::report;
 use crate::spec::{Guest, HostSpec};
@@ -17,9 +18,16 @@ pub(super) struct Case<'a> {
     pub(super) programs: Vec<PathBuf>,
     pub(super) spec: Option<&'a HostSpec>,
     pub(super) objects: Option<&'a Objects>,
-    /// The host's namespace, where the caller may open it.
+    /// Sysctls of the whole kernel, as the caller's own namespace shows them.
+    of_caller: BTreeMap<String, u64>,
+    /// The links of the host's namespace, where the caller may open it.
+    pub(super) host_links: Vec<HostLink>,
+    /// The host's namespace, likewise.
     pub(super) namespace: Option<Namespace>,
 }
+
+/// What holds for all namespaces together.
+const OF_KERNEL: [&str; 2] = ["net/ipv4/neigh/default/gc_thresh3", "net/ipv6/neigh/default/gc_thresh3"];
 
 /// Runs `work` in the host's namespace.
 pub(super) fn at<T: Send>(
@@ -28,14 +36,19 @@ pub(super) fn at<T: Send>(
     objects: Option<&Objects>,
     work: impl FnOnce(&mut Case<'_>) -> T + Send,
 ) -> Result<T, report::Error> {
+    // Before the caller's namespace is left: it may be the first one, which alone shows them.
+    let before = Case::new(spec, objects);
+    let seen = OF_KERNEL.iter().filter_map(|key| Some(((*key).to_owned(), before.number(key)?)));
+    let of_caller: BTreeMap<String, u64> = seen.collect();
     let here = || -> Result<T, Error> {
-        let mut case = Case::new(spec, objects);
+        let mut case = Case { of_caller, ..Case::new(spec, objects) };
         case.namespace = match Namespace::current() {
             Ok(namespace) => Some(namespace),
             // That is a finding; files can be read all the same.
             Err(error) if error.is_permission() => None,
             Err(error) => return Err(error),
         };
+        case.host_links = case.namespace.as_mut().map(links::read).unwrap_or_default();
         Ok(work(&mut case))
     };
     Ok(match netns {
@@ -51,7 +64,8 @@ impl<'a> Case<'a> {
         let mut programs: Vec<PathBuf> = std::env::split_paths(&path).collect();
         // Daemons are started with these, whatever the caller's path is.
         programs.extend(["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from));
-        Self { proc: "/proc".into(), programs, spec, objects, namespace: None }
+        let (of_caller, host_links) = (BTreeMap::new(), Vec::new());
+        Self { proc: "/proc".into(), programs, spec, objects, of_caller, host_links, namespace: None }
     }
 
     /// A file below `/proc`, without white space around it.
@@ -67,6 +81,16 @@ impl<'a> Case<'a> {
     /// A sysctl that is a number, as it is now.
     pub(super) fn number(&self, key: &str) -> Option<u64> {
         self.sysctl(key)?.parse().ok()
+    }
+
+    /// A sysctl of the whole kernel, which its first namespace alone shows: in the caller's, or by way of the first
+    /// process. `None` where neither shows it, as in a container.
+    pub(super) fn of_kernel(&self, key: &str) -> Option<u64> {
+        self.number(key).or_else(|| self.of_caller.get(key).copied()).or_else(|| {
+            let first = std::fs::File::open(self.proc.join("1/ns/net")).ok()?;
+            let first = Namespace::from_fd(first.into(), Netns::Host).ok()?;
+            first.inside(|| Ok(self.number(key))).ok()?
+        })
     }
 
     /// A sysctl that is a number, as it will be when the spec is applied.
@@ -91,6 +115,13 @@ impl<'a> Case<'a> {
 
     pub(super) fn uplink(&self) -> Option<&'a LinkName> {
         self.spec?.uplink.as_ref()
+    }
+
+    /// The name of the uplink, of which the spec may say another of its names.
+    pub(super) fn uplink_name(&self) -> Option<String> {
+        let said = self.uplink()?.as_str();
+        let other = self.host_links.iter().find(|link| link.other_names.iter().any(|name| name == said));
+        Some(other.map_or(said, |link| link.name.as_str()).to_owned())
     }
 
     /// The names of the host's interfaces.
@@ -148,6 +179,15 @@ pub(super) mod tests {
         pub(in super::super) fn ids(&self, check: Check, spec: &HostSpec) -> Vec<String> {
             self.findings(check, spec).into_iter().map(|finding| finding.id).collect()
         }
+    }
+
+    #[test]
+    fn what_holds_for_the_whole_kernel_is_known_where_another_namespace_is_looked_at() {
+        let [key, other] = OF_KERNEL;
+        let seen = Case { of_caller: [(key.to_owned(), 7)].into(), ..Case::new(None, None) };
+        let hidden = Tree::new("hidden", &[("x", "")]);
+        let there = Case { proc: hidden.0.clone(), ..seen };
+        assert_eq!((there.of_kernel(key), there.of_kernel(other)), (Some(7), None));
     }
 
     impl Drop for Tree {

@@ -5,18 +5,24 @@
 
 mod bridges;
 mod case;
-mod hooks;
+mod foreign;
 mod limits;
+mod links;
+mod mounts;
 mod neighbours;
+mod others;
 mod programs;
 mod rights;
+mod routes;
+mod sources;
 mod trial;
 mod uplink;
+mod warnings;
 mod xfrm_stat;
 
 use std::fmt;
 
-use guestnet_core::NetnsName;
+use guestnet_core::{NetnsName, visible};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -71,14 +77,18 @@ type Check = fn(&mut Case<'_>, &mut Vec<Finding>);
 
 const CHECKS: &[Check] = &[
     rights::check,
+    mounts::check,
     trial::check,
     programs::check,
     uplink::check,
     neighbours::check,
-    hooks::check,
+    foreign::check,
+    others::check,
+    sources::check,
     bridges::check,
     limits::check,
     xfrm_stat::check,
+    warnings::check,
 ];
 
 /// Says what the host that the caller is in, or the namespace that `ip netns` calls `netns`, means for `spec`; without
@@ -123,6 +133,7 @@ impl fmt::Display for Severity {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { id, severity, what, meaning, remedy } = self;
+        let [what, meaning, remedy] = [what, meaning, remedy].map(|text| visible(text));
         write!(f, "{severity}: {what}: {meaning} [{id}]\n  remedy: {remedy}")
     }
 }

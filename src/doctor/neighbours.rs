@@ -19,7 +19,7 @@ pub(super) fn check(case: &mut Case<'_>, findings: &mut Vec<Finding>) {
     for family in ["ipv4", "ipv6"] {
         let key = format!("net/{family}/neigh/default/gc_thresh3");
         // Only the first namespace shows it, and it holds for all of them together.
-        if let Some(limit) = case.number(&key).filter(|limit| *limit < entries) {
+        if let Some(limit) = case.of_kernel(&key).filter(|limit| *limit < entries) {
             findings.push(Finding::new(
                 Severity::Warning,
                 "small-neighbour-table",

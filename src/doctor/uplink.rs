@@ -1,34 +1,44 @@
 //! The interface to the outside.
 
-use guestnet_core::LinkName;
-
 use super::case::Case;
-use super::{Finding, Severity};
+use super::{Finding, Severity, routes};
 
 /// What a transit pair has that says nothing else.
 const ETHERNET: u32 = 1500;
 
 pub(super) fn check(case: &mut Case<'_>, findings: &mut Vec<Finding>) {
-    let Some(uplink) = case.uplink() else { return };
+    announced_routes(case, findings);
+    let (Some(said), Some(uplink)) = (case.uplink(), case.uplink_name()) else { return };
+    let is_needed = case.host().is_some_and(|host| host.neighbours.iter().any(|n| n.dev == *said));
     let there = case.links();
-    if !there.iter().any(|name| name == uplink.as_str()) {
-        findings.push(Finding::new(
-            Severity::Error,
-            "no-uplink",
-            format!("the uplink {uplink} is not there"),
-            "neighbours cannot be proxied on it",
-            format!("make it first, or correct \"uplink\"; there are: {}", there.join(", ")),
-        ));
+    if !there.contains(&uplink) {
+        if is_needed {
+            findings.push(Finding::new(
+                Severity::Error,
+                "no-uplink",
+                format!("the uplink {uplink} is not there"),
+                "neighbours cannot be proxied on it",
+                format!("make it first, or correct \"uplink\"; there are: {}", there.join(", ")),
+            ));
+        }
         return;
     }
-    reverse_path(case, uplink, findings);
-    announced_route(case, uplink, findings);
-    mtu(case, uplink, findings);
+    if is_needed && uplink != said.as_str() {
+        findings.push(Finding::new(
+            Severity::Error,
+            "alternative-name",
+            format!("the uplink {said} is another name of {uplink}"),
+            "sysctls and neighbours are by the name alone: there is nothing called so",
+            format!(r#"say "uplink": "{uplink}""#),
+        ));
+    }
+    reverse_path(case, &uplink, findings);
+    mtu(case, &uplink, findings);
 }
 
 /// The larger of both counts (Documentation/networking/ip-sysctl.rst).
-fn reverse_path(case: &Case<'_>, uplink: &LinkName, findings: &mut Vec<Finding>) {
-    let keys = ["all", uplink.as_str()].map(|conf| format!("net/ipv4/conf/{conf}/rp_filter"));
+fn reverse_path(case: &Case<'_>, uplink: &str, findings: &mut Vec<Finding>) {
+    let keys = ["all", uplink].map(|conf| format!("net/ipv4/conf/{conf}/rp_filter"));
     let values = keys.clone().map(|key| case.future(&key).unwrap_or(0));
     if values.iter().max() != Some(&1) {
         return;
@@ -48,39 +58,32 @@ fn reverse_path(case: &Case<'_>, uplink: &LinkName, findings: &mut Vec<Finding>)
     }
 }
 
-/// A host that forwards takes no default route from router advertisements unless `accept_ra` is 2.
-fn announced_route(case: &Case<'_>, uplink: &LinkName, findings: &mut Vec<Finding>) {
-    let forwards = case.future("net/ipv6/conf/all/forwarding") == Some(1);
-    let key = format!("net/ipv6/conf/{uplink}/accept_ra");
-    if !forwards || case.future(&key) == Some(2) || !has_announced_route(case, uplink) {
+/// A host that forwards takes no default route from router advertisements unless `accept_ra` is 2: the kernel removes
+/// those that it has, on whatever link, when forwarding is switched on.
+fn announced_routes(case: &Case<'_>, findings: &mut Vec<Finding>) {
+    if case.future("net/ipv6/conf/all/forwarding") != Some(1) {
         return;
     }
-    findings.push(Finding::new(
-        Severity::Error,
-        "announced-default-route",
-        format!("the IPv6 default route on {uplink} comes from router advertisements, and {key} is not 2"),
-        "guests make the host a router, and a router takes none: the host loses its way out over IPv6",
-        format!(r#"put {{"key": "{key}", "value": "2"}} among the sysctls of objects.host"#),
-    ));
+    let mut links: Vec<String> =
+        routes::ipv6(case).into_iter().filter(|route| route.announced).map(|route| route.link).collect();
+    links.sort();
+    links.dedup();
+    for link in links {
+        let key = format!("net/ipv6/conf/{link}/accept_ra");
+        if case.future(&key) == Some(2) {
+            continue;
+        }
+        findings.push(Finding::new(
+            Severity::Error,
+            "announced-default-route",
+            format!("the IPv6 default route on {link} comes from router advertisements, and {key} is not 2"),
+            "guests make the host a router, and a router takes none: the host loses its way out over IPv6",
+            format!(r#"put {{"key": "{key}", "value": "2"}} among the sysctls of objects.host"#),
+        ));
+    }
 }
 
-/// Flags of `/proc/net/ipv6_route` (linux/ipv6_route.h).
-const RTF_DEFAULT: u32 = 0x0001_0000;
-const RTF_ADDRCONF: u32 = 0x0004_0000;
-
-fn has_announced_route(case: &Case<'_>, uplink: &LinkName) -> bool {
-    let routes = case.read("thread-self/net/ipv6_route").unwrap_or_default();
-    routes.lines().any(|line| {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        let [_, length, _, _, _, _, _, _, flags, link] = fields[..] else { return false };
-        let flags = u32::from_str_radix(flags, 16).unwrap_or(0);
-        length == "00"
-            && link == uplink.as_str()
-            && flags & (RTF_DEFAULT | RTF_ADDRCONF) == RTF_DEFAULT | RTF_ADDRCONF
-    })
-}
-
-fn mtu(case: &Case<'_>, uplink: &LinkName, findings: &mut Vec<Finding>) {
+fn mtu(case: &Case<'_>, uplink: &str, findings: &mut Vec<Finding>) {
     let Some(mtu) =
         case.number(&format!("net/ipv6/conf/{uplink}/mtu")).and_then(|mtu| u32::try_from(mtu).ok())
     else {

@@ -4,6 +4,7 @@ use guestnet_core::{Error as CoreError, KernelError, Problem};
 use nix::errno::Errno;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
+use serde_json::Value;
 
 use super::{DocumentKind, VERSION};
 use crate::report::{Error, Refusal, State};
@@ -42,6 +43,9 @@ pub struct ErrorDocument {
     pub kernel_words: Option<String>,
     /// The state of the host.
     pub state: HostState,
+    /// Of a change that was made and of which the report could not be written to standard output: that report, as it
+    /// would have been printed (`unreported`).
+    pub unwritten: Option<Value>,
     /// Of a host that was only `partly_undone`, what differs from before; of an `unstable` one, what differs from the
     /// spec: lines of a plan.
     pub differences: Vec<String>,
@@ -62,6 +66,8 @@ pub enum ErrorClass {
     NotPermitted,
     /// Objects of others stand where guestnet's should: 1. `conflicts` has them.
     Conflict,
+    /// Links that somebody uses would have to be deleted and made again: 1. `conflicts` has them.
+    InUse,
     /// The kernel refused something: 1.
     Refused,
     /// The kernel lacks what the spec needs: 1.
@@ -72,6 +78,8 @@ pub enum ErrorClass {
     Malformed,
     /// All was accepted, and still the host is not as wanted: 1.
     Unstable,
+    /// All was done, and the report of it could not be written to standard output: 74. `unwritten` has it.
+    Unreported,
 }
 
 /// What state a failure left the host in.
@@ -86,6 +94,8 @@ pub enum HostState {
     PartlyUndone,
     /// All was done, and `differences` says what differs from the spec all the same.
     Unstable,
+    /// All was done.
+    Done,
 }
 
 /// One refused change.
@@ -110,9 +120,10 @@ impl ErrorClass {
     /// With what the command exits.
     pub fn exit_code(self) -> u8 {
         match self {
-            // The names of sysexits(3): EX_USAGE, EX_DATAERR, EX_TEMPFAIL, EX_NOPERM.
+            // The names of sysexits(3): EX_USAGE, EX_DATAERR, EX_IOERR, EX_TEMPFAIL, EX_NOPERM.
             Self::Usage => 64,
             Self::Spec => 65,
+            Self::Unreported => 74,
             Self::Busy => 75,
             Self::NotPermitted => 77,
             _ => 1,
@@ -129,6 +140,7 @@ impl Error {
             None => ErrorClass::Unstable,
             Some(CoreError::Spec(_)) => ErrorClass::Spec,
             Some(CoreError::Foreign(_)) => ErrorClass::Conflict,
+            Some(CoreError::InUse(_)) => ErrorClass::InUse,
             Some(CoreError::Kernel(_)) => ErrorClass::Refused,
             Some(CoreError::Unsupported(_)) => ErrorClass::Unsupported,
             Some(CoreError::Malformed { .. }) => ErrorClass::Malformed,
@@ -155,7 +167,23 @@ impl ErrorDocument {
             errno_name: None,
             kernel_words: None,
             state: HostState::Unchanged,
+            unwritten: None,
             differences: Vec::new(),
+        }
+    }
+
+    /// The error that `error` kept the report of a change from being written. `text` is that report for people, `report`
+    /// for programs.
+    pub fn unreported(error: &std::io::Error, text: &str, report: Option<Value>) -> Self {
+        let message = format!(
+            "the change was made, but its report cannot be written to standard output: {error}\n{text}"
+        );
+        Self {
+            state: HostState::Done,
+            unwritten: report,
+            errno: error.raw_os_error(),
+            errno_name: error.raw_os_error().and_then(name_of),
+            ..Self::new(ErrorClass::Unreported, message)
         }
     }
 }
@@ -170,7 +198,9 @@ impl From<&Error> for ErrorDocument {
         document.kernel_words = error.core().and_then(words_of);
         match error {
             Error::Core(CoreError::Spec(problems)) => document.problems = problems.iter().cloned().collect(),
-            Error::Core(CoreError::Foreign(lines)) => document.conflicts.clone_from(lines),
+            Error::Core(CoreError::Foreign(lines) | CoreError::InUse(lines)) => {
+                document.conflicts.clone_from(lines)
+            }
             Error::Core(_) => {}
             Error::Apply(failure) => {
                 document.refusals = failure.refusals.iter().map(RefusalDocument::from).collect();

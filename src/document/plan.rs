@@ -24,11 +24,18 @@ pub struct PlanDocument {
     pub changes: Vec<ChangeDocument>,
     /// What others have where guestnet's should be, a line each. With one of these a plan cannot be applied.
     pub conflicts: Vec<String>,
+    /// Links that somebody uses and that would have to be deleted and made again, a line each. An apply does so only when it
+    /// is allowed to by name.
+    #[serde(default)]
+    pub in_use: Vec<String>,
     /// What is guestnet's, no longer wanted and nevertheless left, with the reason, a line each.
     pub left: Vec<String>,
-    /// What of the spec may be meant, and is worth a second look, a line each.
+    /// What of the spec may not be meant, or is so on the host and no apply mends, a line each.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// Tunnels that refuse what the other end sends, a line each. Only `verify` looks for them: with one of these it fails.
+    #[serde(default)]
+    pub refusing: Vec<String>,
 }
 
 /// One change of a plan.
@@ -98,8 +105,10 @@ impl TryFrom<&Plan> for PlanDocument {
             kind: DocumentKind::Plan,
             changes: plan.changes.iter().map(ChangeDocument::try_from).collect::<Result<_, _>>()?,
             conflicts: plan.conflicts(),
+            in_use: plan.in_use.clone(),
             left: plan.left.clone(),
             warnings: plan.warnings.clone(),
+            refusing: plan.refusing.clone(),
         })
     }
 }

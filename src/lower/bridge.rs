@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use guestnet_core::{Address, Error, Kind, Link, LinkKind, LinkName, Mac, Netns, Path, Route};
+use guestnet_core::{Address, Error, Kind, Link, LinkKind, LinkName, Mac, Netns};
 
-use super::Lowered;
-use super::namespace::of_link;
+use super::{Lowered, Spot, settings};
 use crate::objects::NamespaceObjects;
 use crate::spec::{Bridge, Interface};
 
@@ -17,7 +16,7 @@ impl Lowered {
     /// ip link set br0 mtu 1500 address 02:… up
     /// ip address add 192.168.5.1/24 dev br0
     /// ```
-    pub(super) fn bridge(&mut self, bridge: &Bridge, path: &Path) -> Result<(), Error> {
+    pub(super) fn bridge(&mut self, bridge: &Bridge, path: &Spot) -> Result<(), Error> {
         if bridge.existing {
             return Ok(());
         }
@@ -27,17 +26,19 @@ impl Lowered {
         link.mtu = Some(bridge.mtu.unwrap_or(super::tunnel::ETHERNET));
         // Left to the kernel it would be the lowest of the ports', and change with them.
         link.mac = Some(bridge.mac.unwrap_or_else(|| Mac::derived(&format!("bridge {dev}"))));
+        let has = |ipv4| bridge.addresses.iter().any(|own| own.addr().is_ipv4() == ipv4);
+        let mtu = link.mtu.unwrap_or_default();
+        link.settings = if bridge.routes() { settings::routed(mtu) } else { settings::switch() };
+        link.settings.ipv4.accept_local = Some(false);
+        // For its addresses on other links the host does not answer here; without one here, for none.
+        link.settings.ipv4.arp_ignore = Some(if has(true) { 1 } else { 8 });
+        if has(false) {
+            (link.settings.ipv6.disable_ipv6, link.settings.ipv6.accept_ra) = (Some(false), Some(0));
+        } else {
+            link.settings.ipv6 = settings::port(mtu).ipv6;
+        }
         self.add(&netns, link, path, |o| &mut o.links);
 
-        let has = |ipv4| bridge.addresses.iter().any(|own| own.addr().is_ipv4() == ipv4);
-        // For its addresses on other links the host does not answer here; without one here, for none.
-        let ignore = if has(true) { "1" } else { "8" };
-        self.add(&netns, of_link("ipv4", dev, "arp_ignore", ignore)?, path, |o| &mut o.sysctls);
-        if has(false) {
-            self.add(&netns, of_link("ipv6", dev, "accept_ra", "0")?, path, |o| &mut o.sysctls);
-        } else {
-            self.add(&netns, of_link("ipv6", dev, "disable_ipv6", "1")?, path, |o| &mut o.sysctls);
-        }
         if bridge.routes() {
             self.forwarding(&netns, path)?;
         }
@@ -58,30 +59,14 @@ impl Lowered {
     /// ip link set tap0 type bridge_slave isolated on
     /// ip link set tap0 up
     /// ```
-    pub(super) fn port(
-        &mut self,
-        interface: &Interface,
-        bridge: &Bridge,
-        kind: LinkKind,
-        path: &Path,
-    ) -> Result<(), Error> {
+    pub(super) fn port(&mut self, interface: &Interface, bridge: &Bridge, link: Link, path: &Spot) {
         let netns = Netns::Host;
-        let dev = &interface.name;
-        let mut link = Link::new(dev.clone(), kind);
-        link.mtu = Some(interface.mtu.or(bridge.mtu).unwrap_or(super::tunnel::ETHERNET));
-        link.bridge = Some(bridge.name.clone());
-        link.port = interface.port.clone();
+        let link = Link { bridge: Some(bridge.name.clone()), port: interface.port.clone(), ..link };
         self.add(&netns, link, path, |o| &mut o.links);
-        // The host is on the segment by the bridge or not at all: not even for the moment before this is a port.
-        self.add(&netns, of_link("ipv6", dev, "disable_ipv6", "1")?, path, |o| &mut o.sysctls);
         let router = bridge.addresses.iter().any(|own| own.addr().is_ipv6());
-        if let Some(mac) = interface.mac.filter(|_| router) {
-            for prefix in &interface.routed_ipv6 {
-                let route = Route::via(prefix.trunc().into(), mac.link_local().into(), bridge.name.clone());
-                self.add(&netns, route, &path.field("routed_ipv6"), |o| &mut o.routes);
-            }
+        if router {
+            self.behind(&netns, interface, &bridge.name, path);
         }
-        Ok(())
     }
 }
 

@@ -35,8 +35,8 @@ use guestnet_nft::{
 use guestnet_xfrm::TunnelSpec;
 use ipnet::IpNet;
 
-use super::{Ends, Lowered};
-use crate::spec::HostSpec;
+use super::{Lowered, Spot};
+use crate::resolve::Resolved;
 
 /// Before translation, which is at -300.
 const BEFORE_TRANSLATION: i32 = -310;
@@ -49,18 +49,20 @@ const IPV6: u8 = 10;
 
 impl Lowered {
     /// The second net, in each namespace that has tunnels. Called when all the links are known.
-    pub(super) fn closed(&mut self, spec: &HostSpec) -> Result<(), Error> {
-        for (netns, tunnels) in self.specs.clone() {
-            let mut within: BTreeSet<LinkName> =
-                self.objects.in_namespace(&netns).links.iter().map(|link| link.name.clone()).collect();
-            for guest in spec.guests.iter().filter(|guest| netns != Netns::Host && guest.netns() == netns) {
-                // The one way out of a guest's namespace.
-                within.remove(&Ends::of(guest)?.guest_link);
-            }
-            if let Some(table) = table(&tunnels, within).map_err(|e| Error::malformed("table", e))? {
-                self.add(&netns, table, &self.root().field("guests"), |o| &mut o.tables);
+    pub(super) fn closed(&mut self, spec: &Resolved<'_>) -> Result<(), Error> {
+        // The one way out of a guest's namespace.
+        let ways_out =
+            spec.guests.iter().filter_map(|guest| Some((&guest.netns, &guest.ends.as_ref()?.guest_link)));
+        let ways_out: BTreeSet<(&Netns, &LinkName)> = ways_out.collect();
+        let specs = std::mem::take(&mut self.specs);
+        for (netns, tunnels) in &specs {
+            let links = self.objects.in_namespace(netns).links.iter().map(|link| &link.name);
+            let within = links.filter(|link| !ways_out.contains(&(netns, link))).cloned().collect();
+            if let Some(table) = table(tunnels, within).map_err(|e| Error::malformed("table", e))? {
+                self.add(netns, table, &Spot::root().field("guests"), |o| &mut o.tables);
             }
         }
+        self.specs = specs;
         Ok(())
     }
 }

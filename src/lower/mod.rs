@@ -5,33 +5,40 @@ mod closed;
 mod firewall;
 mod guest;
 mod namespace;
+mod places;
+mod settings;
 mod settled;
+mod spot;
 mod threshold;
 mod tunnel;
 
 pub(crate) use bridge::keep_shared_bridges;
-pub(crate) use namespace::Ends;
+pub(crate) use namespace::host4;
+pub(crate) use spot::Spot;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use guestnet_core::{Error, File, Kind, Link, Netns, Object, Path, Problems, Set};
+use guestnet_core::{Error, File, Kind, Link, Netns, Object, Problems, Set, Sysctl};
 use guestnet_nat::NatSpec;
 use guestnet_xfrm::TunnelSpec;
-use guestnet_xfrm::tunnel::Keyed;
 
+use self::spot::Spots;
 use crate::objects::{NamespaceObjects, Objects};
+use crate::resolve::Resolved;
 use crate::spec::HostSpec;
 
 /// The objects of a spec, and where in the spec each comes from.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Lowered {
     pub(crate) objects: Objects,
-    /// By namespace, kind and key; see [`place`]. Noted only when they are asked for, which is when something is wrong.
-    paths: Option<BTreeMap<String, Path>>,
+    /// What the origins of the objects mean.
+    spots: Spots,
     /// What is translated in each namespace: one table for all the guests in it.
     nat: BTreeMap<Netns, NatSpec>,
-    /// The namespaces that have been made routers.
-    routers: BTreeSet<Netns>,
+    /// How often each namespace was asked to be a router.
+    routers: BTreeMap<Netns, usize>,
+    /// How often the sysctls of the host were asked for again.
+    again: BTreeMap<String, usize>,
     /// The tunnels, which may have been rekeyed since the spec was written.
     specs: BTreeMap<Netns, Vec<TunnelSpec>>,
     /// Where two parts of the spec ask for different objects under one key.
@@ -54,106 +61,65 @@ impl From<Objects> for Lowered {
 }
 
 impl Lowered {
-    /// The place in the spec that asked for `object`, named as by [`place`].
-    pub(crate) fn path_of(&self, object: &str) -> Option<String> {
-        self.paths.as_ref()?.get(object).map(ToString::to_string)
-    }
-
-    /// The path of the spec, written where paths are asked for.
-    fn root(&self) -> Path {
-        if self.paths.is_some() { Path::root() } else { Path::unwritten() }
-    }
-
     /// Adds an object that the spec asks for at `path`. The same may be asked for several times (sysctls).
     fn add<T: Kind>(
         &mut self,
         netns: &Netns,
         object: T,
-        path: &Path,
+        path: &Spot,
         set: fn(&mut NamespaceObjects) -> &mut Set<T>,
     ) {
-        let name = || place(netns, &format!("{} {}", T::KIND, object.key()));
-        let named = self.paths.as_ref().map(|_| name());
-        match set(self.objects.in_namespace(netns)).insert_new(object) {
-            Ok(()) => {
-                if let (Some(paths), Some(name)) = (&mut self.paths, named) {
-                    paths.insert(name, path.clone());
+        let origin = self.spots.origin(path);
+        match set(self.objects.in_namespace(netns)).insert_from(origin, object) {
+            Err((object, other)) if *other == object => {
+                if T::KIND == Sysctl::KIND && *netns == Netns::Host {
+                    *self.again.entry(object.key().to_string()).or_default() += 1;
                 }
             }
-            Err((object, other)) if *other != object => {
-                let elsewhere = self.paths.as_ref().and_then(|paths| paths.get(&named?));
-                let elsewhere = elsewhere.cloned().unwrap_or_default();
+            Err((object, other)) => {
+                let (key, other) = (object.key(), other.to_string());
+                let first = set(self.objects.in_namespace(netns)).origin(&key);
+                let elsewhere = first.and_then(|first| self.path(netns, T::KIND, first)).unwrap_or_default();
                 let words = format!("asks for {} {object}, but at {elsewhere} there is {other}", T::KIND);
                 if !self.problems.iter().any(|known| known.message == words) {
-                    self.problems.at(path, words);
+                    self.problems.at(&path.path(), words);
                 }
             }
-            Err(_) => {}
+            Ok(_) => {}
         }
     }
 
-    fn add_file(&mut self, file: File, path: &Path) {
-        let name = || format!("{} {}", File::KIND, file.path);
-        if let Some(other) = self.objects.files.get(&file.path) {
-            let elsewhere = self.paths.as_ref().and_then(|paths| paths.get(&name()));
-            let elsewhere = elsewhere.cloned().unwrap_or_default();
-            self.problems.at(path, format!("asks for file {file}, but at {elsewhere} there is {other}"));
-            return;
+    /// Notes why what stands at `path` cannot be lowered, if it cannot.
+    fn note(&mut self, done: Result<(), Error>, path: &Spot) {
+        if let Err(error) = done {
+            self.problems.at(&path.path(), error.to_string());
         }
-        if let Some(paths) = &mut self.paths {
-            paths.insert(name(), path.clone());
+    }
+
+    /// How often `sysctl` of the host was asked for.
+    pub(crate) fn asked(&self, sysctl: &Sysctl) -> usize {
+        let key = sysctl.key().to_string();
+        let routers =
+            self.routers.get(&Netns::Host).filter(|_| namespace::FORWARDING.contains(&key.as_str()));
+        routers.copied().unwrap_or_else(|| 1 + self.again.get(&key).copied().unwrap_or_default())
+    }
+
+    fn add_file(&mut self, file: File, path: &Spot) {
+        let origin = self.spots.origin(path);
+        if let Err((file, other)) = self.objects.files.insert_from(origin, file) {
+            let other = other.to_string();
+            let first = self.objects.files.origin(&file.key());
+            let elsewhere = first.and_then(|first| self.path_of_file(first)).unwrap_or_default();
+            self.problems
+                .at(&path.path(), format!("asks for file {file}, but at {elsewhere} there is {other}"));
         }
-        self.objects.files.insert(file);
     }
 }
 
 impl HostSpec {
     /// The objects that the spec asks for.
     pub(crate) fn lower(&self) -> Result<Lowered, Error> {
-        let keyed = self.keyed();
-        let problems = self.checked_with(&keyed);
-        if !problems.is_empty() {
-            return Err(problems.into());
-        }
-        let lowered = self.put_together(&keyed, None)?;
-        // What two parts of it disagree about is said with both places.
-        if lowered.problems.is_empty() { Ok(lowered) } else { self.lower_with_paths() }
-    }
-
-    /// The same, and where in the spec each comes from.
-    pub(crate) fn lower_with_paths(&self) -> Result<Lowered, Error> {
-        let lowered = self.put_together(&self.keyed(), Some(BTreeMap::new()))?;
-        if lowered.problems.is_empty() { Ok(lowered) } else { Err(lowered.problems.into()) }
-    }
-
-    fn put_together(
-        &self,
-        mut keyed: &[Keyed<'_>],
-        paths: Option<BTreeMap<String, Path>>,
-    ) -> Result<Lowered, Error> {
-        let mut lowered = Lowered { paths, ..Lowered::default() };
-        lowered.objects_given(&self.objects);
-        let root = lowered.root();
-        for (n, bridge) in self.bridges.iter().enumerate() {
-            lowered.bridge(bridge, &root.field("bridges").index(n))?;
-        }
-        for (n, guest) in self.guests.iter().enumerate() {
-            let tunnels = keyed.split_off(..guest.tunnels.len()).unwrap_or_default();
-            lowered.guest(self, guest, tunnels, &root.field("guests").index(n))?;
-        }
-        for (netns, nat) in std::mem::take(&mut lowered.nat) {
-            for sysctl in nat.sysctls() {
-                lowered.add(&netns, sysctl, &root.field("nat"), |o| &mut o.sysctls);
-            }
-            for table in nat.lower() {
-                lowered.add(&netns, table, &root.field("nat"), |o| &mut o.tables);
-            }
-        }
-        lowered.firewall(self)?;
-        lowered.complete_pairs();
-        lowered.thresholds();
-        lowered.closed(self)?;
-        Ok(lowered)
+        self.resolve()?.lower()
     }
 
     /// All the objects that the spec asks for, for those who want to read them.
@@ -165,24 +131,52 @@ impl HostSpec {
     }
 }
 
-impl Lowered {
-    fn objects_given(&mut self, given: &Objects) {
-        self.objects = given.clone();
-        let Some(paths) = &mut self.paths else { return };
-        let root = Path::root().field("objects");
-        for (netns, objects) in given.iter() {
-            let here = match &netns {
-                Netns::Host => root.field("host"),
-                Netns::Named(name) => root.field("namespaces").field(name.as_str()),
-            };
-            let places = objects.places(&here).into_iter();
-            paths.extend(places.map(|(name, path)| (place(&netns, &name), path)));
+impl Resolved<'_> {
+    /// The objects that the spec asks for.
+    pub(crate) fn lower(&self) -> Result<Lowered, Error> {
+        let problems = self.checked();
+        if !problems.is_empty() {
+            return Err(problems.into());
         }
-        for (n, file) in given.files.with_positions() {
-            paths.insert(format!("{} {}", File::KIND, file.path), root.field("files").index(n));
-        }
+        let lowered = self.put_together()?;
+        // What two parts of it disagree about.
+        if lowered.problems.is_empty() { Ok(lowered) } else { Err(lowered.problems.into()) }
     }
 
+    fn put_together(&self) -> Result<Lowered, Error> {
+        let mut lowered = Lowered { objects: self.objects.numbered(), ..Lowered::default() };
+        let root = Spot::root();
+        for (n, bridge) in self.bridges.iter().enumerate() {
+            let path = root.field("bridges").index(n);
+            let done = lowered.bridge(bridge, &path);
+            lowered.note(done, &path);
+        }
+        for (n, guest) in self.guests.iter().enumerate() {
+            let path = root.field("guests").index(n);
+            let done = lowered.guest(self, guest, &path);
+            lowered.note(done, &path);
+        }
+        for (netns, nat) in std::mem::take(&mut lowered.nat) {
+            for sysctl in nat.sysctls() {
+                if netns == Netns::Host {
+                    // Each pair asks for it.
+                    lowered.again.insert(sysctl.key().to_string(), nat.pairs.len().saturating_sub(1));
+                }
+                lowered.add(&netns, sysctl, &root.field("nat"), |o| &mut o.sysctls);
+            }
+            for table in nat.lower() {
+                lowered.add(&netns, table, &root.field("nat"), |o| &mut o.tables);
+            }
+        }
+        lowered.firewall(self);
+        lowered.complete_pairs();
+        lowered.thresholds();
+        lowered.closed(self)?;
+        Ok(lowered)
+    }
+}
+
+impl Lowered {
     /// Adds the other ends of veth pairs that only one end was given of.
     fn complete_pairs(&mut self) {
         let mut others: Vec<(Netns, Link)> = Vec::new();

@@ -3,53 +3,13 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use guestnet_core::link::Peer;
-use guestnet_core::{Address, Error, Link, LinkKind, LinkName, Mac, Netns, NetnsName, Path, Route, Sysctl};
+use guestnet_core::{Address, Error, Link, LinkKind, LinkName, Mac, Netns, NetnsName, Route, Sysctl};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::Lowered;
-use super::tunnel::ETHERNET;
-use crate::spec::{Guest, Transit};
+use super::{Lowered, Spot, settings};
+use crate::resolve::{Ends, ResolvedGuest};
 
-/// The two ends of the pair, every default filled in.
-pub(crate) struct Ends {
-    pub(crate) host_link: LinkName,
-    pub(crate) guest_link: LinkName,
-    pub(super) host_mac: Mac,
-    pub(super) guest_mac: Mac,
-    pub(super) host_ipv4: Ipv4Addr,
-    pub(super) guest_ipv4: Ipv4Addr,
-    pub(super) mtu: u32,
-}
-
-impl Ends {
-    pub(crate) fn of(guest: &Guest) -> Result<Self, Error> {
-        let Transit { host_link, guest_link, host_mac, guest_mac, host_ipv4, guest_ipv4, mtu } =
-            guest.transit.clone();
-        let host_link = host_link.map_or_else(|| link_name("vetho", guest.name.as_str()), Ok)?;
-        let guest_link = guest_link.map_or_else(|| link_name("vethi", guest.name.as_str()), Ok)?;
-        Ok(Self {
-            host_mac: host_mac.unwrap_or_else(|| Mac::derived(&format!("{} {host_link}", guest.name))),
-            guest_mac: guest_mac.unwrap_or_else(|| Mac::derived(&format!("{} {guest_link}", guest.name))),
-            host_link,
-            guest_link,
-            host_ipv4: host_ipv4.unwrap_or(Ipv4Addr::new(169, 254, 0, 1)),
-            guest_ipv4: guest_ipv4.unwrap_or(Ipv4Addr::new(169, 254, 0, 2)),
-            mtu: mtu.unwrap_or(ETHERNET),
-        })
-    }
-}
-
-/// `prefix` and `guest`; where that is too long for a link, `prefix` and eight hex digits that follow from `guest`.
-pub(super) fn link_name(prefix: &str, guest: &str) -> Result<LinkName, Error> {
-    let short = || {
-        let [_, _, a, b, c, d] = Mac::derived(guest).0;
-        format!("{prefix}{a:02x}{b:02x}{c:02x}{d:02x}")
-    };
-    let name = format!("{prefix}{guest}").parse().or_else(|_| short().parse::<LinkName>());
-    name.map_err(|e| Error::malformed(format!("link of guest {guest}"), e))
-}
-
-pub(super) fn host4(address: Ipv4Addr) -> IpNet {
+pub(crate) fn host4(address: Ipv4Addr) -> IpNet {
     IpNet::from(IpAddr::from(address))
 }
 
@@ -57,23 +17,30 @@ pub(super) fn host6(address: Ipv6Addr) -> IpNet {
     IpNet::from(IpAddr::from(address))
 }
 
-/// A sysctl of a link; link names were checked to be parts of a path.
-pub(super) fn of_link(family: &str, link: &LinkName, parameter: &str, value: &str) -> Result<Sysctl, Error> {
-    Sysctl::of_link(family, link, parameter, value).map_err(|e| Error::malformed("sysctl", e))
-}
+/// The sysctls that make a namespace a router.
+pub(super) const FORWARDING: [&str; 2] = ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"];
 
 fn plain(key: &str, value: &str) -> Result<Sysctl, Error> {
     Sysctl::new(key, value).map_err(|e| Error::malformed("sysctl", e))
 }
 
+/// The link-local address of `dev` that follows from its MAC address.
+pub(super) fn link_local(dev: &LinkName, mac: Mac) -> Address {
+    let prefix = Ipv6Net::new_assert(mac.link_local(), 64);
+    Address { nodad: true, ..Address::new(dev.clone(), prefix.into()) }
+}
+
 impl Lowered {
     /// What makes `netns` a router.
-    pub(super) fn forwarding(&mut self, netns: &Netns, path: &Path) -> Result<(), Error> {
-        if !self.routers.insert(netns.clone()) {
+    pub(super) fn forwarding(&mut self, netns: &Netns, path: &Spot) -> Result<(), Error> {
+        let asked = self.routers.entry(netns.clone()).or_default();
+        *asked += 1;
+        if *asked > 1 {
             return Ok(());
         }
-        self.add(netns, plain("net/ipv4/ip_forward", "1")?, path, |o| &mut o.sysctls);
-        self.add(netns, plain("net/ipv6/conf/all/forwarding", "1")?, path, |o| &mut o.sysctls);
+        for key in FORWARDING {
+            self.add(netns, plain(key, "1")?, path, |o| &mut o.sysctls);
+        }
         Ok(())
     }
 
@@ -89,16 +56,16 @@ impl Lowered {
     /// ```
     pub(super) fn own_namespace(
         &mut self,
-        guest: &Guest,
+        guest: &ResolvedGuest<'_>,
+        ends: &Ends,
         name: &NetnsName,
-        path: &Path,
+        path: &Spot,
     ) -> Result<(), Error> {
-        let ends = Ends::of(guest)?;
         let netns = Netns::Named(name.clone());
         self.objects.in_namespace(&netns);
         self.forwarding(&Netns::Host, path)?;
         self.forwarding(&netns, path)?;
-        self.pair(&ends, name, path)?;
+        self.pair(ends, name, path)?;
 
         let (on_host, inside) = (&ends.host_link, &ends.guest_link);
         if guest.has_ipv4() {
@@ -140,21 +107,25 @@ impl Lowered {
         Ok(())
     }
 
-    fn pair(&mut self, ends: &Ends, name: &NetnsName, path: &Path) -> Result<(), Error> {
+    fn pair(&mut self, ends: &Ends, name: &NetnsName, path: &Spot) -> Result<(), Error> {
         let netns = Netns::Named(name.clone());
         let path = path.field("transit");
         let outside = LinkKind::Veth(Peer { peer: ends.guest_link.clone(), namespace: Some(name.clone()) });
         let mut link = Link::new(ends.host_link.clone(), outside);
         (link.mac, link.mtu) = (Some(ends.host_mac), Some(ends.mtu));
+        link.settings = settings::transit(ends.mtu);
         self.add(&Netns::Host, link, &path, |o| &mut o.links);
         let inside = LinkKind::Veth(Peer { peer: ends.host_link.clone(), namespace: None });
         let mut link = Link::new(ends.guest_link.clone(), inside);
         (link.mac, link.mtu) = (Some(ends.guest_mac), Some(ends.mtu));
+        link.settings = settings::transit(ends.mtu);
         self.add(&netns, link, &path, |o| &mut o.links);
-        // Nobody else is on this link: its link-local addresses, which the routes go through, may be used at once.
-        for (netns, dev) in [(&Netns::Host, &ends.host_link), (&netns, &ends.guest_link)] {
-            self.add(netns, of_link("ipv6", dev, "accept_dad", "0")?, &path, |o| &mut o.sysctls);
-            self.add(netns, of_link("ipv6", dev, "accept_ra", "0")?, &path, |o| &mut o.sysctls);
+        // The routes go through them, so they are looked for. The kernel makes them once it has noticed a carrier, which on
+        // a bare host takes a second; said, they are there at once.
+        for (netns, dev, mac) in
+            [(&Netns::Host, &ends.host_link, ends.host_mac), (&netns, &ends.guest_link, ends.guest_mac)]
+        {
+            self.add(netns, link_local(dev, mac), &path, |o| &mut o.addresses);
         }
         Ok(())
     }

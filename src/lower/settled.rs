@@ -6,12 +6,12 @@ use guestnet_core::{Object, Result};
 
 use super::Lowered;
 use crate::objects::Objects;
-use crate::observe::Observation;
+use crate::snapshot::Snapshot;
 
 impl Lowered {
     /// The objects, with the tunnels at the generation that the host has taken them to. A spec says the least one, so
     /// that rekeying is no drift and an apply undoes none; see [`TunnelSpec::settled`].
-    pub(crate) fn settled(&self, found: &Observation) -> Result<Cow<'_, Objects>> {
+    pub(crate) fn settled(&self, found: &Snapshot) -> Result<Cow<'_, Objects>> {
         let mut settled = Cow::Borrowed(&self.objects);
         for (netns, tunnels) in &self.specs {
             let Some(found) = found.ipsec(netns) else { continue };

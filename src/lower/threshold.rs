@@ -3,7 +3,7 @@
 use guestnet_xfrm::HashThreshold;
 use guestnet_xfrm::threshold::Family;
 
-use super::Lowered;
+use super::{Lowered, Spot};
 
 impl Lowered {
     /// Where there are many policies with prefixes, the thresholds under which they are found soonest, unless given.
@@ -16,7 +16,7 @@ impl Lowered {
             .collect();
         for (netns, threshold) in found.into_iter().filter_map(|(netns, t)| Some((netns, t?))) {
             if !self.objects.in_namespace(&netns).thresholds.contains(&threshold.family) {
-                self.add(&netns, threshold, &self.root().field("guests"), |o| &mut o.thresholds);
+                self.add(&netns, threshold, &Spot::root().field("guests"), |o| &mut o.thresholds);
             }
         }
     }

@@ -1,18 +1,15 @@
 //! A guest's tunnels: states and policies, and the routes that lead to them, each with the MTU that fits.
 
 use guestnet_core::link::XfrmOptions;
-use guestnet_core::{Error, Link, LinkKind, LinkName, Path, Route};
+use guestnet_core::{Error, Link, LinkKind, LinkName, Route};
 use guestnet_nft::{Chain, Family, Hook, Rule, Table, meta, statement, th};
 use guestnet_xfrm::TunnelSpec;
-use guestnet_xfrm::tunnel::Keyed;
 use ipnet::IpNet;
 
-use super::Lowered;
-use super::namespace::Ends;
-use crate::spec::{Guest, HostSpec, Interface};
-
-/// The MTU of Ethernet, where the spec does not say another.
-pub(super) const ETHERNET: u32 = 1500;
+use super::{Lowered, Spot};
+pub(super) use crate::resolve::ETHERNET;
+use crate::resolve::{Resolved, ResolvedGuest};
+use crate::spec::Interface;
 
 /// `mangle`, before others filter.
 const MANGLE: i32 = -150;
@@ -22,34 +19,36 @@ const SYN: u8 = 2;
 impl Lowered {
     pub(super) fn tunnels(
         &mut self,
-        spec: &HostSpec,
-        guest: &Guest,
-        tunnels: &[Keyed<'_>],
-        path: &Path,
+        spec: &Resolved<'_>,
+        guest: &ResolvedGuest<'_>,
+        path: &Spot,
     ) -> Result<(), Error> {
-        let netns = guest.netns();
-        for (n, (tunnel, keyed)) in guest.tunnels.iter().zip(tunnels).enumerate() {
+        let netns = &guest.netns;
+        if !guest.tunnels.is_empty() {
+            self.specs.entry(netns.clone()).or_default().extend_from_slice(&guest.tunnels);
+        }
+        for (n, (tunnel, keyed)) in guest.tunnels.iter().zip(&guest.keyed).enumerate() {
             let path = path.field("tunnels").index(n);
-            self.specs.entry(netns.clone()).or_default().push(tunnel.clone());
             let (states, policies) = keyed.lower()?;
             for state in states {
-                self.add(&netns, state, &path, |o| &mut o.states);
+                self.add(netns, state, &path, |o| &mut o.states);
             }
             for policy in policies {
-                self.add(&netns, policy, &path, |o| &mut o.policies);
+                self.add(netns, policy, &path, |o| &mut o.policies);
             }
-            let link = interface(guest, tunnel)?;
+            let mtu = link_mtu(guest, tunnel);
+            let link = interface(tunnel, mtu)?;
             for pair in &tunnel.pairs {
                 let dev = link.as_ref().map(|link| &link.name);
-                if let Some(route) = route(spec, guest, tunnel, dev, pair.remote.trunc())? {
-                    self.add(&netns, route, &path, |o| &mut o.routes);
+                if let Some(route) = route(spec, guest, tunnel, dev, pair.remote.trunc()) {
+                    self.add(netns, route, &path, |o| &mut o.routes);
                 }
             }
             if let Some(link) = link {
-                self.add(&netns, link, &path.field("if_id"), |o| &mut o.links);
+                self.add(netns, link, &path.field("if_id"), |o| &mut o.links);
             }
             if tunnel.clamp_mss {
-                self.add(&netns, clamp()?, &path.field("clamp_mss"), |o| &mut o.tables);
+                self.add(netns, clamp()?, &path.field("clamp_mss"), |o| &mut o.tables);
             }
         }
         Ok(())
@@ -57,8 +56,8 @@ impl Lowered {
 }
 
 /// The MTU of the link on which packets of `tunnel` leave. That of a host is not known here: the path stands for it.
-fn link_mtu(guest: &Guest, tunnel: &TunnelSpec) -> Result<u32, Error> {
-    Ok(if guest.is_on_host() { tunnel.path_mtu.unwrap_or(ETHERNET) } else { Ends::of(guest)?.mtu })
+fn link_mtu(guest: &ResolvedGuest<'_>, tunnel: &TunnelSpec) -> u32 {
+    guest.ends.as_ref().map_or_else(|| tunnel.path_mtu.unwrap_or(ETHERNET), |ends| ends.mtu)
 }
 
 /// The route to the other end's prefix `to`, through `interface` if the tunnel has one. It leads to the policy, which
@@ -67,32 +66,28 @@ fn link_mtu(guest: &Guest, tunnel: &TunnelSpec) -> Result<u32, Error> {
 /// It is not locked (`mtu lock`): if the path is narrower still, that is learned. In the host's namespace the host's own
 /// routes lead to the policies, and the kernel knows what fits its links; there is one more for a narrower path only.
 fn route(
-    spec: &HostSpec,
-    guest: &Guest,
+    spec: &Resolved<'_>,
+    guest: &ResolvedGuest<'_>,
     tunnel: &TunnelSpec,
     interface: Option<&LinkName>,
     to: IpNet,
-) -> Result<Option<Route>, Error> {
+) -> Option<Route> {
     let uplink = spec.uplink.as_ref().filter(|_| tunnel.path_mtu.is_some());
-    let route = match (interface, uplink) {
-        (Some(interface), _) => Route::on_link(to, interface.clone()),
-        (None, _) if !guest.is_on_host() => {
-            let ends = Ends::of(guest)?;
-            Route::via(to, ends.host_mac.link_local().into(), ends.guest_link)
-        }
-        (None, Some(uplink)) => Route::on_link(to, uplink.clone()),
-        (None, None) => return Ok(None),
+    let route = match (interface, &guest.ends, uplink) {
+        (Some(interface), ..) => Route::on_link(to, interface.clone()),
+        (None, Some(ends), _) => Route::via(to, ends.host_mac.link_local().into(), ends.guest_link.clone()),
+        (None, None, Some(uplink)) => Route::on_link(to, uplink.clone()),
+        (None, None, None) => return None,
     };
-    let mtu = tunnel.route_mtu(link_mtu(guest, tunnel)?, matches!(to, IpNet::V6(_)));
-    Ok(Some(Route { mtu: Some(mtu), ..route }))
+    let mtu = tunnel.route_mtu(link_mtu(guest, tunnel), matches!(to, IpNet::V6(_)));
+    Some(Route { mtu: Some(mtu), ..route })
 }
 
 /// The xfrm interface of the tunnel: `xfrm7` for the id 7.
-fn interface(guest: &Guest, tunnel: &TunnelSpec) -> Result<Option<Link>, Error> {
+fn interface(tunnel: &TunnelSpec, mtu: u32) -> Result<Option<Link>, Error> {
     let Some(if_id) = tunnel.if_id else { return Ok(None) };
     let name = format!("xfrm{if_id}").parse().map_err(|e| Error::malformed("link", e))?;
-    let mtu = Some(link_mtu(guest, tunnel)?);
-    Ok(Some(Link { mtu, ..Link::new(name, LinkKind::Xfrm(XfrmOptions { if_id })) }))
+    Ok(Some(Link { mtu: Some(mtu), ..Link::new(name, LinkKind::Xfrm(XfrmOptions { if_id })) }))
 }
 
 /// The table that lowers the TCP MSS to what routes leave: one rule, for any number of tunnels.
@@ -109,18 +104,18 @@ fn clamp() -> Result<Table, Error> {
 /// The MTU that a guest is told for `interface`: what the spec says; or, where it has no public address and so speaks with
 /// none but private ones, what fits its narrowest tunnel. `None` where there is nothing to tell: what goes to the internet
 /// shall keep the whole MTU, and hears from the router what is too large for a tunnel.
-pub(super) fn announced_mtu(guest: &Guest, interface: &Interface) -> Result<Option<u16>, Error> {
+pub(super) fn announced_mtu(guest: &ResolvedGuest<'_>, interface: &Interface) -> Option<u16> {
     let mut mtu = interface.mtu;
     let public = interface.public_ipv4.is_some() || interface.public_ipv6.is_some();
     if mtu.is_none() && !public && interface.routed_ipv6.is_empty() {
         let is_of = |tunnel: &&TunnelSpec| tunnel.pairs.iter().any(|pair| interface.has(&pair.local));
         for tunnel in guest.tunnels.iter().filter(is_of) {
-            let fits = tunnel.route_mtu(link_mtu(guest, tunnel)?, interface.private_ipv6.is_some());
+            let fits = tunnel.route_mtu(link_mtu(guest, tunnel), interface.private_ipv6.is_some());
             // The link itself carries no more than that.
             mtu = Some(mtu.unwrap_or(ETHERNET).min(fits));
         }
     }
-    Ok(mtu.and_then(|mtu| u16::try_from(mtu).ok()))
+    mtu.and_then(|mtu| u16::try_from(mtu).ok())
 }
 
 impl Interface {

@@ -1,7 +1,7 @@
 //! What can be wrong with one object by itself, in the namespace that it shall be in.
 
 use guestnet_core::{Address, Link, Netns, Path, Problems, Route, Sysctl};
-use guestnet_ndp::ProxyNeighbour;
+use guestnet_ndp::{PermanentNeighbour, ProxyNeighbour};
 use guestnet_nft::Table;
 use guestnet_xfrm::{HashThreshold, Policy, State};
 
@@ -30,7 +30,8 @@ check_in! {
     State: |state, netns, path, problems| state.check(&reqids(netns), path, problems);
     HashThreshold: |threshold, _netns, path, problems| threshold.check(path, problems);
     Policy: |policy, netns, path, problems| policy.check(&reqids(netns), path, problems);
-    Address: |_address, _netns, _path, _problems| ();
+    Address: |address, _netns, path, problems| address.check(path, problems);
     Route: |route, _netns, path, problems| route.check(path, problems);
     ProxyNeighbour: |neighbour, _netns, path, problems| neighbour.check(path, problems);
+    PermanentNeighbour: |neighbour, _netns, path, problems| neighbour.check(path, problems);
 }

@@ -7,8 +7,11 @@ use guestnet_core::{LinkName, Mac, Netns, Path, Problems};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::check::{MTU, check_address, not_an_mtu};
+use super::special::kept;
 use super::taken::Taken;
-use super::{Guest, HostSpec, Interface};
+use super::{HostSpec, Interface};
+use crate::resolve::{Resolved, ResolvedGuest, ResolvedInterface};
 
 /// An Ethernet segment in the host's namespace whose ports are interfaces of guests: `ip link add … type bridge`.
 ///
@@ -28,6 +31,8 @@ pub struct Bridge {
     /// host has none, and carries the guests' frames without taking part.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<guestnet_core::schema::IpInterface>")]
+    #[serde(deserialize_with = "guestnet_core::records::distinct")]
+    #[schemars(extend("uniqueItems" = true))]
     pub addresses: Vec<IpNet>,
     /// Its MTU, and that of guests' interfaces which do not say otherwise; left out: 1500.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -69,7 +74,9 @@ impl HostSpec {
         let name = interface.bridge.as_ref()?;
         self.bridges.iter().find(|bridge| bridge.name == *name)
     }
+}
 
+impl Resolved<'_> {
     pub(super) fn check_bridges(&self, root: &Path, taken: &mut Taken, problems: &mut Problems) {
         for (n, bridge) in self.bridges.iter().enumerate() {
             check(bridge, &root.field("bridges").index(n), taken, problems);
@@ -77,22 +84,37 @@ impl HostSpec {
         for (n, guest) in self.guests.iter().enumerate() {
             for (m, interface) in guest.interfaces.iter().enumerate() {
                 let path = root.field("guests").index(n).field("interfaces").index(m);
-                self.check_port(guest, interface, &path, problems);
+                interface.check_port(guest, &path, &root.field("bridges"), taken, problems);
             }
         }
     }
+}
 
-    fn check_port(&self, guest: &Guest, interface: &Interface, path: &Path, problems: &mut Problems) {
+impl ResolvedInterface<'_> {
+    /// `bridges` is the path of the bridges.
+    fn check_port(
+        &self,
+        guest: &ResolvedGuest<'_>,
+        path: &Path,
+        bridges: &Path,
+        taken: &mut Taken,
+        problems: &mut Problems,
+    ) {
+        let interface = self;
         let Some(name) = &interface.bridge else {
             if !interface.port.is_default() {
                 problems.at(&path.field("bridge"), "is missing: options of its port are given");
             }
             return;
         };
-        let Some(bridge) = self.bridge_of(interface) else {
-            problems.at(&path.field("bridge"), format!("{name} is not among the bridges of this spec"));
+        let Some(bridge) = interface.port_of else {
+            let words = format!("{name} is not among the bridges of this spec");
+            problems.at_because(&path.field("bridge"), bridges, words);
             return;
         };
+        if let Some(mac) = interface.mac {
+            taken.claim("MAC address", &Netns::Host, (name, mac), &path.field("mac"), problems);
+        }
         if !guest.is_on_host() {
             let words =
                 "is in the host's namespace, and the guest has to be there too: \"placement\": \"host\"";
@@ -102,20 +124,28 @@ impl HostSpec {
             let words = "a guest in a bridge has the addresses of the bridge as its routers";
             problems.at(&path.field("gateway_ipv4"), words);
         }
+        if interface.gateway_ipv6.is_some() {
+            let words = "a guest in a bridge has the addresses of the bridge as its routers";
+            problems.at(&path.field("gateway_ipv6"), words);
+        }
         let Some(private) = interface.private_ipv4 else { return };
         let has_ipv4 = bridge.addresses.iter().any(|own| own.addr().is_ipv4());
         match bridge.router_of(private.into()) {
+            Some(IpNet::V4(own)) if kept(private, *own).is_some() => {
+                let what = kept(private, *own).unwrap_or_default();
+                problems.at(&path.field("private_ipv4"), format!("{private} is {what} of {own}"));
+            }
             Some(own) if own.addr() == private => {
                 problems
                     .at(&path.field("private_ipv4"), format!("{private} is the host's address in {name}"));
             }
             None if has_ipv4 => {
                 let words = format!("{private} is in no network that the host has an address of in {name}");
-                problems.at(&path.field("private_ipv4"), words);
+                problems.at_because(&path.field("private_ipv4"), bridges, words);
             }
             None if interface.public_ipv4.is_some() => {
                 let words = format!("is translated by the guest's router, which the host is not in {name}");
-                problems.at(&path.field("public_ipv4"), words);
+                problems.at_because(&path.field("public_ipv4"), bridges, words);
             }
             _ => {}
         }
@@ -124,6 +154,9 @@ impl HostSpec {
 
 fn check(bridge: &Bridge, path: &Path, taken: &mut Taken, problems: &mut Problems) {
     taken.claim("link", &Netns::Host, &bridge.name, &path.field("name"), problems);
+    if let Some(mac) = bridge.mac {
+        taken.claim("MAC address", &Netns::Host, (&bridge.name, mac), &path.field("mac"), problems);
+    }
     if bridge.existing {
         let given = [
             ("addresses", bridge.routes()),
@@ -135,18 +168,22 @@ fn check(bridge: &Bridge, path: &Path, taken: &mut Taken, problems: &mut Problem
             problems.at(&path.field(field), "nothing about a bridge that somebody else makes is changed");
         }
     }
-    let has_ipv6 = bridge.addresses.iter().any(|own| own.addr().is_ipv6());
-    let least = if has_ipv6 { 1280 } else { 68 };
-    if let Some(mtu) = bridge.mtu.filter(|mtu| !(least..=65535).contains(mtu)) {
-        problems.at(&path.field("mtu"), format!("{mtu} is not an MTU for this bridge: {least} to 65535"));
+    if let Some(why) = bridge.name.reserved() {
+        problems.at(&path.field("name"), why);
+    }
+    if let Some(mtu) = bridge.mtu.filter(|mtu| !MTU.contains(mtu)) {
+        problems.at(&path.field("mtu"), not_an_mtu(mtu));
     }
     if let Some(words) = bridge.options.problem() {
         problems.at(&path.field("options").field("ageing"), words);
     }
     for (n, own) in bridge.addresses.iter().enumerate() {
-        let address = own.addr();
-        if address.is_multicast() || address.is_unspecified() || address.is_loopback() {
-            problems.at(&path.field("addresses").index(n), format!("{address} is not the address of a host"));
+        let path = path.field("addresses").index(n);
+        check_address(own.addr(), &path, problems);
+        if let IpNet::V4(own) = own
+            && let Some(what) = kept(own.addr(), *own)
+        {
+            problems.at(&path, format!("{} is {what} of {}", own.addr(), own.trunc()));
         }
     }
 }

@@ -2,16 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use guestnet_core::{LinkName, Netns, Path, Problems};
+use guestnet_core::{LinkName, Path, Problems};
 use guestnet_firewall::{
-    Entry, FirewallSpec, Group, Guard, HostAccess, LogDrops, Tier, Transport, check_ethertypes,
+    Entry, FirewallSpec, Group, Guard, HostAccess, LogDrops, Tier, check_ethertypes, check_trusted,
 };
 use guestnet_nat::Mode;
 use serde::{Deserialize, Serialize};
 
-use super::{Guest, HostSpec, Interface};
-use crate::lower::Ends;
-use crate::objects::Objects;
+use super::{Guest, Interface};
+use crate::resolve::{Resolved, ResolvedGuest};
 
 /// A filter in every namespace with guests, by the contract in `docs/security.md`: what neither it nor an access list
 /// lets pass is dropped. `{}` is a firewall under which guests only get addresses and answer pings.
@@ -27,8 +26,10 @@ pub struct Firewall {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tiers: Vec<Tier>,
     /// Links of the host, none of them a guest's, between which it forwards: packets between links, frames between ports
-    /// of bridges. Those of other programs' containers, too, if there are any.
+    /// of bridges. Those of other programs' containers, too, if there are any. A name that ends in `*` is every one that
+    /// starts so: `br-*`.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    #[serde(deserialize_with = "guestnet_core::records::distinct")]
     pub trusted: BTreeSet<LinkName>,
     /// What guests may use on the host itself; DHCP, neighbour discovery and echoes need no entry.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -68,10 +69,10 @@ impl Firewall {
     }
 }
 
-impl HostSpec {
+impl Resolved<'_> {
     pub(super) fn check_firewall(&self, root: &Path, problems: &mut Problems) {
         let Some(firewall) = &self.firewall else {
-            let says = |guest: &&Guest| guest.has_access();
+            let says = |guest: &&ResolvedGuest<'_>| guest.has_access();
             if let Some(guest) = self.guests.iter().find(says) {
                 let words = format!("is missing: {} says what may pass", guest.name);
                 problems.at(&root.field("firewall"), words);
@@ -88,22 +89,35 @@ impl HostSpec {
             let words = format!("{link} is made by this spec, and the guard hooks in before links are made");
             problems.at(&path.field("guard").field("links").index(n), words);
         }
-        for (n, link) in firewall.trusted.iter().enumerate().filter(|(_, link)| ours.contains(link)) {
-            let words = format!("{link} is a guest's: it is not trusted");
-            problems.at(&path.field("trusted").index(n), words);
-        }
+        check_trusted(&firewall.trusted, &ours, &path.field("trusted"), problems);
         for (n, guest) in self.guests.iter().enumerate() {
             let path = root.field("guests").index(n);
             guest.access.check(&groups, &path.field("access"), problems);
             for (m, interface) in guest.interfaces.iter().enumerate() {
                 let path = path.field("interfaces").index(m);
                 interface.access.check(&groups, &path.field("access"), problems);
-                self.check_bound(guest, interface, &path, problems);
+                guest.check_bound(interface, &path, problems);
             }
         }
     }
 
-    fn check_bound(&self, guest: &Guest, interface: &Interface, path: &Path, problems: &mut Problems) {
+    /// The links in the host's namespace that guests have.
+    fn own_links(&self) -> BTreeSet<LinkName> {
+        let mut links = BTreeSet::new();
+        for guest in &self.guests {
+            match &guest.ends {
+                None => links.extend(guest.interfaces.iter().map(|interface| interface.name.clone())),
+                Some(ends) => drop(links.insert(ends.host_link.clone())),
+            }
+        }
+        let bridges = self.bridges.iter().filter(|bridge| !bridge.existing);
+        links.extend(bridges.map(|bridge| bridge.name.clone()));
+        links
+    }
+}
+
+impl ResolvedGuest<'_> {
+    fn check_bound(&self, interface: &Interface, path: &Path, problems: &mut Problems) {
         if interface.mac.is_none() {
             problems.at(&path.field("mac"), "is missing: the firewall binds the guest to it");
         }
@@ -121,57 +135,12 @@ impl HostSpec {
                 problems.at(&path, format!("{net} cannot be a guest's"));
             }
         }
-        let nat = guest.nat.as_ref().filter(|_| !guest.is_on_host()).unwrap_or(&self.nat);
-        let stateless = guest.access.stateless || interface.access.stateless;
-        if interface.public_ipv4.is_some() && nat.mode == Mode::Notrack && !stateless {
+        let stateless = self.access.stateless || interface.access.stateless;
+        if interface.public_ipv4.is_some() && self.applied_nat.mode == Mode::Notrack && !stateless {
             let words = "translation in mode notrack hides connections: say \"stateless\": true, \
                          with entries for answers, or translate in mode tracked";
             problems.at(&path.field("access"), words);
         }
-    }
-
-    /// The links in the host's namespace that guests have.
-    fn own_links(&self) -> BTreeSet<LinkName> {
-        let mut links = BTreeSet::new();
-        for guest in &self.guests {
-            if guest.is_on_host() {
-                links.extend(guest.interfaces.iter().map(|interface| interface.name.clone()));
-            } else if let Ok(ends) = Ends::of(guest) {
-                links.insert(ends.host_link);
-            }
-        }
-        let bridges = self.bridges.iter().filter(|bridge| !bridge.existing);
-        links.extend(bridges.map(|bridge| bridge.name.clone()));
-        links
-    }
-
-    /// What may be meant, and is worth a second look before it is applied.
-    pub fn warnings(&self) -> Vec<String> {
-        self.lower().map_or_else(|_| Vec::new(), |lowered| self.warnings_with(&lowered.objects))
-    }
-
-    /// The warnings, where `objects` is what the spec comes to.
-    pub(crate) fn warnings_with(&self, objects: &Objects) -> Vec<String> {
-        let mut warnings = Vec::new();
-        let ssh = |entry: &Entry| {
-            let protocol = entry.protocol.is_none_or(|protocol| protocol == Transport::TCP);
-            protocol && (entry.ports.is_empty() || entry.ports.iter().any(|range| range.contains(22)))
-        };
-        let host = self.firewall.as_ref().and_then(|firewall| firewall.host.as_ref());
-        if host.is_some_and(|host| !host.services.iter().any(ssh)) {
-            warnings.push(
-                "firewall.host.services: none lets anybody in by ssh (tcp 22): whoever administers this host \
-                 that way will not come in again (docs/security.md 7.4)"
-                    .to_owned(),
-            );
-        }
-        warnings.extend(guestnet_ndp::warning(&objects.host.neighbours));
-        warnings
-    }
-
-    /// The namespaces in which guests have interfaces, beside the host's.
-    pub(crate) fn own_namespaces(&self) -> BTreeSet<Netns> {
-        self.guests.iter().map(Guest::netns).filter(|netns| *netns != Netns::Host).collect()
     }
 }
 

@@ -1,7 +1,7 @@
 //! A guest: its place, its interfaces, its addresses, its tunnels.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use guestnet_core::link::{PortOptions, TapOptions};
@@ -12,6 +12,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
 use super::Nat;
+use super::serve::{self, Serve};
 
 /// A virtual machine, a container, whatever has interfaces on the host.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -31,6 +32,8 @@ pub struct Guest {
     /// Addresses of the guest for which the host answers neighbour solicitations on its uplink, because the router
     /// there takes them to be on the link.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "guestnet_core::records::distinct")]
+    #[schemars(extend("uniqueItems" = true))]
     pub proxied: Vec<Ipv6Addr>,
     /// What may pass to and from all its interfaces, where the host has a `firewall`.
     #[serde(default, skip_serializing_if = "is_default")]
@@ -84,7 +87,11 @@ pub struct Transit {
     /// link-local addresses (RFC 8950), and this is only what ICMP errors may come from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host_ipv4: Option<Ipv4Addr>,
-    /// The IPv4 address of the guest's end; left out: 169.254.0.2.
+    /// The IPv4 address of the guest's end, from which the guest's namespace sends ICMP errors: that a packet is too large, or
+    /// that nobody is there. Left out: the first public address of the guest, which may travel where one of a link (RFC
+    /// 3927) or a dummy (192.0.0.8, RFC 7600) is dropped; or 169.254.0.2 for a guest that has none. What is to the public
+    /// address is translated before it could be taken to be for the namespace. In IPv6 errors come from `endpoint`, or
+    /// from the router's address in a prefix of the guest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub guest_ipv4: Option<Ipv4Addr>,
     /// The MTU of both ends; left out: 1500.
@@ -128,7 +135,14 @@ pub struct Interface {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<guestnet_core::schema::Ipv4Interface>")]
     pub gateway_ipv4: Option<Ipv4Net>,
-    /// Its public IPv6 prefix, routed to it as it is.
+    /// The host's only address on the link in IPv6, the guest's router: a link-local one, as `fe80::1`. All addresses of
+    /// the guest's prefixes are then the guest's, and those that are served are served by DHCPv6. Left out: `…::1` of
+    /// each prefix is the host's, where it has room for two: in a /127 or /128 it has not, and the router is `fe80::1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway_ipv6: Option<Ipv6Addr>,
+    /// Its public IPv6 prefix, routed to it as it is: 16 to 128 bits. A guest is told an address of a prefix of 64 bits
+    /// or more: by DHCPv6 the second one, `…::2`; of one that is all its own (`gateway_ipv6`) the first, `…::1`, or
+    /// that of the /128. In a /64 that the host has an address of it also makes one by itself (SLAAC, RFC 4862).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<guestnet_core::schema::Ipv6Prefix>")]
     pub public_ipv6: Option<Ipv6Net>,
@@ -139,6 +153,8 @@ pub struct Interface {
     /// More IPv6 prefixes, routed to the guest's own address as a router of its own; needs `mac`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<guestnet_core::schema::Ipv6Prefix>")]
+    #[serde(deserialize_with = "guestnet_core::records::distinct")]
+    #[schemars(extend("uniqueItems" = true))]
     pub routed_ipv6: Vec<Ipv6Net>,
     /// What may pass to and from it, beside what the guest's `access` says.
     #[serde(default, skip_serializing_if = "is_default")]
@@ -146,72 +162,23 @@ pub struct Interface {
     /// Further addresses and prefixes that it may send from: link-local ones that do not follow from its MAC address.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<guestnet_core::schema::IpPrefix>")]
+    #[serde(deserialize_with = "guestnet_core::records::distinct")]
+    #[schemars(extend("uniqueItems" = true))]
     pub sources: Vec<IpNet>,
     /// Other EtherTypes than ARP, IPv4 and IPv6 that it may send and get as a port of a bridge: 0x88cc is 35020. With that
     /// of a VLAN tag, 33024, what is inside is not looked at.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "guestnet_core::records::distinct")]
+    #[schemars(extend("uniqueItems" = true))]
     pub ethertypes: Vec<u16>,
     /// What dnsmasq serves on the link; left out: addresses, by DHCP and router advertisement. `false`: nothing.
-    #[serde(default = "serve", with = "serve_or_not")]
-    #[schemars(with = "serve_or_not::Form")]
+    #[serde(default = "serve::usual", with = "serve::or_not")]
+    #[schemars(with = "serve::or_not::Form")]
     pub serve: Option<Serve>,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
-}
-
-fn serve() -> Option<Serve> {
-    Some(Serve::default())
-}
-
-/// Nothing is `false`, because TOML has no word for null.
-mod serve_or_not {
-    use std::fmt;
-
-    use serde::de::value::MapAccessDeserializer;
-    use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-    use serde::ser::{Serialize, Serializer};
-
-    use super::Serve;
-
-    /// For the schema.
-    #[derive(schemars::JsonSchema)]
-    #[schemars(untagged, rename = "ServeOrNot")]
-    #[expect(dead_code)]
-    pub(super) enum Form {
-        Serve(Serve),
-        Not(bool),
-    }
-
-    pub(super) fn serialize<S: Serializer>(serve: &Option<Serve>, serializer: S) -> Result<S::Ok, S::Error> {
-        match serve {
-            Some(serve) => serve.serialize(serializer),
-            None => serializer.serialize_bool(false),
-        }
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Serve>, D::Error> {
-        deserializer.deserialize_any(ServeOrNot)
-    }
-
-    struct ServeOrNot;
-
-    impl<'de> Visitor<'de> for ServeOrNot {
-        type Value = Option<Serve>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("what is served, or false")
-        }
-
-        fn visit_bool<E>(self, serve: bool) -> Result<Self::Value, E> {
-            Ok(serve.then(Serve::default))
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-            Serve::deserialize(MapAccessDeserializer::new(map)).map(Some)
-        }
-    }
 }
 
 /// What a guest's interface is on the host.
@@ -228,15 +195,6 @@ impl Default for InterfaceKind {
     fn default() -> Self {
         Self::Tap(TapOptions::default())
     }
-}
-
-/// What a guest is told by DHCP and router advertisements.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Serve {
-    /// DNS servers of either family.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub dns: Vec<IpAddr>,
 }
 
 impl Transit {
@@ -264,6 +222,11 @@ impl Guest {
     /// Whether all its interfaces are ports of bridges.
     pub fn is_only_bridged(&self) -> bool {
         !self.interfaces.is_empty() && self.interfaces.iter().all(|interface| interface.bridge.is_some())
+    }
+
+    /// The first of its public IPv4 addresses.
+    pub(crate) fn first_public_ipv4(&self) -> Option<Ipv4Addr> {
+        self.interfaces.iter().find_map(|interface| interface.public_ipv4)
     }
 
     /// Whether anything of it speaks IPv4.

@@ -2,24 +2,33 @@
 
 mod bridge;
 mod check;
+mod checked;
 mod firewall;
 mod guest;
-mod json;
+pub(crate) mod json;
+mod nested;
 pub(crate) mod parse;
+mod repair;
+mod router;
+mod serve;
+mod special;
 mod taken;
 mod words;
 
 use guestnet_core::{Error, LinkName, Path, Problem, Problems};
 use guestnet_nat::Mode;
-use guestnet_xfrm::tunnel::Keyed;
-use guestnet_xfrm::{Secrets, TunnelSpec};
+use guestnet_xfrm::Secrets;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use bridge::Bridge;
 pub(crate) use check::reqids;
+pub use checked::CheckedSpec;
 pub use firewall::Firewall;
-pub use guest::{Guest, GuestName, Interface, InterfaceKind, Placement, Serve, Transit};
+pub use guest::{Guest, GuestName, Interface, InterfaceKind, Placement, Transit};
+pub use parse::decode;
+pub(crate) use router::ROUTER;
+pub use serve::Serve;
 
 use crate::objects::Objects;
 
@@ -66,6 +75,8 @@ pub struct Nat {
     /// Destinations to which a guest speaks from its private address. Left out: the private ranges of RFC 1918.
     #[serde(default = "private_ranges")]
     #[schemars(with = "Vec<guestnet_core::schema::IpPrefix>")]
+    #[serde(deserialize_with = "guestnet_core::records::distinct")]
+    #[schemars(extend("uniqueItems" = true))]
     pub untranslated: Vec<IpNet>,
 }
 
@@ -112,7 +123,7 @@ impl HostSpec {
     /// # Errors
     /// [`Error::Spec`] with every problem of the text, each with its path.
     pub fn from_json(text: &str) -> Result<Self, Error> {
-        parse::from_json(text, &Secrets::new())
+        Self::from_json_with(text, &Secrets::new())
     }
 
     /// Reads a spec from TOML.
@@ -120,7 +131,7 @@ impl HostSpec {
     /// # Errors
     /// [`Error::Spec`] with every problem of the text, each with its path.
     pub fn from_toml(text: &str) -> Result<Self, Error> {
-        parse::from_toml(text, &Secrets::new())
+        Self::from_toml_with(text, &Secrets::new())
     }
 
     /// Reads a spec from JSON that names secrets, which are found in `secrets`.
@@ -128,7 +139,7 @@ impl HostSpec {
     /// # Errors
     /// As [`Self::from_json`]; a secret that is not there is a problem of the spec.
     pub fn from_json_with(text: &str, secrets: &Secrets) -> Result<Self, Error> {
-        parse::from_json(text, secrets)
+        CheckedSpec::from_json(text, secrets).map(CheckedSpec::into_spec)
     }
 
     /// Reads a spec from TOML that names secrets, which are found in `secrets`.
@@ -136,7 +147,7 @@ impl HostSpec {
     /// # Errors
     /// As [`Self::from_json_with`].
     pub fn from_toml_with(text: &str, secrets: &Secrets) -> Result<Self, Error> {
-        parse::from_toml(text, secrets)
+        CheckedSpec::from_toml(text, secrets).map(CheckedSpec::into_spec)
     }
 
     /// Reads the secrets that the spec names as files: the one thing that a spec needs from the machine it is on.
@@ -167,33 +178,13 @@ impl HostSpec {
 
     /// What is wrong with the spec; nothing if it can be applied.
     pub fn problems(&self) -> Problems {
-        match self.lower() {
-            Ok(_) => Problems::new(),
-            Err(Error::Spec(problems)) => problems,
-            Err(other) => [Problem { path: Path::root(), message: other.to_string() }].into_iter().collect(),
-        }
+        self.lower().map_or_else(problems_of, |_| Problems::new())
     }
 
     /// What is wrong with the parts of the spec, before they are put together. Public to be measured.
     #[doc(hidden)]
     pub fn checked(&self) -> Problems {
-        self.checked_with(&self.keyed())
-    }
-
-    /// [`Self::checked`] by those who have the keys already.
-    pub(crate) fn checked_with(&self, keyed: &[Keyed<'_>]) -> Problems {
-        let checked = |root: &Path| {
-            let mut problems = Problems::new();
-            self.check(keyed, root, &mut problems);
-            problems
-        };
-        // Of a spec that is right no path is ever shown, so none is written.
-        if checked(&Path::unwritten()).is_empty() { Problems::new() } else { checked(&Path::root()) }
-    }
-
-    /// All tunnels with their keys, in the order of the spec.
-    pub(crate) fn keyed(&self) -> Vec<Keyed<'_>> {
-        self.guests.iter().flat_map(|guest| &guest.tunnels).map(TunnelSpec::keyed).collect()
+        self.resolve().map_or_else(problems_of, |resolved| resolved.checked())
     }
 
     /// The JSON Schema of a spec (draft 2020-12).
@@ -202,16 +193,10 @@ impl HostSpec {
     }
 }
 
-impl parse::Document for HostSpec {
-    fn load_secrets_with(&mut self, secrets: &Secrets) -> Problems {
-        self.load_secrets_with(secrets)
-    }
-
-    fn checked(&self) -> Problems {
-        self.checked()
-    }
-
-    fn problems(&self) -> Problems {
-        self.problems()
+/// What is wrong, where `error` says so.
+fn problems_of(error: Error) -> Problems {
+    match error {
+        Error::Spec(problems) => problems,
+        other => [Problem { path: Path::root(), message: other.to_string() }].into_iter().collect(),
     }
 }

@@ -1,18 +1,14 @@
 //! Reading a spec from JSON or TOML so that *all* its mistakes are found, not the first.
-//!
-//! A deserialiser stops at the first value that it cannot take. So that value is noted as a problem, taken out of the
-//! document, and the document is read again, until it can be read; then what is left is checked as any spec is. What
-//! a repaired place would add in problems of its own is left out: only the writer's mistakes are reported.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::borrow::Cow;
 
-use guestnet_core::{Error, Path, Problem, Problems};
+use guestnet_core::{Error, Path, Problem, Problems, records, without_keys};
 use guestnet_xfrm::Secrets;
 use serde_json::Value;
-use serde_path_to_error::{Path as SerdePath, Segment};
 use zeroize::Zeroize;
 
 use super::json::Strict;
+use super::repair::Reader;
 
 /// Something that is read so.
 pub(crate) trait Document: serde::de::DeserializeOwned {
@@ -23,27 +19,77 @@ pub(crate) trait Document: serde::de::DeserializeOwned {
     fn checked(&self) -> Problems;
 
     /// What is wrong with it.
-    fn problems(&self) -> Problems {
+    fn problems(&mut self) -> Problems {
         self.checked()
     }
 }
 
-/// After so many problems a spec is not a spec, and the rest is not worth the wait.
-const ENOUGH: usize = 100;
+/// The text of a document in a file, as JSON and TOML want it: UTF-8 without a byte order mark (RFC 8259 section 8.1,
+/// TOML 1.0).
+///
+/// # Errors
+/// [`Error::Spec`] that names the encoding, as far as the first bytes tell it. Repeats nothing of the document.
+pub fn decode(bytes: &[u8]) -> Result<&str, Error> {
+    let words = match (bytes, std::str::from_utf8(bytes)) {
+        ([0xff, 0xfe, 0, 0, ..], _) => {
+            "is in UTF-32 (little-endian, with a byte order mark): save it as UTF-8".into()
+        }
+        ([0, 0, 0xfe, 0xff, ..], _) => {
+            "is in UTF-32 (big-endian, with a byte order mark): save it as UTF-8".into()
+        }
+        ([0xff, 0xfe, ..], _) => {
+            "is in UTF-16 (little-endian, with a byte order mark): save it as UTF-8".into()
+        }
+        ([0xfe, 0xff, ..], _) => "is in UTF-16 (big-endian, with a byte order mark): save it as UTF-8".into(),
+        ([0xef, 0xbb, 0xbf, ..], _) => MARKED.into(),
+        ([0x1f, 0x8b, ..], _) => "is compressed (gzip): unpack it first".into(),
+        // What begins a document of ours is ASCII: a NUL beside it is the other half of a wider character.
+        ([first, 0, ..], _) if *first != 0 => "looks like UTF-16 (little-endian): save it as UTF-8".into(),
+        ([0, second, ..], _) if *second != 0 => "looks like UTF-16 (big-endian): save it as UTF-8".into(),
+        (_, Ok(text)) if !text.contains('\0') => return Ok(text),
+        (_, Ok(_)) => "is no text: there are NUL bytes in it".into(),
+        (_, Err(error)) => {
+            let at = error.valid_up_to();
+            let line = bytes.get(..at).unwrap_or_default().iter().filter(|byte| **byte == b'\n').count() + 1;
+            format!(
+                "is not UTF-8: byte {at}, in line {line}, begins no character; is it binary, or in Latin-1?"
+            )
+        }
+    };
+    let mut problems = Problems::new();
+    problems.at(&Path::root(), words);
+    Err(problems.into())
+}
 
-/// As many hex digits on end, and what they are part of may be a key.
-const SECRET: usize = 16;
+/// What is said of a document that begins with a byte order mark.
+const MARKED: &str = "begins with a byte order mark: save it as UTF-8 without one";
 
 /// Reads a document from JSON.
 pub(crate) fn from_json<T: Document>(text: &str, secrets: &Secrets) -> Result<T, Error> {
-    let Strict(value) = serde_json::from_str(text).map_err(|e| syntax("JSON", e.to_string()))?;
+    // Most are read at once. Of one that is not, all mistakes are looked for.
+    if let Ok(document) = records::from_str(text) {
+        return finish(Reader::new(Value::Null), Some(document), secrets);
+    }
+    let Strict(value) = serde_json::from_str(readable(text)?).map_err(|e| syntax("JSON", e.to_string()))?;
     read(value, secrets)
 }
 
 /// Reads a document from TOML.
 pub(crate) fn from_toml<T: Document>(text: &str, secrets: &Secrets) -> Result<T, Error> {
-    let value: Value = toml::from_str(text).map_err(|e| syntax("TOML", toml_error(&e, text)))?;
+    let Strict(value) = toml::from_str(readable(text)?).map_err(|e| syntax("TOML", toml_error(&e, text)))?;
     read(value, secrets)
+}
+
+/// Text that is worth being parsed.
+fn readable(text: &str) -> Result<&str, Error> {
+    let words = match text {
+        text if text.starts_with('\u{feff}') => MARKED,
+        text if text.trim().is_empty() => "is empty",
+        text => return Ok(text),
+    };
+    let mut problems = Problems::new();
+    problems.at(&Path::root(), words);
+    Err(problems.into())
 }
 
 /// The words of the error and the line it is in, but not the line itself: there may be a secret on it.
@@ -60,24 +106,34 @@ fn syntax(language: &str, message: String) -> Error {
 }
 
 fn read<T: Document>(value: Value, secrets: &Secrets) -> Result<T, Error> {
-    let mut reader =
-        Reader { value, problems: Vec::new(), removed: BTreeMap::new(), poisoned: BTreeSet::new() };
-    let mut spec = reader.spec::<T>();
+    let mut reader = Reader::new(value);
+    let spec = reader.read();
     wipe(&mut reader.value);
+    finish(reader, spec, secrets)
+}
+
+/// Checks what was read.
+fn finish<T: Document>(mut reader: Reader, mut spec: Option<T>, secrets: &Secrets) -> Result<T, Error> {
     if let Some(spec) = &mut spec {
-        let unread = spec.load_secrets_with(secrets);
-        let unread = reader.mine(unread);
+        let unread = reader.mine(spec.load_secrets_with(secrets));
         // What has been repaired is not to be lowered: it would be about the repairs.
         let found =
             if reader.problems.is_empty() && unread.is_empty() { spec.problems() } else { spec.checked() };
-        reader.poisoned.extend(unread.iter().map(|problem| problem.path.as_str().to_owned()));
-        reader.problems.extend(unread);
+        reader.add(unread);
         let found = reader.mine(found);
         reader.problems.extend(found);
     }
     match spec {
         Some(spec) if reader.problems.is_empty() => Ok(spec),
-        _ => Err(reader.problems.into_iter().collect::<Problems>().into()),
+        _ => Err(reader.problems.into_iter().map(hidden).collect::<Problems>().into()),
+    }
+}
+
+/// A secret may stand where a field's name should: then it is a part of the path.
+fn hidden(problem: Problem) -> Problem {
+    match without_keys(problem.path.as_str()) {
+        Cow::Borrowed(_) => problem,
+        Cow::Owned(path) => Problem { path: path.into(), ..problem },
     }
 }
 
@@ -91,157 +147,8 @@ fn wipe(value: &mut Value) {
     }
 }
 
-struct Reader {
-    value: Value,
-    problems: Vec<Problem>,
-    /// Which elements of a list were taken out, by the path of the list: to report the others where they stood.
-    removed: BTreeMap<String, BTreeSet<usize>>,
-    /// The places with a problem already.
-    poisoned: BTreeSet<String>,
-}
-
-impl Reader {
-    /// The spec, with what could not be read taken out; `None` where too little is left.
-    fn spec<T: Document>(&mut self) -> Option<T> {
-        while self.problems.len() < ENOUGH {
-            let error = match serde_path_to_error::deserialize::<_, T>(&self.value) {
-                Ok(spec) => return Some(spec),
-                Err(error) => error,
-            };
-            let mut steps = steps(error.path());
-            let message = error.inner().to_string();
-            if let Some(field) = quoted(&message, "missing field `") {
-                self.note(&steps, Some(&field), "is missing".into());
-                if !self.fill_in::<T>(&steps, &field) {
-                    self.take_out(&steps)?;
-                }
-                continue;
-            }
-            if let Some(field) = quoted(&message, "unknown field `")
-                && steps.last() != Some(&Step::Key(field.clone()))
-            {
-                steps.push(Step::Key(field));
-            }
-            let said = super::words::plain(&self.with_value(&steps, &message));
-            self.note(&steps, None, said);
-            self.take_out(&steps)?;
-        }
-        None
-    }
-
-    fn note(&mut self, steps: &[Step], field: Option<&str>, message: String) {
-        let mut path = Path::from(self.original(&text(steps)));
-        if let Some(field) = field {
-            path = path.field(field);
-        }
-        // What is missing because it was taken out has been reported, and so has what surrounds it.
-        let surrounds = self.poisoned.iter().any(|bad| is_within(bad, path.as_str()));
-        self.poisoned.insert(path.as_str().to_owned());
-        if !surrounds {
-            self.problems.push(Problem { path, message });
-        }
-    }
-
-    /// Parsers of addresses do not say what they could not parse. Only those messages get the value added.
-    fn with_value(&self, steps: &[Step], message: &str) -> String {
-        let about_an_address = message.starts_with("invalid IP") || message.contains("address syntax");
-        match get(&self.value, steps) {
-            Some(Value::String(text)) if about_an_address && text.len() <= 64 => {
-                discreet(&format!("{text:?}: {message}"))
-            }
-            _ => discreet(message),
-        }
-    }
-
-    /// Takes the value at `steps` out of the document. `None` where there is nothing left to take out.
-    fn take_out(&mut self, steps: &[Step]) -> Option<()> {
-        let (last, parents) = steps.split_last()?;
-        let list = self.original(&text(parents));
-        match (get_mut(&mut self.value, parents)?, last) {
-            (Value::Object(map), Step::Key(key)) => {
-                map.remove(key)?;
-            }
-            (Value::Array(elements), Step::Index(index)) if *index < elements.len() => {
-                elements.remove(*index);
-                let removed = self.removed.entry(list).or_default();
-                removed.insert(before(removed, *index));
-            }
-            // The place inside cannot be found (the variant of an enum): take out what surrounds it.
-            _ => return self.take_out(parents),
-        }
-        Some(())
-    }
-
-    /// Puts something that can be read where a value is missing, so that reading can go on.
-    fn fill_in<T: Document>(&mut self, steps: &[Step], field: &str) -> bool {
-        let stand_ins = [
-            Value::Array(Vec::new()),
-            Value::Object(serde_json::Map::new()),
-            "x0".into(),
-            super::VERSION.into(),
-            "::1".into(),
-            "192.0.2.1".into(),
-            "2001:db8::/64".into(),
-            "02:00:00:00:00:01".into(),
-            1500.into(),
-            true.into(),
-        ];
-        let mut place = steps.to_vec();
-        place.push(Step::Key(field.to_owned()));
-        for stand_in in stand_ins {
-            let Some(Value::Object(map)) = get_mut(&mut self.value, steps) else { return false };
-            map.insert(field.to_owned(), stand_in);
-            match serde_path_to_error::deserialize::<_, T>(&self.value) {
-                Ok(_) => return true,
-                Err(e) if !self::steps(e.path()).starts_with(&place) => return true,
-                Err(_) => {}
-            }
-        }
-        if let Some(Value::Object(map)) = get_mut(&mut self.value, steps) {
-            map.remove(field);
-        }
-        false
-    }
-
-    /// Where a path of the repaired document was in the writer's.
-    fn original(&self, path: &str) -> String {
-        let mut original = String::new();
-        for part in path.split_inclusive(['[', ']']) {
-            match part.strip_suffix(']').and_then(|index| index.parse::<usize>().ok()) {
-                Some(index) => {
-                    let list = original.trim_end_matches('[').to_owned();
-                    let none = BTreeSet::new();
-                    let index = before(self.removed.get(&list).unwrap_or(&none), index);
-                    original.push_str(&format!("{index}]"));
-                }
-                None => original.push_str(part),
-            }
-        }
-        original
-    }
-
-    /// Of the problems of the repaired document those that are the writer's, with the writer's paths.
-    fn mine(&self, found: Problems) -> Vec<Problem> {
-        let mine = found.into_iter().map(|problem| Problem {
-            path: self.original(problem.path.as_str()).into(),
-            message: problem.message,
-        });
-        mine.filter(|problem| !self.is_poisoned(problem.path.as_str())).collect()
-    }
-
-    fn is_poisoned(&self, path: &str) -> bool {
-        self.poisoned.iter().any(|bad| is_within(path, bad))
-    }
-}
-
-/// Whether `path` is `place` or a part of it.
-fn is_within(path: &str, place: &str) -> bool {
-    let rest = path.strip_prefix(place);
-    rest.is_some_and(|rest| place.is_empty() || rest.is_empty() || rest.starts_with(['.', '[']))
-}
-
 /// `message` without what it may repeat of the document: a secret may have been put in the wrong place.
-fn discreet(message: &str) -> String {
+pub(super) fn discreet(message: &str) -> String {
     let mut words = message.to_owned();
     for start in ["invalid type: ", "invalid value: "] {
         if let Some((found, expected)) =
@@ -251,65 +158,38 @@ fn discreet(message: &str) -> String {
             words = format!("{start}{kind}, expected {expected}");
         }
     }
-    let mut shown = String::new();
-    for run in words.split_inclusive(|c: char| !c.is_ascii_hexdigit()) {
-        let digits = run.trim_end_matches(|c: char| !c.is_ascii_hexdigit());
-        shown.push_str(if digits.len() < SECRET { digits } else { "(hidden)" });
-        shown.push_str(&run[digits.len()..]);
-    }
-    shown
+    without_keys(&words).into_owned()
 }
 
-/// The place that element `index` had before those in `removed` were taken out.
-fn before(removed: &BTreeSet<usize>, mut index: usize) -> usize {
-    for gone in removed {
-        if *gone <= index {
-            index += 1;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(bytes: &[u8]) -> String {
+        decode(bytes).map_or_else(|error| error.to_string(), str::to_owned)
+    }
+
+    #[test]
+    fn an_encoding_is_named() {
+        let wide = |text: &str| text.encode_utf16().collect::<Vec<u16>>();
+        let little: Vec<u8> = wide("\u{feff}{}").iter().flat_map(|unit| unit.to_le_bytes()).collect();
+        let big: Vec<u8> = wide("\u{feff}{}").iter().flat_map(|unit| unit.to_be_bytes()).collect();
+        for (bytes, words) in [
+            (&little[..], "is in UTF-16 (little-endian"),
+            (&big, "is in UTF-16 (big-endian"),
+            (&little[2..], "looks like UTF-16 (little-endian)"),
+            (&big[2..], "looks like UTF-16 (big-endian)"),
+            (b"\xff\xfe\0\0{\0\0\0", "UTF-32 (little-endian"),
+            (b"\0\0\xfe\xff\0\0\0{", "UTF-32 (big-endian"),
+            (b"\xef\xbb\xbf{}", "byte order mark: save it as UTF-8 without one"),
+            (b"\x1f\x8b\x08\0", "gzip"),
+            (b"{\n\"name\": \"caf\xe9\"}", "byte 14, in line 2, begins no character"),
+            (b"{\"a\":\"\0\"}", "NUL"),
+        ] {
+            assert!(said(bytes).contains(words), "{words}: {}", said(bytes));
+        }
+        for good in ["", "{}", "version = 1\n", "{\"note\": \"grün 雪\"}"] {
+            assert_eq!(decode(good.as_bytes()).unwrap(), good);
         }
     }
-    index
-}
-
-#[derive(Clone, Debug, PartialEq)]
-enum Step {
-    Key(String),
-    Index(usize),
-}
-
-fn steps(path: &SerdePath) -> Vec<Step> {
-    path.iter()
-        .filter_map(|segment| match segment {
-            Segment::Seq { index } => Some(Step::Index(*index)),
-            Segment::Map { key } => Some(Step::Key(key.clone())),
-            Segment::Enum { variant } => Some(Step::Key(variant.clone())),
-            Segment::Unknown => None,
-        })
-        .collect()
-}
-
-fn text(steps: &[Step]) -> String {
-    let path = steps.iter().fold(Path::root(), |path, step| match step {
-        Step::Key(key) => path.field(key),
-        Step::Index(index) => path.index(*index),
-    });
-    path.as_str().to_owned()
-}
-
-fn get<'a>(value: &'a Value, steps: &[Step]) -> Option<&'a Value> {
-    steps.iter().try_fold(value, |value, step| match step {
-        Step::Key(key) => value.get(key),
-        Step::Index(index) => value.get(index),
-    })
-}
-
-fn get_mut<'a>(value: &'a mut Value, steps: &[Step]) -> Option<&'a mut Value> {
-    steps.iter().try_fold(value, |value, step| match step {
-        Step::Key(key) => value.get_mut(key),
-        Step::Index(index) => value.get_mut(index),
-    })
-}
-
-/// The name that stands in backticks behind `start`.
-fn quoted(message: &str, start: &str) -> Option<String> {
-    message.strip_prefix(start)?.split('`').next().map(str::to_owned)
 }

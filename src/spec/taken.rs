@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use guestnet_core::{LinkName, Netns, NetnsName, Path, Problems};
+use guestnet_core::{LinkName, Mac, Netns, NetnsName, Path, Problems};
 use ipnet::Ipv6Net;
 use smol_str::SmolStr;
 
@@ -15,6 +15,8 @@ pub(super) enum What {
     Name(SmolStr),
     Address(IpAddr),
     Prefix(Ipv6Net),
+    /// On the segment of a bridge.
+    Station(SmolStr, Mac),
 }
 
 /// What is taken, of which kind, in which namespace; and by which value of the spec.
@@ -38,7 +40,8 @@ impl Taken {
         match self.0.entry((kind, netns.clone(), what.into())) {
             Entry::Occupied(first) => {
                 let (kind, _, what) = first.key();
-                problems.at(path, format!("the {kind} {what} is taken by {}", first.get()));
+                let cause = first.get();
+                problems.at_because(path, cause, format!("the {kind} {what} is taken by {cause}"));
                 false
             }
             Entry::Vacant(free) => {
@@ -60,6 +63,7 @@ impl fmt::Display for What {
             Self::Name(name) => name.fmt(f),
             Self::Address(address) => address.fmt(f),
             Self::Prefix(prefix) => prefix.fmt(f),
+            Self::Station(bridge, mac) => write!(f, "{mac} in {bridge}"),
         }
     }
 }
@@ -73,6 +77,12 @@ impl From<&str> for What {
 impl From<&LinkName> for What {
     fn from(name: &LinkName) -> Self {
         name.as_str().into()
+    }
+}
+
+impl From<(&LinkName, Mac)> for What {
+    fn from((bridge, mac): (&LinkName, Mac)) -> Self {
+        Self::Station(bridge.as_str().into(), mac)
     }
 }
 

@@ -17,6 +17,9 @@ pub(super) fn plain(message: &str) -> String {
     if let Some((found, meant)) = meant(message) {
         return format!("unknown field `{found}`; is `{meant}` meant?");
     }
+    if let Some((start, _)) = message.split_once(", expected struct ") {
+        return format!("{start}, expected an object");
+    }
     let found = PLAIN.iter().find_map(|(rust, plain)| Some((message.strip_suffix(rust)?, plain)));
     found.map_or_else(|| message.to_owned(), |(start, plain)| format!("{start}{plain}"))
 }
@@ -55,5 +58,7 @@ mod tests {
                 .ends_with("string, expected a number from 0 to 4294967295")
         );
         assert_eq!(plain("invalid type: map, expected a string"), "invalid type: map, expected a string");
+        let said = plain("invalid type: sequence, expected struct HostSpec");
+        assert_eq!(said, "invalid type: sequence, expected an object");
     }
 }

@@ -109,6 +109,9 @@ pub fn run(placement: Placement) -> Result<()> {
 
     let (asked, wrong) = explained(&world, &cases)?;
     println!("{placement:?}, explained: {asked} frames, {} wrong", wrong.len());
+    if asked == 0 {
+        bail!("explain was asked about nothing");
+    }
     report(&wrong, "explained")
 }
 

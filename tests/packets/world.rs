@@ -12,7 +12,7 @@ use guestnet_lab::craft::ethernet;
 use guestnet_lab::craft::ipv6::solicited_node;
 use guestnet_lab::craft::mark::{self, Mark};
 use guestnet_lab::frame::ARP;
-use guestnet_lab::{Capability, Log, Mac, Netns, Port, Tap, has, sh, skip};
+use guestnet_lab::{Capability, Log, Mac, Netns, Port, Tap, has, note, sh, skip};
 use serde_json::{Value, json};
 
 use crate::net::{GUESTS, Net, Party, Placement, Who};
@@ -71,7 +71,7 @@ impl World {
         // Names and addresses are known before the host's MAC addresses are.
         let connections = !bridged || has(Capability::BridgeConntrack).is_ok();
         if !connections {
-            eprintln!("connections are left out: this kernel knows none in bridges");
+            note("connections: this kernel knows none in bridges");
         }
         let plain = Net::new(placement, vec![Mac([0; 6]); 6], connections);
         host.apply(&spec(&plain, false)?)?;

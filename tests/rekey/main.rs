@@ -9,10 +9,11 @@ mod cost;
 mod interop;
 mod line;
 mod mesh;
+mod reboot;
 mod streams;
 mod world;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use guestnet_lab::{Capability, lab_test, need, wait_until};
@@ -29,18 +30,11 @@ lab_test! {
         let mut world = World::with(ROUNDS.len())?;
         let fabric = world.capture()?;
         let streams = Streams::start(&world)?;
-        let began = Instant::now();
         let mut plane = ControlPlane::new(&mut world, Chance(0x5eed));
         plane.take_to(&ROUNDS)?;
         let ControlPlane { deaths, refused, alone, together, .. } = plane;
-        eprintln!(
-            "{ROUNDS:?} rounds, {alone} steps of one tunnel, {together} of several, {deaths} deaths, \
-             {refused} late steps refused, {:?}",
-            began.elapsed()
-        );
-        ensure!([deaths, refused, alone, together].iter().all(|number| *number >= 10), "not enough of a test");
+        ensure!([deaths, refused, alone, together].iter().all(|number| *number >= 10), "not enough of a test: {alone} steps of one tunnel, {together} of several, {deaths} deaths, {refused} late steps refused");
         let numbers = streams.stop()?;
-        eprintln!("{numbers} packets");
         ensure!(numbers > 1000, "{numbers} packets are no stream");
         world.nothing_in_clear(&fabric.stop())?;
 

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use guestnet::core::Set;
 use guestnet::rekey::{Act, Confirmation, Standing};
 use guestnet::xfrm::{Fingerprint, Secrets, Spi, State, TunnelSpec};
 use guestnet::{Host, HostSpec};
-use guestnet_lab::{Capture, Frame, Mac, Netns};
+use guestnet_lab::{Capture, Frame, Mac, Netns, wait_until};
 use serde_json::{Value, json};
 
 use crate::line::{LINES, Line, secret_file};
@@ -84,8 +85,8 @@ impl World {
         inside.ip(&format!("link set vm{line} up"))?;
         guest.ip("link set eth0 up")?;
         let [ipv4, ipv6] = LINES[line].addresses[end];
-        guest.ip(&format!("address add {ipv4} dev lo"))?;
-        guest.ip(&format!("address add {ipv6} dev lo"))?;
+        guest.ip(&format!("address replace {ipv4} dev lo"))?;
+        guest.ip(&format!("address replace {ipv6} dev lo"))?;
         inside.ip(&format!("route add {ipv4} via inet6 fe80::2 dev vm{line}"))?;
         inside.ip(&format!("-6 route add {ipv6} via fe80::2 dev vm{line}"))?;
         guest.ip("address add fe80::2/64 dev eth0 nodad")?;
@@ -102,6 +103,19 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// A host reboots: the namespace of its first guest is gone, with all that was in it, and so is its process.
+    pub fn reboot(&mut self, end: usize) -> Result<()> {
+        guestnet_lab::sh(&format!("ip netns delete {}", LINES[0].place(end)))?;
+        self.open_again(end)?;
+        let guest = &self.guests[0][end];
+        wait_until("the guest's link goes", Duration::from_secs(20), || guest.ip("link show eth0").is_err())
+    }
+
+    /// The first guest of a host that has rebooted is there again.
+    pub fn plug_again(&self, end: usize) -> Result<()> {
+        self.plug(0, end)
     }
 
     /// Has both hosts send everything private across the fabric and into the guests' namespaces, as careless hosts do.

@@ -103,7 +103,7 @@ pub fn dump_of(netns: &Netns) -> String {
         "nft list ruleset",
     ] {
         let said = output(netns.command("sh").args(["-c", line])).unwrap();
-        // The timers of a bridge run.
+        // What a bridge remembers of its ports' coming and going is in one line with its timers.
         let still = said.lines().filter(|line| !line.contains("_timer"));
         let still = still.map(|line| format!("{}\n", without_carrier(line)));
         all += &format!("# {line}\n{}", still.collect::<String>());
@@ -111,6 +111,22 @@ pub fn dump_of(netns: &Netns) -> String {
     all += "# sysctl\n";
     all += &netns.run(sysctls);
     all
+}
+
+/// A line that ip(8) shows, without what changes by itself.
+pub fn still(line: &str) -> String {
+    without_carrier(&without_timers(line))
+}
+
+/// The timers of a bridge run: their names and values are left out.
+fn without_timers(line: &str) -> String {
+    if !line.contains("_timer") {
+        return line.to_owned();
+    }
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let is_timer = |n: usize| words[n].ends_with("_timer");
+    let still = (0..words.len()).filter(|n| !(is_timer(*n) || *n > 0 && is_timer(n - 1)));
+    still.map(|n| words[n]).collect::<Vec<_>>().join(" ")
 }
 
 /// The kernel notices that a link has no carrier some time after it came up.
@@ -151,11 +167,27 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// The files below a folder with mode and content, but for locks, which stay.
+/// The files below a folder with mode and content, but for locks, which stay, and what is kept of the whole.
 pub fn files(folder: &Path) -> Vec<String> {
-    let script = "find \"$0\" -type f ! -path '*/.host/*.lock' -printf '%P %m ' -exec cat {} \\; | sort";
+    let script = "find \"$0\" -type f ! -path '*/.host/*.lock' ! -path '*/.host/*.whole/*' -printf '%P %m ' -exec cat {} \\; | sort";
     let said = output(Command::new("sh").args(["-c", script]).arg(folder)).unwrap_or_default();
     said.lines().map(str::to_owned).collect()
+}
+
+/// Dumps without what depends on the order in which links were made.
+pub fn without_indexes(dump: &str) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    // MACs that the kernel chooses are chosen anew, and the ledger of sysctls knows links by index.
+    let chosen = ["link/ether", "inet6 fe80::", "files: "];
+    for line in dump.lines().filter(|line| !chosen.iter().any(|word| line.contains(word))) {
+        let words = line.split_whitespace().map(|word| if word.contains('@') { "LINK" } else { word });
+        let line = words.collect::<Vec<_>>().join(" ");
+        let number = line.split(':').next().is_some_and(|n| n.parse::<u32>().is_ok());
+        lines.push(if number { line.split_once(':').unwrap().1.to_owned() } else { line });
+    }
+    lines.sort();
+    lines.dedup();
+    lines.join("\n")
 }
 
 /// Asserts that two dumps are equal; shows the lines that are not.

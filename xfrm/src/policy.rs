@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 
-use guestnet_core::Object;
 use guestnet_core::problem::{Path, Problems};
+use guestnet_core::{Extras, Mendable, Object};
 use serde::{Deserialize, Serialize};
 
 use crate::selector::{Mark, Selector};
@@ -43,6 +43,9 @@ pub struct Policy {
     /// The id of the xfrm interface whose packets it is for; left out: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub if_id: Option<NonZeroU32>,
+    /// Flags, limits and attributes of a policy on the host that no wanted one has. Not part of a spec.
+    #[serde(skip)]
+    pub extras: Extras,
 }
 
 /// The way of the packets that a policy is for.
@@ -190,6 +193,7 @@ impl Policy {
             templates: vec![template],
             mark: None,
             if_id: None,
+            extras: Extras::default(),
         }
     }
 
@@ -252,6 +256,11 @@ impl Object for Policy {
         let Self { selector, direction, mark, if_id, .. } = self;
         PolicyKey { selector: selector.clone(), direction: *direction, mark: *mark, if_id: *if_id }
     }
+
+    fn accepts(&self, found: &Self) -> bool {
+        let alike = || Self { extras: found.extras.clone(), ..self.clone() };
+        self == found || self.extras.accepts(&found.extras) && alike() == *found
+    }
 }
 
 impl fmt::Display for Policy {
@@ -259,7 +268,8 @@ impl fmt::Display for Policy {
         self.key().fmt(f)?;
         f.write_str(if self.action.is_allow() { "" } else { " action block" })?;
         write!(f, " priority {}", self.priority)?;
-        self.templates.iter().try_for_each(|template| write!(f, " tmpl {template}"))
+        self.templates.iter().try_for_each(|template| write!(f, " tmpl {template}"))?;
+        self.extras.fmt(f)
     }
 }
 

@@ -55,6 +55,13 @@ impl PartialEq for Bytes {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint([u8; 8]);
 
+impl Fingerprint {
+    /// One that is no secret's, to stand for one that is not known.
+    pub(crate) fn of_number(n: u32) -> Self {
+        Self(u64::from(n).to_be_bytes())
+    }
+}
+
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))

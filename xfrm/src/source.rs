@@ -10,12 +10,10 @@
 //! Bytes are never serialised: they come out as `kept`.
 
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
 use std::marker::PhantomData;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use guestnet_core::{Error, Result};
+use guestnet_core::{Error, Result, input};
 use serde::de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -80,7 +78,7 @@ impl Material for PairSecret {
 }
 
 /// Longer files are not read: the longest secret has 512 digits.
-const LONGEST_FILE: u64 = 4096;
+const LONGEST_FILE: usize = 4096;
 
 impl<T: Material> Source<T> {
     /// The bytes themselves, where they are known.
@@ -108,7 +106,7 @@ impl<T: Material> Source<T> {
         let material = match self {
             Self::File(path) => {
                 let what = format!("read {} from {}", T::WHAT, path.display());
-                let text = read_file(path).map_err(|e| Error::io(&what, e))?;
+                let text = input::file(path, LONGEST_FILE).map_err(|e| Error::io(&what, e))?;
                 let text =
                     std::str::from_utf8(&text).map_err(|_| Error::malformed(&what, "it is not text"))?;
                 T::read(text.trim()).map_err(|e| Error::malformed(&what, e))?
@@ -124,13 +122,6 @@ impl<T: Material> Source<T> {
         *self = Self::Given(material);
         Ok(())
     }
-}
-
-fn read_file(path: &Path) -> std::io::Result<Zeroizing<Vec<u8>>> {
-    // Room from the start: a vector that grows leaves copies of what it held.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(LONGEST_FILE as usize));
-    File::open(path)?.take(LONGEST_FILE).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 impl KeySource {
@@ -348,6 +339,10 @@ mod tests {
         assert_eq!(source, Source::Given(KEY.parse().unwrap()));
         std::fs::write(&path, &KEY[..20]).unwrap();
         let words = KeySource::File(path.clone()).load(&Secrets::new()).unwrap_err().to_string();
+        // A key, and behind more white space than is read something that is none.
+        std::fs::write(&path, format!("{KEY}{}no key", " ".repeat(LONGEST_FILE))).unwrap();
+        let long = KeySource::File(path.clone()).load(&Secrets::new()).unwrap_err().to_string();
+        assert!(long.contains("longer than 4096 bytes"), "{long}");
         std::fs::remove_file(&path).unwrap();
         assert!(words.contains(path.to_str().unwrap()) && !words.contains("f330"), "{words}");
         assert!(KeySource::File(path).load(&Secrets::new()).is_err());

@@ -59,7 +59,9 @@ impl FromStr for Spi {
             Some(digits) => (digits, 16),
             None => (text, 10),
         };
-        let plain = digits.bytes().all(|b| b.is_ascii_hexdigit());
+        // Of a number in decimal there is one form; zeros belong to hex, as ip prints it.
+        let plain =
+            digits.bytes().all(|b| b.is_ascii_hexdigit()) && (radix == 16 || !digits.starts_with('0'));
         let number = u32::from_str_radix(digits, radix).ok().filter(|_| plain);
         number.and_then(Self::new).ok_or_else(|| SpiError(format!("{text:?}")))
     }
@@ -111,7 +113,7 @@ impl schemars::JsonSchema for Spi {
         schemars::json_schema!({
             "description": "A security parameters index: 256 to 4294967295",
             "anyOf": [
-                { "type": "string", "pattern": "^(0[xX][0-9A-Fa-f]{1,8}|[0-9]{1,10})$" },
+                { "type": "string", "pattern": "^(0[xX][0-9A-Fa-f]{1,8}|[1-9][0-9]{2,9})$" },
                 { "type": "integer", "minimum": 256, "maximum": u32::MAX },
             ],
         })

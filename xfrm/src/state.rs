@@ -4,8 +4,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
-use guestnet_core::Object;
 use guestnet_core::problem::{Path, Problems};
+use guestnet_core::{Extras, Mendable, Object};
 use serde::{Deserialize, Serialize};
 
 use crate::algorithm::{Algorithm, Icv};
@@ -84,6 +84,9 @@ pub struct State {
     /// What it had carried and refused when it was read. Not part of a spec.
     #[serde(skip)]
     pub counters: Counters,
+    /// Flags and attributes of a state on the host that no wanted one has. Not part of a spec.
+    #[serde(skip)]
+    pub extras: Extras,
 }
 
 /// What becomes of the inner packet's IP header.
@@ -202,6 +205,7 @@ impl State {
             encap: None,
             sequence: Sequence::default(),
             counters: Counters::default(),
+            extras: Extras::default(),
         }
     }
 
@@ -292,8 +296,8 @@ impl Object for State {
     fn accepts(&self, found: &Self) -> bool {
         let said = self.direction.is_some() && found.direction.is_some();
         let direction = if said { self.direction } else { found.direction };
-        let alike = Self { key: found.key.clone(), direction, ..self.clone() };
-        self.key.accepts(&found.key) && alike == *found
+        let alike = Self { key: found.key.clone(), direction, extras: found.extras.clone(), ..self.clone() };
+        self.key.accepts(&found.key) && self.extras.accepts(&found.extras) && alike == *found
     }
 
     fn changed_from(&self, old: &Self) -> String {
@@ -328,6 +332,9 @@ impl Object for State {
             self.if_id.map_or(0, |id| id.get()).to_string(),
             old.if_id.map_or(0, |id| id.get()).to_string(),
         );
+        if !old.extras.is_empty() {
+            changes.push(format!("without{}", old.extras));
+        }
         format!("{self}  ({})", changes.join("; "))
     }
 }
@@ -347,9 +354,19 @@ pub(crate) fn check_outer(src: IpAddr, dst: IpAddr, path: &Path, problems: &mut 
     }
     if src == dst {
         problems.at(path, format!("both ends are {dst}"));
+        return;
     }
-    if let Some(bad) = [src, dst].into_iter().find(|ip| ip.is_multicast() || ip.is_unspecified()) {
-        problems.at(path, format!("{bad} is not the address of one host"));
+    for ip in [src, dst] {
+        let why = match ip {
+            ip if ip.is_multicast() || ip.is_unspecified() || ip.is_loopback() => {
+                "not the address of one host"
+            }
+            // Nothing in a state says on which.
+            IpAddr::V6(v6) if v6.is_unicast_link_local() => "an address of one link only",
+            IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => "an IPv4 address in IPv6 form",
+            _ => continue,
+        };
+        problems.at(path, format!("{ip} is {why}"));
     }
 }
 

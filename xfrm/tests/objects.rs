@@ -48,7 +48,7 @@ fn every_mistake_in_a_policy_is_found_at_its_place() {
     let policy: Policy = serde_json::from_str(
         r#"{
             "selector": {"src": "10.0.0.1/8", "dst": "10.0.0.0/8"}, "direction": "out",
-            "templates": [{"src": "::1", "dst": "192.0.2.1", "reqid": 1, "level": "use"}]
+            "templates": [{"src": "::2", "dst": "192.0.2.1", "reqid": 1, "level": "use"}]
         }"#,
     )
     .unwrap();

@@ -4,9 +4,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use guestnet_lab::{Firewalld, output};
 
-use crate::python;
 use crate::run::{find, run};
+use crate::{packages, python, vm};
 
 /// How one sees that something is there. The state of the package says less: it may have come another way.
 enum Sign {
@@ -46,11 +47,26 @@ const ALWAYS: &[Need] = &[
     Need { package: "libnftnl-dev", sign: Sign::PkgConfig("libnftnl"), why: "the nft crate links it" },
     Need { package: "iproute2", sign: Sign::Program("ip"), why: "tests compare with what ip shows" },
     Need { package: "nftables", sign: Sign::Program("nft"), why: "tests compare with what nft shows" },
+    Need {
+        package: "iptables",
+        sign: Sign::Program("iptables-nft"),
+        why: "writes rules of others that the doctor is tested with",
+    },
     Need { package: "dnsmasq-base", sign: Sign::Program("dnsmasq"), why: "serves DHCP to guests in the lab" },
     Need { package: "procps", sign: Sign::Program("sysctl"), why: "tests compare with what sysctl shows" },
     Need { package: "strace", sign: Sign::Program("strace"), why: "tests kill at, and count, system calls" },
     Need { package: "iputils-ping", sign: Sign::Program("ping"), why: "goes through the tunnels in tests" },
     Need { package: "udhcpc", sign: Sign::Program("udhcpc"), why: "is the guests' DHCP client in the lab" },
+    Need {
+        package: "isc-dhcp-client",
+        sign: Sign::Program("dhclient"),
+        why: "is the guests' DHCPv6 client in the lab",
+    },
+    Need {
+        package: "systemd",
+        sign: Sign::Program("systemctl"),
+        why: "runs the command in units with mounts of their own",
+    },
     Need { package: "man-db", sign: Sign::Program("man"), why: "tests render the man pages" },
     Need {
         package: "python3-venv",
@@ -67,28 +83,58 @@ const ALWAYS: &[Need] = &[
     Need { package: "jq", sign: Sign::Program("jq"), why: "the example in shell reads records with it" },
 ];
 
-const SECOND_KERNEL: &[Need] = &[Need {
+const EMULATION: &[Need] = &[Need {
     package: "qemu-system-x86",
     sign: Sign::Program("qemu-system-x86_64"),
-    why: "runs a second kernel, because the running one lacks something",
+    why: "runs real guests, and a second kernel where the running one lacks something",
 }];
 
 const COUNTING: &[Need] =
     &[Need { package: "valgrind", sign: Sign::Program("valgrind"), why: "counts instructions" }];
+
+const FUZZING: &[Need] = &[Need {
+    package: "g++",
+    sign: Sign::Program("c++"),
+    why: "builds libFuzzer, the engine of cargo xtask fuzz",
+}];
 
 /// Installs what is missing, after saying what and why.
 pub fn install() -> Result<()> {
     install_missing(ALWAYS)
 }
 
-/// Installs what runs the second kernel, if it is missing.
-pub fn install_for_second_kernel() -> Result<()> {
-    install_missing(SECOND_KERNEL)
+/// Installs what is missing and fetches what tests run beside guestnet: real guests, and firewalld.
+pub fn install_all() -> Result<()> {
+    install()?;
+    vm::prepare_guests()?;
+    // Its package would start it, on the developer's own network.
+    let why = "stands beside guestnet in tests, in namespaces of theirs";
+    packages::unpack(&Firewalld::place(), why, || with_dependencies("firewalld"))
+}
+
+/// `package`, and of what it depends on what is not installed.
+fn with_dependencies(package: &str) -> Result<Vec<String>> {
+    let mut simulation = Command::new("apt-get");
+    simulation.args(["-qq", "--simulate", "install", "--no-install-recommends", package]);
+    let said = output(&mut simulation)?;
+    let missing = said.lines().filter_map(|line| line.strip_prefix("Inst ")?.split(' ').next());
+    let others = missing.filter(|name| *name != package);
+    Ok(std::iter::once(package).chain(others).map(str::to_owned).collect())
+}
+
+/// Installs what runs real guests and the second kernel, if it is missing.
+pub fn install_for_emulation() -> Result<()> {
+    install_missing(EMULATION)
 }
 
 /// Installs what counts instructions, if it is missing.
 pub fn install_for_counting() -> Result<()> {
     install_missing(COUNTING)
+}
+
+/// Installs what builds the engine of fuzzing, if it is missing.
+pub fn install_for_fuzzing() -> Result<()> {
+    install_missing(FUZZING)
 }
 
 fn install_missing(needs: &[Need]) -> Result<()> {

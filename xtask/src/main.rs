@@ -1,12 +1,15 @@
 //! The developer's commands. `cargo xtask` lists them.
 
+#![allow(clippy::print_stderr, reason = "a program")]
+
 mod architecture;
 mod bench;
 mod demo;
 mod deps;
 mod firewall;
+mod fuzz;
 mod man;
-mod place;
+mod packages;
 mod python;
 mod python_types;
 mod run;
@@ -19,6 +22,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use guestnet_lab::place;
 
 const USAGE: &str = "\
 cargo xtask demo                two hosts, their guests and an internet, shown as a table
@@ -28,8 +32,12 @@ cargo xtask bench [--quick] [JOB...]
 cargo xtask bench --second-kernel [--quick] [JOB...]
                                 the jobs that this kernel may lack something for (IPsec states): ratios only
 cargo xtask bench --readme      write what the last whole run has measured into README.md
-cargo xtask bench --count       the instructions of the pure middle; --accept: and they are the new baseline
+cargo xtask bench --count       the instructions of the pure middle, and how they grow; --accept: they are the new baseline
 cargo xtask firewall            the firewall judged by packets, in namespaces on this kernel: docs/testing-the-firewall.md
+cargo xtask fuzz list | --smoke inputs changed at random: names the targets, or tries each for some seconds
+cargo xtask fuzz TARGET --hours N
+                                the same, one target for long; FILE... replays inputs, --minimise keeps the best:
+                                docs/fuzzing.md
 cargo xtask deps                install what building and testing need on a Debian machine
 cargo xtask schema              write the JSON Schemas of the documents into schemas/
 cargo xtask man                 write man pages and completions into target/share, laid out for /usr
@@ -59,11 +67,13 @@ fn dispatch(arguments: &[String]) -> Result<u8> {
         ["demo"] => demo::start(),
         // What `demo` runs: to see whether this kernel will do, on a kernel that will, and in namespaces there.
         ["demo-probe"] => demo::probe(),
+        ["demo-probe-tap"] => demo::probe_tap(),
         ["demo-here"] => demo::isolated_here(),
         ["demo-inside"] => demo::inside(),
+        ["demo-real"] => demo::inside_with_a_real_guest(),
         ["test"] => test::run(test::Extent::Whole),
         ["test", "--quick"] => test::run(test::Extent::Quick),
-        ["bench", "--count"] => bench::check().map(|()| 0),
+        ["bench", "--count"] => bench::check().and_then(|()| bench::check_growth()).map(|()| 0),
         ["bench", "--accept"] => bench::accept(),
         ["bench", "--readme"] => bench::write_readme().map(|()| 0),
         ["bench", ..] => bench::run(&arguments[1..]),
@@ -74,8 +84,9 @@ fn dispatch(arguments: &[String]) -> Result<u8> {
         ["python-test"] => python::test().map(|()| 0),
         ["python-types"] => python_types::run(false).map(|()| 0),
         ["python-types", "--check"] => python_types::run(true).map(|()| 0),
+        ["fuzz", ..] => fuzz::run(&arguments[1..]).map(|()| 0),
         ["firewall"] => firewall::judge().map(|()| 0),
-        ["deps"] => deps::install().map(|()| 0),
+        ["deps"] => deps::install_all().map(|()| 0),
         ["schema"] => schema::write().map(|()| 0),
         ["man"] => man::write().map(|()| 0),
         ["vm", "--", _, ..] => vm::run(&arguments[2..], Duration::from_secs(3600)),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use crate::run::run as run_command;
-use crate::{architecture, bench, deps, place, python, python_types, second_kernel};
+use crate::{architecture, bench, deps, fuzz, place, python, python_types, second_kernel};
 
 /// How much is tested.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -46,7 +46,7 @@ impl Stages {
 /// Runs all stages; exit code 0 when all have passed.
 pub fn run(extent: Extent) -> Result<u8> {
     // Without these nothing else can be built.
-    deps::install()?;
+    deps::install_all()?;
     let list = place::lab().join("later");
     fs::create_dir_all(place::lab())?;
     let _ = fs::remove_file(&list);
@@ -56,6 +56,7 @@ pub fn run(extent: Extent) -> Result<u8> {
     stages.run("length of files", architecture::warn_of_long_files);
     stages.run("formatting", || run_command(&mut cargo("fmt --all --check")));
     stages.run("clippy", || run_command(&mut cargo("clippy --workspace --all-targets -- -D warnings")));
+    stages.run("formatting and clippy of fuzzing", fuzz::lint);
     stages.run("documentation", || {
         run_command(cargo("doc --quiet --workspace --no-deps").env("RUSTDOCFLAGS", "-D warnings"))
     });
@@ -66,7 +67,10 @@ pub fn run(extent: Extent) -> Result<u8> {
         let mut cargo = cargo("test --workspace --no-fail-fast");
         run_command(cargo.env("GUESTNET_LAB_LATER", &list).env("GUESTNET_PYTHON", python::interpreter()))
     });
+    stages.run("inputs that fuzzing has found", fuzz::test);
+    stages.run("a glance at fuzzing", || fuzz::run(&["--smoke".to_owned()]));
     stages.run("instructions of the pure middle", bench::check);
+    stages.run("instructions for twice the guests", bench::check_growth);
     stages.run("a glance at the benchmarks", bench::glance);
     let later = second_kernel::count(&list)?;
     match (extent, later) {

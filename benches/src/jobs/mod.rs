@@ -4,6 +4,7 @@ mod again;
 mod data_plane;
 mod firewall;
 mod firewall_packets;
+mod first_answer;
 mod guests_from_nothing;
 mod nat;
 mod one_guest;
@@ -31,9 +32,11 @@ pub fn known(name: &str) -> Result<()> {
 pub fn all() -> Vec<Job> {
     vec![
         one_guest::job(),
+        first_answer::job(),
         guests_from_nothing::in_host(),
         guests_from_nothing::in_their_own(),
         one_more::job(),
+        one_more::less(),
         one_more::lost(),
         python::job(),
         again::job(),
@@ -60,6 +63,6 @@ mod tests {
     fn an_unknown_job_is_answered_with_those_there_are() {
         assert!(super::known("one-guest").is_ok());
         let words = super::known("one-gest").unwrap_err().to_string();
-        assert!(words.starts_with("there is no job \"one-gest\", but one-guest, guests, "), "{words}");
+        assert!(words.starts_with("there is no job \"one-gest\", but one-guest, first-answer, "), "{words}");
     }
 }

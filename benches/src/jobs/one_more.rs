@@ -54,6 +54,22 @@ pub fn job() -> Job {
     }
 }
 
+/// One guest less, where the others stay.
+pub fn less() -> Job {
+    Job {
+        name: "one-less",
+        what: "one guest less in the host's namespace",
+        sizes: Sizes { whole: &[(10, 12), (10_000, 12)], quick: &[(10, 4), (1000, 4)] },
+        contestants: vec![
+            Contestant::new("guestnet", remove),
+            Contestant::new("guestnet, all applied", apply_less),
+            Contestant::new("guestnet, the command", remove_by_command),
+        ],
+        growth: Some(("guestnet, the command", 1.2)),
+        goals: Vec::new(),
+    }
+}
+
 pub fn lost() -> Job {
     Job {
         name: "lost-element",
@@ -149,6 +165,49 @@ fn command(count: usize) -> Result<Round> {
             away(count)?;
         }
         Ok(())
+    }))
+}
+
+fn remove(count: usize) -> Result<Round> {
+    let (mut host, _) = furnished(count)?;
+    let (all, one) = (guests::spec(count, Place::Host)?, guests::only(count, Place::Host)?);
+    let mut checked = false;
+    Ok(Box::new(move |meter| {
+        for _ in 0..TIMES {
+            host.add(&one)?;
+            sleep(Duration::from_millis(20));
+            meter.once(|| Ok(host.remove(&one)?))?;
+        }
+        once(&mut checked, || is_there(&mut host, &all))
+    }))
+}
+
+fn apply_less(count: usize) -> Result<Round> {
+    let (mut host, _) = furnished(count)?;
+    let (all, one) = (guests::spec(count, Place::Host)?, guests::only(count, Place::Host)?);
+    Ok(Box::new(move |meter| {
+        host.add(&one)?;
+        sleep(Duration::from_millis(20));
+        let report = meter.once(|| Ok(host.apply(&all)?))?;
+        ensure!(report.changes > 0, "nothing was removed");
+        Ok(())
+    }))
+}
+
+fn remove_by_command(count: usize) -> Result<Round> {
+    let (mut host, _) = furnished(count)?;
+    let (all, one) = (guests::spec(count, Place::Host)?, guests::only(count, Place::Host)?);
+    std::fs::write("/run/spec.json", serde_json::to_string(&one)?)?;
+    let mut checked = false;
+    Ok(Box::new(move |meter| {
+        for _ in 0..TIMES {
+            host.add(&one)?;
+            sleep(Duration::from_millis(20));
+            meter
+                .of_processes()
+                .once(|| ip::run(&mut whole::guestnet_command("remove", "/run/spec.json")?, ""))?;
+        }
+        once(&mut checked, || is_there(&mut host, &all))
     }))
 }
 

@@ -3,7 +3,7 @@
 use crate::answer::Answer;
 use crate::exit::Failure;
 use crate::input::Input;
-use crate::place::Place;
+use crate::place::{Consent, Place};
 
 /// Make what the spec describes and leave all else: one more guest. Costs the same however many there are.
 ///
@@ -14,11 +14,18 @@ pub struct Add {
     input: Input,
     #[command(flatten)]
     place: Place,
+    #[command(flatten)]
+    consent: Consent,
 }
 
 impl super::Run for Add {
     fn run(self) -> Result<Answer, Failure> {
         let spec = self.input.read()?;
-        Ok(Answer::new(self.place.open()?.add(&spec)?))
+        let mut host = self.place.open()?;
+        self.consent.give(&mut host);
+        let report = host.add(&spec)?;
+        self.place.warn(&report.warnings);
+        let changed = report.changes > 0;
+        Ok(Answer::new(report).of_change(changed))
     }
 }

@@ -23,7 +23,7 @@ pub struct Doctor {
 impl super::Run for Doctor {
     fn run(self) -> Result<Answer, Failure> {
         let spec = self.input.read()?;
-        let diagnosis = examine(self.netns.as_ref(), spec.as_ref())?;
+        let diagnosis = examine(self.netns.as_ref(), spec.as_deref())?;
         let code = match diagnosis.worst() {
             Some(Severity::Error) => exit::FAILED,
             Some(Severity::Warning) => exit::PENDING,

@@ -1,8 +1,10 @@
 //! `guestnet encap`.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
+use guestnet::core::visible;
 use guestnet::encap::EncapSockets;
 
 use crate::answer::Answer;
@@ -40,7 +42,7 @@ impl super::Run for Encap {
             // Each once, and again when it has gone away between.
             let words: BTreeSet<String> = failed.iter().map(ToString::to_string).collect();
             for failure in words.difference(&said) {
-                eprintln!("guestnet: {failure}");
+                let _ = writeln!(std::io::stderr(), "guestnet: {}", visible(failure));
             }
             said = words;
             std::thread::sleep(Duration::from_secs(self.every));

@@ -1,5 +1,7 @@
 //! `guestnet rekey`.
 
+use guestnet::rekey::Act;
+
 use crate::answer::{Answer, Json};
 use crate::exit::{self, Failure};
 use crate::input::JsonInput;
@@ -23,6 +25,6 @@ impl super::Run for Rekey {
         let step = guestnet::rekey::step_from_json(&text, &secrets).map_err(guestnet::Error::from)?;
         let confirmation = self.place.open()?.rekey(&step)?;
         let code = if confirmation.is_whole() { exit::DONE } else { exit::FAILED };
-        Ok(Answer::new(Json(confirmation)).with_code(code))
+        Ok(Answer::new(Json(confirmation)).with_code(code).of_change(step.act != Act::Observe))
     }
 }

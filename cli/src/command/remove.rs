@@ -18,9 +18,12 @@ impl super::Run for Remove {
     fn run(self) -> Result<Answer, Failure> {
         let spec = self.input.read()?;
         let mut host = self.place.open()?;
-        Ok(Answer::new(match spec {
+        let report = match spec {
             Some(spec) => host.remove(&spec)?,
             None => host.remove_all()?,
-        }))
+        };
+        self.place.warn(&report.warnings);
+        let changed = report.changes > 0;
+        Ok(Answer::new(report).of_change(changed))
     }
 }

@@ -15,7 +15,6 @@ pub struct Render {
 
 impl super::Run for Render {
     fn run(self) -> Result<Answer, Failure> {
-        let objects = self.input.read()?.objects()?;
-        Ok(Answer::new(RenderedDocument::new(&objects)))
+        Ok(Answer::new(RenderedDocument::new(self.input.read()?.objects())))
     }
 }

@@ -11,11 +11,15 @@ use serde_json::Value;
 pub const GUESTNET: &str = env!("CARGO_BIN_EXE_guestnet");
 
 pub fn guestnet(arguments: &[&str], input: &str) -> Output {
+    with_bytes(arguments, input.as_bytes())
+}
+
+pub fn with_bytes(arguments: &[&str], input: &[u8]) -> Output {
     let mut command = Command::new(GUESTNET);
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     // One that does not read its input ends before it is written.
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let _ = child.stdin.take().unwrap().write_all(input);
     child.wait_with_output().unwrap()
 }
 

@@ -9,7 +9,11 @@ use netlink_packet_route::link::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::unusual::Unusual;
+use crate::extras::Mendable;
 use crate::netlink::Attributes;
+
+mod usual;
 
 /// How a bridge is made: `ip link add … type bridge`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -30,7 +34,14 @@ pub struct BridgeOptions {
     #[serde(skip_serializing_if = "is_usual_ageing")]
     #[schemars(extend("default" = AGEING))]
     pub ageing: u32,
+    /// Attributes of a bridge on the host that no wanted one has. Not part of a spec.
+    #[serde(skip)]
+    pub besides: Besides,
 }
+
+/// Attributes of a bridge or a port that guestnet leaves to the kernel, and that are not as it has them: they are mended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Besides(Unusual);
 
 /// What a bridge does with one of its ports: `bridge link set dev …`, `ip link set … type bridge_slave`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -62,6 +73,9 @@ pub struct PortOptions {
     #[serde(skip_serializing_if = "is_on")]
     #[schemars(extend("default" = true))]
     pub flood: bool,
+    /// Attributes of a port on the host that no wanted one has. Not part of a spec.
+    #[serde(skip)]
+    pub besides: Besides,
 }
 
 // They take references because serde gives them so.
@@ -87,7 +101,13 @@ const PER_SECOND: u32 = 100;
 
 impl Default for BridgeOptions {
     fn default() -> Self {
-        Self { stp: false, vlan_filtering: false, mcast_snooping: true, ageing: AGEING }
+        Self {
+            stp: false,
+            vlan_filtering: false,
+            mcast_snooping: true,
+            ageing: AGEING,
+            besides: Besides::default(),
+        }
     }
 }
 
@@ -100,11 +120,19 @@ impl Default for PortOptions {
             neigh_suppress: false,
             learning: true,
             flood: true,
+            besides: Besides::default(),
         }
     }
 }
 
+impl Mendable for Besides {}
+
 impl BridgeOptions {
+    pub(super) fn accepts(&self, found: &Self) -> bool {
+        let alike = || Self { besides: found.besides.clone(), ..self.clone() };
+        self == found || self.besides.accepts(&found.besides) && alike() == *found
+    }
+
     /// What is wrong with the options.
     pub fn problem(&self) -> Option<String> {
         let fits = self.ageing == 0 || (10..=1_000_000).contains(&self.ageing);
@@ -127,6 +155,7 @@ impl BridgeOptions {
         if self.ageing != old.ageing {
             options.push(InfoBridge::AgeingTime(self.ageing.saturating_mul(PER_SECOND)));
         }
+        options.extend(old.besides.0.mended().map(InfoBridge::Other));
         vec![LinkInfo::Kind(InfoKind::Bridge), LinkInfo::Data(InfoData::Bridge(options))]
     }
 
@@ -137,11 +166,17 @@ impl BridgeOptions {
             vlan_filtering: flag(data, IFLA_BR_VLAN_FILTERING, usual.vlan_filtering),
             mcast_snooping: flag(data, IFLA_BR_MCAST_SNOOPING, usual.mcast_snooping),
             ageing: data.get_u32(IFLA_BR_AGEING_TIME).map_or(AGEING, |time| time / PER_SECOND),
+            besides: Besides(Unusual::read(data, usual::BRIDGE)),
         }
     }
 }
 
 impl PortOptions {
+    pub(super) fn accepts(&self, found: &Self) -> bool {
+        let alike = || Self { besides: found.besides.clone(), ..self.clone() };
+        self == found || self.besides.accepts(&found.besides) && alike() == *found
+    }
+
     /// Whether all of it is as the kernel has it for a new port.
     pub fn is_default(&self) -> bool {
         *self == Self::default()
@@ -157,25 +192,32 @@ impl PortOptions {
             (self.learning, old.learning, InfoBridgePort::Learning),
             (self.flood, old.flood, InfoBridgePort::UnicastFlood),
         ];
-        let options: Vec<InfoBridgePort> = flags
-            .into_iter()
-            .filter(|(new, old, _)| new != old)
-            .map(|(new, _, option)| option(new))
-            .collect();
+        let changed = flags.into_iter().filter(|(new, old, _)| new != old);
+        let mended = old.besides.0.mended().map(InfoBridgePort::Other);
+        let options: Vec<InfoBridgePort> =
+            changed.map(|(new, _, option)| option(new)).chain(mended).collect();
         (!options.is_empty()).then(|| {
             let kind = LinkInfo::PortKind(InfoPortKind::Bridge);
             LinkAttribute::LinkInfo(vec![kind, LinkInfo::PortData(InfoPortData::BridgePort(options))])
         })
     }
 
-    /// Reads `IFLA_LINKINFO` of a link; the default for one that is no port of a bridge.
-    pub(super) fn read(info: Attributes<'_>) -> Self {
+    /// Reads `IFLA_LINKINFO` of a link; the default for one that is no port of a bridge. Which state it has is told by the
+    /// spanning tree (`by_stp`) or follows from whether the link has a `carrier`.
+    pub(super) fn read(info: Attributes<'_>, by_stp: bool, carrier: bool) -> Self {
         let usual = Self::default();
         if info.get_str(IFLA_INFO_SLAVE_KIND) != Some("bridge") {
             return usual;
         }
         let data = Attributes::after(info.get(IFLA_INFO_SLAVE_DATA).unwrap_or_default(), 0);
+        let mut besides = Unusual::read(data, usual::PORT);
+        match data.get(usual::STATE.number).and_then(|state| state.first().copied()) {
+            Some(DISABLED) if !carrier => {}
+            Some(state) if !by_stp && state != FORWARDING => besides.note(&usual::STATE, state),
+            _ => {}
+        }
         Self {
+            besides: Besides(besides),
             isolated: flag(data, IFLA_BRPORT_ISOLATED, usual.isolated),
             hairpin: flag(data, IFLA_BRPORT_MODE, usual.hairpin),
             guard: flag(data, IFLA_BRPORT_GUARD, usual.guard),
@@ -190,8 +232,11 @@ fn flag(data: Attributes<'_>, kind: u16, usual: bool) -> bool {
     data.get(kind).and_then(|value| value.first()).map_or(usual, |value| *value != 0)
 }
 
+/// States of ports (linux/if_bridge.h).
+const DISABLED: u8 = 0;
+const FORWARDING: u8 = 3;
 const IFLA_BR_AGEING_TIME: u16 = 4;
-const IFLA_BR_STP_STATE: u16 = 5;
+pub(super) const IFLA_BR_STP_STATE: u16 = 5;
 const IFLA_BR_VLAN_FILTERING: u16 = 7;
 const IFLA_BR_MCAST_SNOOPING: u16 = 23;
 const IFLA_INFO_SLAVE_KIND: u16 = 4;
@@ -210,10 +255,10 @@ impl fmt::Display for BridgeOptions {
         f.write_str(if self.stp { " stp_state 1" } else { "" })?;
         f.write_str(if self.vlan_filtering { " vlan_filtering 1" } else { "" })?;
         f.write_str(if self.mcast_snooping { "" } else { " mcast_snooping 0" })?;
-        if self.ageing == AGEING {
-            return Ok(());
+        if self.ageing != AGEING {
+            write!(f, " ageing_time {}", u64::from(self.ageing) * u64::from(PER_SECOND))?;
         }
-        write!(f, " ageing_time {}", u64::from(self.ageing) * u64::from(PER_SECOND))
+        self.besides.0.fmt(f)
     }
 }
 
@@ -225,6 +270,7 @@ impl fmt::Display for PortOptions {
         f.write_str(if self.guard { " guard on" } else { "" })?;
         f.write_str(if self.neigh_suppress { " neigh_suppress on" } else { "" })?;
         f.write_str(if self.learning { "" } else { " learning off" })?;
-        f.write_str(if self.flood { "" } else { " flood off" })
+        f.write_str(if self.flood { "" } else { " flood off" })?;
+        self.besides.0.fmt(f)
     }
 }

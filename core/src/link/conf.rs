@@ -1,6 +1,7 @@
 //! The sysctls `net/ipv4/conf/LINK/…` and `net/ipv6/conf/LINK/…` as a link's message tells them (`IFLA_AF_SPEC`): all of
 //! them in one answer, where each file would be three system calls.
 
+use super::settings::IFLA_INET6_ADDR_GEN_MODE;
 use crate::netlink::Attributes;
 
 const IFLA_INET_CONF: u16 = 1;
@@ -11,6 +12,7 @@ const IFLA_INET6_CONF: u16 = 2;
 pub(crate) struct Conf {
     ipv4: Box<[u8]>,
     ipv6: Box<[u8]>,
+    addr_gen_mode: Option<u8>,
 }
 
 /// Names of files and their places in `IFLA_INET_CONF` (`IPV4_DEVCONF_*` of linux/ip.h, less one). Only those whose file
@@ -52,17 +54,20 @@ impl Conf {
     /// Reads them from what `IFLA_AF_SPEC` holds.
     pub(crate) fn read(families: &[u8]) -> Self {
         let families = Attributes::after(families, 0);
-        let of = |family: i32, attribute: u16| -> Box<[u8]> {
-            let family = Attributes::after(families.get(family as u16).unwrap_or_default(), 0);
-            family.get(attribute).unwrap_or_default().into()
-        };
-        Self { ipv4: of(libc::AF_INET, IFLA_INET_CONF), ipv6: of(libc::AF_INET6, IFLA_INET6_CONF) }
+        let of = |family: i32| Attributes::after(families.get(family as u16).unwrap_or_default(), 0);
+        let [ipv6, mode] = of(libc::AF_INET6).pick([IFLA_INET6_CONF, IFLA_INET6_ADDR_GEN_MODE]);
+        Self {
+            ipv4: of(libc::AF_INET).get(IFLA_INET_CONF).unwrap_or_default().into(),
+            ipv6: ipv6.unwrap_or_default().into(),
+            addr_gen_mode: mode.and_then(|mode| mode.first().copied()),
+        }
     }
 
     /// The value of `parameter` of `family` (`ipv4`, `ipv6`); `None` where it has to be read from its file.
     pub(crate) fn get(&self, family: &str, parameter: &str) -> Option<i32> {
         let (bytes, names): (&[u8], &[(&str, usize)]) = match family {
             "ipv4" => (&self.ipv4, &IPV4),
+            "ipv6" if parameter == "addr_gen_mode" => return self.addr_gen_mode.map(Into::into),
             "ipv6" => (&self.ipv6, &IPV6),
             _ => return None,
         };

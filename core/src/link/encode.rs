@@ -5,7 +5,7 @@ use netlink_packet_route::link::{
     InfoData, InfoKind, InfoVeth, InfoXfrm, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
 };
 
-use super::{BridgeOptions, Link, LinkKind, Peer, PortOptions, read};
+use super::{BridgeOptions, Link, LinkKind, Peer, PortOptions, read, set};
 use crate::diff::Change;
 use crate::error::Result;
 use crate::kind::{Context, Kind, Message, Outbox, Phase, Protocol, Ripple, Step};
@@ -15,7 +15,7 @@ use crate::owner::{DOOMED_GROUP, LINK_GROUP};
 use crate::set::{Observed, Set};
 
 impl Kind for Link {
-    const PHASES: &'static [Phase] = &[Phase::Links, Phase::Up];
+    const PHASES: &'static [Phase] = &[Phase::Links, Phase::Settings, Phase::Up];
 
     fn observe(namespace: &mut Namespace, wanted: &Set<Self>) -> Result<Observed<Self>> {
         read::observe(namespace, wanted)
@@ -38,24 +38,14 @@ impl Kind for Link {
 
     fn encode(change: &Change<Self>, phase: Phase, context: &Context, out: &mut Outbox) -> Result<()> {
         match (change, phase) {
+            (Change::Replace { old, new }, phase) => {
+                replace(old, &new.in_place_of(old), phase, context, out)?
+            }
             (Change::Create(new), Phase::Links) => create(new, context, out)?,
+            (Change::Create(new), Phase::Settings) => set::settings(&new.settings, &new.name, context, out)?,
             (Change::Create(new), Phase::Up) if new.up || new.bridge.is_some() => {
                 join(new, None, context, out)?;
                 out.send(Protocol::Route, set_up(new, None));
-            }
-            (Change::Replace { old, new }, Phase::Links)
-                if new.mtu != old.mtu || new.mac != old.mac || !new.kind.accepts(&old.kind) =>
-            {
-                out.send(Protocol::Route, set(new, Some(old)));
-            }
-            (Change::Replace { old, new }, Phase::Up)
-                if new.up != old.up
-                    || new.bridge != old.bridge
-                    || new.port != old.port
-                    || goes_down(old, new) =>
-            {
-                join(new, Some(old), context, out)?;
-                out.send(Protocol::Route, set_up(new, Some(old)));
             }
             // Each deletion by itself would wait for all CPUs (RCU); those of a group wait once for all of them.
             (Change::Delete(old), Phase::Up) => {
@@ -74,6 +64,42 @@ impl Kind for Link {
     fn can_become(old: &Self, new: &Self) -> bool {
         new.kind.can_follow(&old.kind)
     }
+
+    /// One xfrm interface of a namespace has an id; and a pair cannot be made while its other end has another.
+    fn place(&self) -> Option<String> {
+        match &self.kind {
+            LinkKind::Xfrm(_) | LinkKind::Veth(_) => Some(self.kind.to_string()),
+            _ => None,
+        }
+    }
+}
+
+/// Changes a link in place.
+fn replace(old: &Link, new: &Link, phase: Phase, context: &Context, out: &mut Outbox) -> Result<()> {
+    match phase {
+        Phase::Links
+            if new.mtu != old.mtu
+                || new.mac != old.mac
+                || !new.kind.accepts(&old.kind)
+                || !old.besides.is_empty() =>
+        {
+            out.send(Protocol::Route, set(new, Some(old)));
+        }
+        Phase::Settings => {
+            set::settings(&new.settings_for(old).changed(Some(&old.settings)), &new.name, context, out)?;
+        }
+        Phase::Up
+            if new.up != old.up
+                || new.bridge != old.bridge
+                || new.port != old.port
+                || goes_down(old, new) =>
+        {
+            join(new, Some(old), context, out)?;
+            out.send(Protocol::Route, set_up(new, Some(old)));
+        }
+        _ => {}
+    }
+    Ok(())
 }
 
 /// Whether the link goes down on its way from `old` to `new`: only when it comes up again does the kernel give it the
@@ -151,8 +177,11 @@ fn set(new: &Link, old: Option<&Link>) -> Message {
     {
         message.attributes.push(LinkAttribute::LinkInfo(new.info(old)));
     }
+    let (meant, values) = old.map_or((0, 0), |old| old.besides.mended());
+    message.header.change_mask = LinkFlags::from_bits_retain(meant);
+    message.header.flags = LinkFlags::from_bits_retain(values);
     if old.is_some_and(|old| goes_down(old, new)) {
-        message.header.change_mask = LinkFlags::Up;
+        message.header.change_mask |= LinkFlags::Up;
     }
     encode(libc::RTM_NEWLINK, 0, &message)
 }

@@ -1,10 +1,14 @@
 //! Reading links: what a dump of them says of each, and of the namespace as a whole.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use super::{BridgeOptions, Conf, Link, LinkKind, Peer, PortOptions, TapOptions, XfrmOptions};
+use super::bridge::IFLA_BR_STP_STATE;
+use super::{
+    BridgeOptions, Conf, Flags, Link, LinkKind, Peer, PortOptions, Settings, TapOptions, XfrmOptions,
+    neighbours,
+};
 use crate::error::Result;
 use crate::kind::{Message, Protocol};
 use crate::name::{LinkName, Mac, Netns};
@@ -25,6 +29,11 @@ pub(crate) fn dump_request() -> Message {
 /// Asks for the link called `name`.
 pub(crate) fn get_request(name: &LinkName) -> Message {
     link_request(0, Some(name))
+}
+
+/// Asks for the link with `index`.
+pub(crate) fn index_request(index: u32) -> Message {
+    link_request(index, None)
 }
 
 /// Asks for the loopback, which is the first link of every namespace.
@@ -60,6 +69,10 @@ pub(crate) struct Names {
     /// The alias of the loopback, which carries the mark of a namespace.
     pub(crate) alias: Option<String>,
     pub(crate) veths: BTreeMap<LinkName, VethEnd>,
+    /// The indexes of those that are ours.
+    pub(crate) ours: HashSet<u32>,
+    /// The indexes of bridges with a spanning tree.
+    pub(crate) stp: HashSet<u32>,
     /// Settings by index, until something may have changed them.
     pub(crate) conf: HashMap<u32, Conf>,
     /// Whether these are all links that there were.
@@ -89,13 +102,14 @@ impl Names {
     pub(crate) fn learn(&mut self, links: &Dump) {
         let indexes = Arc::make_mut(&mut self.indexes);
         for reply in links.replies() {
-            let [name, alias, info, peer, elsewhere, families] = Attributes::after(reply.payload, IFINFOMSG)
-                .pick([
+            let [name, alias, info, peer, elsewhere, group, families] =
+                Attributes::after(reply.payload, IFINFOMSG).pick([
                     libc::IFLA_IFNAME,
                     libc::IFLA_IFALIAS,
                     libc::IFLA_LINKINFO,
                     libc::IFLA_LINK,
                     libc::IFLA_LINK_NETNSID,
+                    libc::IFLA_GROUP,
                     libc::IFLA_AF_SPEC,
                 ]);
             let name = name.and_then(text).and_then(|n| n.parse::<LinkName>().ok());
@@ -110,7 +124,20 @@ impl Names {
                 let elsewhere = elsewhere.and_then(number);
                 self.veths.insert(name.clone(), VethEnd { index, peer_index, elsewhere });
             }
+            let data = Attributes::after(info.get(libc::IFLA_INFO_DATA).unwrap_or_default(), 0);
+            let by_stp = info.get_str(libc::IFLA_INFO_KIND) == Some("bridge")
+                && data.get_u32(IFLA_BR_STP_STATE).is_some_and(|stp| stp != 0);
+            if by_stp {
+                self.stp.insert(index);
+            } else {
+                self.stp.remove(&index);
+            }
             self.conf.insert(index, Conf::read(families.unwrap_or_default()));
+            if group.and_then(number).is_some_and(is_ours) {
+                self.ours.insert(index);
+            } else {
+                self.ours.remove(&index);
+            }
             indexes.insert(name.clone(), index);
             self.by_index.insert(index, name);
         }
@@ -122,6 +149,7 @@ impl Names {
         for name in names {
             if let Some(index) = indexes.remove(*name) {
                 self.by_index.remove(&index);
+                self.ours.remove(&index);
                 self.conf.remove(&index);
             }
             self.veths.remove(*name);
@@ -133,7 +161,7 @@ impl Names {
 pub(super) fn observe(namespace: &mut Namespace, wanted: &Set<Link>) -> Result<Observed<Link>> {
     let dump = namespace.dump(Protocol::Route, &dump_request())?;
     namespace.learn_links(&dump);
-    Ok(sorted(&dump, namespace, wanted))
+    sorted(&dump, namespace, wanted)
 }
 
 /// How many links are asked for one by one; more than that, and a dump of all is less.
@@ -158,24 +186,35 @@ pub(super) fn observe_keys(namespace: &mut Namespace, wanted: &Set<Link>) -> Res
     let requests: Vec<Message> = unnamed.map(|index| link_request(index, None)).collect();
     let more = namespace.get_each(Protocol::Route, &requests)?;
     namespace.learn_more(&more);
-    Ok(sorted(&dump, namespace, wanted))
+    sorted(&dump, namespace, wanted)
 }
 
 /// Ours and others' of `dump`.
-fn sorted(dump: &Dump, namespace: &Namespace, wanted: &Set<Link>) -> Observed<Link> {
+fn sorted(dump: &Dump, namespace: &mut Namespace, wanted: &Set<Link>) -> Result<Observed<Link>> {
     let mut observed = Observed::default();
-    for mut found in dump.replies().filter_map(|reply| read(reply.payload, namespace)) {
+    let mut found: Vec<Found> = dump
+        .replies()
+        .filter_map(|reply| read(reply.payload, namespace))
+        .filter(|found| found.matters(wanted))
+        .collect();
+    neighbours::read(namespace, wanted, found.iter_mut().map(|found| &mut found.link))?;
+    for mut found in found {
         // A kill fell between the two steps of its deletion: whoever wants it gets it anew.
         if found.group == DOOMED_GROUP {
             found.link.kind = LinkKind::Other("doomed".into());
         }
-        if [LINK_GROUP, DOOMED_GROUP].contains(&found.group) {
+        if found.is_ours() {
             observed.ours.insert(found.link);
         } else {
             observed.note_foreign(&found.link, wanted);
         }
     }
-    observed
+    Ok(observed)
+}
+
+/// Whether links of the group are ours.
+fn is_ours(group: u32) -> bool {
+    [LINK_GROUP, DOOMED_GROUP].contains(&group)
 }
 
 struct Found {
@@ -183,14 +222,26 @@ struct Found {
     link: Link,
 }
 
+impl Found {
+    fn is_ours(&self) -> bool {
+        is_ours(self.group)
+    }
+
+    /// Whether it is ours, or somebody else's that holds a wanted name.
+    fn matters(&self, wanted: &Set<Link>) -> bool {
+        self.is_ours() || wanted.contains(&self.link.name)
+    }
+}
+
 fn read(payload: &[u8], namespace: &Namespace) -> Option<Found> {
-    let [name, info, master, group, mtu, mac] = Attributes::after(payload, IFINFOMSG).pick([
+    let [name, info, master, group, mtu, mac, families] = Attributes::after(payload, IFINFOMSG).pick([
         libc::IFLA_IFNAME,
         libc::IFLA_LINKINFO,
         libc::IFLA_MASTER,
         libc::IFLA_GROUP,
         libc::IFLA_MTU,
         libc::IFLA_ADDRESS,
+        libc::IFLA_AF_SPEC,
     ]);
     let name: LinkName = text(name?)?.parse().ok()?;
     let flags = payload.get(8..12)?.try_into().ok().map(u32::from_ne_bytes)?;
@@ -210,16 +261,21 @@ fn read(payload: &[u8], namespace: &Namespace) -> Option<Found> {
         None => LinkKind::Other("device".into()),
     };
     let bridge = master.and_then(number).filter(|master| *master != 0);
+    let by_stp = bridge.is_some_and(|bridge| namespace.has_stp(bridge));
+    // The bridge hears of a carrier when this does.
+    let carrier = flags & libc::IFF_RUNNING as u32 != 0;
     Some(Found {
         group: group.and_then(number).unwrap_or(0),
         link: Link {
             name,
+            besides: Flags::read(flags, &kind),
             kind,
             mtu: mtu.and_then(number),
             mac: mac.and_then(|mac| mac.try_into().ok()).map(Mac),
             up: flags & libc::IFF_UP as u32 != 0,
             bridge: bridge.and_then(|index| namespace.link_name(index)).cloned(),
-            port: PortOptions::read(info),
+            port: PortOptions::read(info, by_stp, carrier),
+            settings: Settings::read(&Conf::read(families.unwrap_or_default()), flags),
         },
     })
 }

@@ -1,6 +1,8 @@
 //! What of an answer lasts. Counters and timers change by themselves, and whether somebody is at the other end of a link is
 //! not for us to say; without them two answers that say the same are the same bytes.
 
+use super::reply::Attributes;
+
 const IFLA_STATS: u16 = libc::IFLA_STATS;
 const IFLA_STATS64: u16 = libc::IFLA_STATS64;
 /// `IFLA_OPERSTATE`, `IFLA_CARRIER`, `IFLA_CARRIER_CHANGES`, `_UP_COUNT`, `_DOWN_COUNT`.
@@ -19,11 +21,26 @@ const PORT_TIMERS: std::ops::RangeInclusive<u16> = 21..=23;
 /// `IFLA_INET6_FLAGS` (how far router discovery is), `_STATS`, `_CACHEINFO`, `_ICMP6STATS`.
 const INET6_COUNTERS: [u16; 4] = [1, 3, 5, 6];
 const IFA_CACHEINFO: u16 = libc::IFA_CACHEINFO;
+/// Of a neighbour that is not permanent: how sure the kernel is of it, since when, and how often it has asked.
+const NEIGHBOUR_TIMERS: [u16; 2] = [libc::NDA_CACHEINFO, libc::NDA_PROBES];
 
-/// Lengths of `struct nlmsghdr`, `struct ifinfomsg` and `struct ifaddrmsg`.
+const RTM_NEWNEIGHTBL: u16 = 64;
+/// What a table of neighbours holds now, and how often it was asked.
+const NDTA_CONFIG: u16 = 5;
+const NDTA_PARMS: u16 = 6;
+const NDTA_STATS: u16 = 7;
+/// Who refers to it, and what is drawn by lot again each few minutes.
+const NDTPA_REFCNT: u16 = 2;
+const NDTPA_REACHABLE_TIME: u16 = 3;
+
+/// Lengths of `struct nlmsghdr`, `struct ifinfomsg`, `struct ifaddrmsg` and `struct ndtmsg`.
 const NLMSGHDR: usize = 16;
 const IFINFOMSG: usize = 16;
 const IFADDRMSG: usize = 8;
+const NDTMSG: usize = 4;
+/// Length of `struct ndmsg`, and where in it the state is.
+const NDMSG: usize = 12;
+const NDM_STATE: usize = 8;
 
 /// Fills with zeros what does not last in the messages of `dump`, and the numbers of the request and of who asked.
 pub fn keep(dump: &mut [u8]) {
@@ -36,14 +53,38 @@ pub fn keep(dump: &mut [u8]) {
         let message = &mut message[..length];
         match kind {
             libc::RTM_NEWLINK => {
+                // The state of a bridge's port is told from what its carrier does to it.
+                let is_port =
+                    Attributes::after(message, NLMSGHDR + IFINFOMSG).get(libc::IFLA_MASTER).is_some();
+                let passing =
+                    if is_port { CARRIER_FLAGS & !(libc::IFF_RUNNING as u32) } else { CARRIER_FLAGS };
                 if let Some(flags) = message.get_mut(NLMSGHDR + 8..).and_then(|rest| rest.first_chunk_mut()) {
-                    *flags = (u32::from_ne_bytes(*flags) & !CARRIER_FLAGS).to_ne_bytes();
+                    *flags = (u32::from_ne_bytes(*flags) & !passing).to_ne_bytes();
                 }
                 each(message.get_mut(NLMSGHDR + IFINFOMSG..), of_link);
             }
+            libc::RTM_NEWNEIGH => {
+                if let Some(state) =
+                    message.get_mut(NLMSGHDR + NDM_STATE..).and_then(|rest| rest.first_chunk_mut())
+                {
+                    *state = (u16::from_ne_bytes(*state) & libc::NUD_PERMANENT).to_ne_bytes();
+                }
+                each(message.get_mut(NLMSGHDR + NDMSG..), |kind, value| {
+                    if NEIGHBOUR_TIMERS.contains(&kind) {
+                        value.fill(0);
+                    }
+                });
+            }
+            RTM_NEWNEIGHTBL => each(message.get_mut(NLMSGHDR + NDTMSG..), |kind, value| match kind {
+                NDTA_CONFIG | NDTA_STATS => value.fill(0),
+                NDTA_PARMS => forget(value, |kind| [NDTPA_REFCNT, NDTPA_REACHABLE_TIME].contains(&kind)),
+                _ => {}
+            }),
             libc::RTM_NEWADDR => each(message.get_mut(NLMSGHDR + IFADDRMSG..), |kind, value| {
                 if kind == IFA_CACHEINFO {
-                    value.fill(0);
+                    // How long it is preferred and valid, when it was made and changed. That something has no end lasts.
+                    let (times, _) = value.as_chunks_mut::<4>();
+                    times.iter_mut().filter(|time| **time != [0xff; 4]).for_each(|time| *time = [0; 4]);
                 }
             }),
             _ => {}

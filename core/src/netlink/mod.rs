@@ -5,6 +5,7 @@ mod dump;
 mod lasting;
 mod reply;
 mod session;
+mod wire;
 
 pub use dump::Dump;
 pub(crate) use reply::replies;

@@ -1,5 +1,6 @@
 //! Taking apart what the kernel answers. Nothing it can contain panics here: every length is checked.
 
+use crate::error::{Error, KernelError};
 use crate::kind::HEADER;
 
 /// Reads a native-endian `u32` at `at`.
@@ -127,6 +128,13 @@ impl Refusal {
         [libc::ENOENT, libc::ENODEV, libc::ESRCH, libc::ENETUNREACH].contains(&self.errno)
     }
 
+    /// The error that `what` was refused: `add route 10.0.0.0/8`.
+    #[cold]
+    pub fn of(self, what: impl Into<String>) -> Error {
+        let Self { errno, words, attribute } = self;
+        KernelError { what: what.into(), errno, words, attribute }.into()
+    }
+
     /// Reads an `NLMSG_ERROR` (or the `NLMSG_DONE` of a dump) that answers `request`. `None` is success.
     pub(super) fn read(reply: &Reply<'_>, request: &[u8]) -> Option<Self> {
         let code = u32_at(reply.payload, 0)?.cast_signed();
@@ -156,7 +164,9 @@ impl Refusal {
 /// The length of the fixed header depends on the message; it is the first at which the rest of the message
 /// divides into attributes, one of which starts at `offset`.
 fn attribute_at(request: &[u8], offset: usize) -> Option<String> {
-    (HEADER..=offset).step_by(4).find_map(|start| path_to(request, start, request.len(), offset))
+    (HEADER..=offset.min(request.len()))
+        .step_by(4)
+        .find_map(|start| path_to(request, start, request.len(), offset))
 }
 
 fn path_to(request: &[u8], mut at: usize, end: usize, offset: usize) -> Option<String> {
@@ -201,6 +211,8 @@ mod tests {
         assert_eq!(attribute_at(request.bytes(), nested).as_deref(), Some("18.2"));
         assert_eq!(attribute_at(request.bytes(), 32).as_deref(), Some("3"));
         assert_eq!(attribute_at(request.bytes(), 4000), None);
+        // In billions of steps if each were tried.
+        assert_eq!(attribute_at(request.bytes(), usize::MAX & !3), None);
     }
 
     #[test]

@@ -1,24 +1,16 @@
 //! One netlink socket: exchange of many messages, and dumps.
 
 use std::borrow::Cow;
-use std::io::{self, IoSlice};
-use std::os::fd::AsRawFd;
 
-use netlink_sys::{Socket, SocketAddr};
-use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, send, sendmsg};
 use zeroize::Zeroize;
 
 use super::dump::Dump;
 use super::reply::{Refusal, replies};
-use crate::act::{Datagram, Deed, Watch};
+use super::wire::{READ, Wire};
+use crate::act::{Datagram, Deed, Heard, Watch};
 use crate::error::{Error, Result};
 use crate::kind::{Message, Protocol};
 use crate::name::Netns;
-use crate::sys;
-
-/// How much of an answer is read at once; the kernel fills dumps up to half of it.
-const READ: usize = 64 * 1024;
 
 /// How many messages are sent at once where the kernel does not demand that all come together. Bounded so that
 /// the errors, should every one of them be refused, fit into the receive buffer (facts of ENOBUFS).
@@ -27,10 +19,6 @@ const CHUNK: usize = 256;
 /// How many objects are asked for at once: all answers, of up to some KiB, wait in the receive buffer, which without
 /// privilege is small.
 const GETS: usize = 32;
-
-/// What the receive buffer should hold, and the send buffer at most: one nf_tables transaction is one send.
-const RECEIVE: usize = 4 << 20;
-const SEND: usize = 1 << 30;
 
 /// How often an interrupted dump is taken again before the caller is told to try later.
 const DUMP_TRIES: usize = 16;
@@ -46,11 +34,13 @@ const NLM_F_DUMP_INTR: u16 = 0x10;
 /// A netlink socket in the namespace in which it was opened.
 pub struct Session {
     protocol: Protocol,
-    socket: Socket,
+    wire: Wire,
     sequence: u32,
     buffer: Vec<u8>,
     netns: Netns,
     watch: Watch,
+    /// Whether an answer was given up before its end.
+    broken: bool,
 }
 
 impl Session {
@@ -59,22 +49,26 @@ impl Session {
     /// # Errors
     /// `Io`, for instance when the kernel lacks the netlink family (`EPROTONOSUPPORT`).
     pub fn open(protocol: Protocol) -> Result<Self> {
-        let (number, name) = match protocol {
-            Protocol::Route => (libc::NETLINK_ROUTE, "NETLINK_ROUTE"),
-            Protocol::Xfrm => (libc::NETLINK_XFRM, "NETLINK_XFRM"),
-            Protocol::Netfilter => (libc::NETLINK_NETFILTER, "NETLINK_NETFILTER"),
-        };
-        let failed = |e| Error::io(format!("open a {name} socket"), e);
-        let socket = Socket::new(number as isize).map_err(failed)?;
-        // Which binds it as well.
-        socket.connect(&SocketAddr::new(0, 0)).map_err(failed)?;
-        // All of these are improvements that an old kernel or an unprivileged user may lack.
-        let _ = socket.set_ext_ack(true);
-        let _ = socket.set_cap_ack(true);
-        let _ = socket.set_netlink_get_strict_chk(true);
-        sys::grow_buffers(socket.as_raw_fd(), RECEIVE, SEND);
+        Ok(Self::over(Wire::open(protocol)?, protocol))
+    }
+
+    /// A session with a machine that is played.
+    #[cfg(feature = "replay")]
+    pub(crate) fn played(wire: crate::replay::Wire, protocol: Protocol) -> Self {
+        Self::over(Wire::Played(wire), protocol)
+    }
+
+    fn over(wire: Wire, protocol: Protocol) -> Self {
         let buffer = Vec::with_capacity(READ);
-        Ok(Self { protocol, socket, sequence: 1, buffer, netns: Netns::Host, watch: Watch::default() })
+        Self {
+            protocol,
+            wire,
+            sequence: 1,
+            buffer,
+            netns: Netns::Host,
+            watch: Watch::default(),
+            broken: false,
+        }
     }
 
     /// Tells `watch` from now on what is sent; `netns` is what it calls the namespace.
@@ -85,7 +79,12 @@ impl Session {
 
     /// The descriptor of the socket.
     pub fn as_raw_fd(&self) -> std::os::fd::RawFd {
-        self.socket.as_raw_fd()
+        self.wire.as_raw_fd()
+    }
+
+    /// Whether an answer was given up before its end: the kernel may still be at it, and a new session is clear of that.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken
     }
 
     /// Sends `messages` and returns those that the kernel refused, by their position.
@@ -210,7 +209,7 @@ impl Session {
     /// changed under way.
     ///
     /// # Errors
-    /// `Busy` when it kept changing; `Io` and `Malformed` when the kernel refuses.
+    /// `Busy` when it kept changing; `Kernel` when the kernel refuses, `Io` when the socket fails.
     pub fn dump(&mut self, request: &Message) -> Result<Dump> {
         for _ in 0..DUMP_TRIES {
             if let Some(dump) = self.dump_once(request)? {
@@ -230,14 +229,13 @@ impl Session {
         );
         let mut bytes = Vec::new();
         self.append(&mut bytes, &dump, false);
-        self.watch.tell(&self.netns, Deed::Ask(self.protocol, Datagram(&bytes)));
-        self.send(&[&bytes])?;
+        self.ask(&bytes)?;
         let mut whole = Dump::of(self.protocol);
         let mut interrupted = false;
         loop {
-            self.receive()?;
+            self.hear(sequence, 1)?;
             let mut end = None;
-            for reply in replies(&self.buffer).filter(|r| r.sequence == sequence) {
+            for reply in replies(&self.buffer) {
                 interrupted |= reply.flags & NLM_F_DUMP_INTR != 0;
                 if matches!(i32::from(reply.kind), libc::NLMSG_ERROR | libc::NLMSG_DONE) {
                     end = Some(Refusal::read(&reply, &bytes));
@@ -248,29 +246,34 @@ impl Session {
             match end {
                 None => {}
                 Some(None) => return Ok((!interrupted).then_some(whole)),
-                Some(Some(refusal)) => {
-                    let what = refusal.words.unwrap_or_else(|| format!("dump of type {}", request.kind()));
-                    return Err(Error::io(what, io::Error::from_raw_os_error(refusal.errno)));
-                }
+                Some(Some(refusal)) => return Err(self.refused(request, refusal)),
             }
         }
+    }
+
+    /// The kernel's refusal to answer `request`.
+    #[cold]
+    fn refused(&self, request: &Message, refusal: Refusal) -> Error {
+        let kind = request.kind();
+        let name = self.protocol.message_name(kind);
+        let name = name.map_or_else(|| format!("{:?} message {kind}", self.protocol), str::to_owned);
+        refusal.of(format!("answer {name}"))
     }
 
     /// Asks for one object (no dump). `None` when the kernel says that there is none.
     ///
     /// # Errors
-    /// `Io` with the kernel's errno for any other refusal.
+    /// `Kernel` for any other refusal, `Io` when the socket fails.
     pub fn get(&mut self, request: &Message) -> Result<Option<Dump>> {
         let sequence = self.sequence;
         let mut bytes = Vec::new();
         self.append(&mut bytes, request, true);
-        self.watch.tell(&self.netns, Deed::Ask(self.protocol, Datagram(&bytes)));
-        self.send(&[&bytes])?;
+        self.ask(&bytes)?;
         let mut whole = Dump::of(self.protocol);
         loop {
-            self.receive()?;
+            self.hear(sequence, 1)?;
             let end = replies(&self.buffer)
-                .find(|r| r.sequence == sequence && i32::from(r.kind) == libc::NLMSG_ERROR)
+                .find(|r| i32::from(r.kind) == libc::NLMSG_ERROR)
                 .map(|reply| Refusal::read(&reply, &bytes));
             whole.add(&mut self.buffer);
             match end {
@@ -279,10 +282,7 @@ impl Session {
                 Some(Some(r)) if r.is_absence() => {
                     return Ok(None);
                 }
-                Some(Some(r)) => {
-                    let what = r.words.unwrap_or_else(|| format!("get of type {}", request.kind()));
-                    return Err(Error::io(what, io::Error::from_raw_os_error(r.errno)));
-                }
+                Some(Some(refusal)) => return Err(self.refused(request, refusal)),
             }
         }
     }
@@ -301,14 +301,13 @@ impl Session {
             for (i, request) in chunk.iter().enumerate() {
                 self.append(&mut bytes, request, i + 1 == chunk.len());
             }
-            self.watch.tell(&self.netns, Deed::Ask(self.protocol, Datagram(&bytes)));
-            self.send(&[&bytes])?;
+            self.ask(&bytes)?;
             let mut ended = false;
             while !ended {
-                self.receive()?;
+                self.hear(first, chunk.len())?;
                 for reply in replies(&self.buffer).filter(|r| i32::from(r.kind) == libc::NLMSG_ERROR) {
                     let index = reply.sequence.wrapping_sub(first) as usize;
-                    if let Some(refusal) = Refusal::read(&reply, &bytes).filter(|_| index < chunk.len()) {
+                    if let Some(refusal) = Refusal::read(&reply, &bytes) {
                         refusals.push((n * GETS + index, refusal));
                     }
                     ended |= index + 1 == chunk.len();
@@ -319,39 +318,47 @@ impl Session {
         Ok((whole, refusals))
     }
 
-    fn send(&self, pieces: &[&[u8]]) -> Result<()> {
-        let (fd, flags) = (self.socket.as_raw_fd(), MsgFlags::empty());
-        let slices: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+    /// Reads the next answer to one of `count` questions from number `first` on. What answers an earlier one, which was given
+    /// up, is passed over.
+    fn hear(&mut self, first: u32, count: usize) -> Result<()> {
         loop {
-            let sent = match pieces {
-                // strace decodes these, and not the others.
-                [one] => send(fd, one, flags),
-                _ => sendmsg::<()>(fd, &slices, &[], flags, None),
-            };
-            match sent {
-                Ok(_) => return Ok(()),
-                Err(Errno::EINTR) => {}
-                Err(e) => {
-                    let length: usize = pieces.iter().map(|piece| piece.len()).sum();
-                    return Err(Error::io(format!("send {length} bytes to the kernel"), e));
+            self.receive()?;
+            let is_asked = |number: u32| (number.wrapping_sub(first) as usize) < count;
+            if !replies(&self.buffer).all(|reply| is_asked(reply.sequence)) {
+                let answers = replies(&self.buffer).filter(|reply| is_asked(reply.sequence));
+                let mut asked = Vec::new();
+                for reply in answers {
+                    asked.extend_from_slice(reply.whole);
+                    asked.resize(asked.len().next_multiple_of(4), 0);
                 }
+                // It keeps its room, into which the next is read.
+                self.buffer.zeroize();
+                self.buffer.append(&mut asked);
+            }
+            if !self.buffer.is_empty() {
+                self.watch.hear(&self.netns, Heard::Answer(self.protocol, &self.buffer));
+                return Ok(());
             }
         }
     }
 
     fn receive(&mut self) -> Result<()> {
-        loop {
-            self.buffer.clear();
-            match self.socket.recv(&mut self.buffer, libc::MSG_TRUNC) {
-                Ok(length) if length <= self.buffer.len() => return Ok(()),
-                Ok(length) => {
-                    let short = format!("{length} bytes where {READ} can be read");
-                    return Err(Error::malformed("the kernel's answer", short));
-                }
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(Error::io("read the kernel's answer", e)),
-            }
-        }
+        let heard = self.wire.receive(&mut self.buffer);
+        self.broken |= heard.is_err();
+        heard
+    }
+
+    fn send(&mut self, pieces: &[&[u8]]) -> Result<()> {
+        let sent = self.wire.send(pieces);
+        self.broken |= sent.is_err();
+        sent
+    }
+
+    /// Asks what `bytes` ask.
+    fn ask(&mut self, bytes: &[u8]) -> Result<()> {
+        self.watch.tell(&self.netns, Deed::Ask(self.protocol, Datagram(bytes)));
+        self.watch.hear(&self.netns, Heard::Question(self.protocol, bytes));
+        self.send(&[bytes])
     }
 }
 
@@ -360,5 +367,32 @@ fn joined(messages: &[Message]) -> Cow<'_, [u8]> {
     match messages {
         [one] => one.bytes().into(),
         several => several.iter().map(Message::bytes).collect::<Vec<_>>().concat().into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_answers_another_question_is_passed_over() {
+        let mut session = Session::open(Protocol::Route).unwrap();
+        let links = Message::new(libc::RTM_GETLINK, libc::NLM_F_DUMP as u16, &[0; 16]);
+        let mut bytes = Vec::new();
+        session.append(&mut bytes, &links, false);
+        session.ask(&bytes).unwrap();
+        // Nobody waits for that answer.
+        let rules =
+            Message::new(libc::RTM_GETRULE, 0, &[libc::AF_INET as u8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        let found = loop {
+            match session.dump(&rules) {
+                // One dump at a time: the kernel is still at the other.
+                Err(e) if e.errno() == Some(libc::EBUSY) => {}
+                found => break found.unwrap(),
+            }
+        };
+        let kinds: Vec<u16> = found.replies().map(|reply| reply.kind).collect();
+        assert!(!kinds.is_empty() && kinds.iter().all(|kind| *kind == libc::RTM_NEWRULE), "{kinds:?}");
+        assert!(!session.is_broken());
     }
 }

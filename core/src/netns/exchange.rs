@@ -8,9 +8,9 @@ use crate::error::{Error, KernelError, Result};
 use crate::kind::{Message, Protocol};
 use crate::netlink::{Dump, Refusal};
 use crate::recall::Transcript;
-use crate::sysctl::{self, SysctlKey, SysctlValue};
+use crate::sysctl::{self, SysctlKey};
 
-/// How many transactions of nf_tables were sent.
+/// Counts of nf_tables transactions that the kernel has acknowledged; each has made a new generation of the ruleset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Transactions {
     /// All of them.
@@ -48,6 +48,10 @@ impl Namespace {
             Error::Io { what, source } => {
                 Error::Io { what: format!("read namespace {netns}: {what}"), source }
             }
+            Error::Kernel(mut refusal) => {
+                refusal.what = format!("{} in namespace {netns}", refusal.what);
+                Error::Kernel(refusal)
+            }
             other => other,
         })?;
         dump.make_comparable();
@@ -83,9 +87,8 @@ impl Namespace {
                 return Ok(false);
             }
         }
-        let same = |(key, was): &(SysctlKey, Option<SysctlValue>)| sysctl::value(key) == *was;
-        let same =
-            transcript.sysctls.is_empty() || self.inside(|| Ok(transcript.sysctls.iter().all(same)))?;
+        let (keys, before): (Vec<SysctlKey>, Vec<_>) = transcript.sysctls.iter().cloned().unzip();
+        let same = keys.is_empty() || sysctl::values(self, &keys)? == before;
         if same {
             self.at_hand.clear();
         }
@@ -149,14 +152,16 @@ impl Namespace {
         protocol: Protocol,
         messages: &mut [Message],
     ) -> Result<Vec<(usize, Refusal)>> {
-        if protocol == Protocol::Netfilter {
+        let refusals = self.session(protocol)?.exchange(messages)?;
+        // A refused transaction makes no generation: counted, it would stand for another program's.
+        if protocol == Protocol::Netfilter && refusals.is_empty() && !messages.is_empty() {
             self.transactions.all += 1;
             self.transactions.of_structure += u32::from(!messages.iter().all(is_about_elements));
         }
-        self.session(protocol)?.exchange(messages)
+        Ok(refusals)
     }
 
-    /// How many transactions of nf_tables were sent: each makes a new generation of the ruleset.
+    /// Counts of acknowledged transactions of nf_tables.
     pub fn transactions(&self) -> Transactions {
         self.transactions
     }

@@ -1,8 +1,8 @@
 //! Routes in the kernel's words: `RTM_NEWROUTE`, `RTM_DELROUTE` and `RTM_GETROUTE` (rtnetlink(7)).
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use netlink_packet_core::Emitable;
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::route::{
@@ -10,8 +10,8 @@ use netlink_packet_route::route::{
     RouteScope, RouteType, RouteVia,
 };
 
-use super::{MAIN, Route, RouteKind, is_ipv4, usual_metric};
-use crate::address::ip;
+use super::read::{Found, RTA_NH_ID, RTNH_F_ONLINK, read};
+use super::{Besides, MAIN, Route, RouteKey, RouteKind, is_ipv4};
 use crate::diff::Change;
 use crate::error::Result;
 use crate::kind::{Context, Kind, Message, Outbox, Phase, Protocol, Ripple};
@@ -27,18 +27,18 @@ impl Kind for Route {
     fn observe(namespace: &mut Namespace, wanted: &Set<Self>) -> Result<Observed<Self>> {
         let mut observed = Observed::default();
         let ours = namespace.dump(Protocol::Route, &dump_request(PROTOCOL))?;
-        for (route, protocol) in ours.replies().filter_map(|reply| read(reply.payload, namespace)) {
+        for found in ours.replies().filter_map(|reply| read(reply.payload, namespace)) {
             // A kernel that does not filter sends all of them.
-            if protocol == PROTOCOL {
-                observed.ours.insert(route);
+            if found.protocol == PROTOCOL {
+                found.note(wanted, &mut observed);
             }
         }
         // Others' routes can be a million; they matter only where a wanted route is not there yet.
         if wanted.iter().any(|want| !observed.ours.contains(&want.key())) {
             let all = namespace.dump(Protocol::Route, &dump_request(0))?;
-            for (route, protocol) in all.replies().filter_map(|reply| read(reply.payload, namespace)) {
-                if protocol != PROTOCOL {
-                    observed.note_foreign(&route, wanted);
+            for found in all.replies().filter_map(|reply| read(reply.payload, namespace)) {
+                if found.protocol != PROTOCOL {
+                    found.note(wanted, &mut observed);
                 }
             }
         }
@@ -54,31 +54,30 @@ impl Kind for Route {
             return Ok(all);
         }
         let mut observed = Observed::default();
-        let mut note = |(route, protocol): (Self, u8)| {
-            if wanted.contains(&route.key()) {
-                if protocol == PROTOCOL {
-                    observed.ours.insert(route);
-                } else {
-                    observed.note_foreign(&route, wanted);
-                }
+        let mut note = |found: Found| {
+            if wanted.contains(&found.route.key()) {
+                found.note(wanted, &mut observed);
             }
         };
         let (single, rest): (Vec<&Self>, Vec<&Self>) =
             wanted.iter().partition(|route| can_be_asked_for(route));
         let requests: Vec<Message> = single.iter().map(|route| get_request(route)).collect();
         let (answers, refused) = namespace.ask_each(Protocol::Route, &requests)?;
-        let answers: Vec<Option<(Self, u8)>> =
-            answers.replies().map(|r| read(r.payload, namespace)).collect();
+        let answers: Vec<Option<Found>> = answers.replies().map(|r| read(r.payload, namespace)).collect();
         // A rule may have led to another table, of two metrics only the lower is seen, and a route that drops what takes
         // it is a refusal, whether it is the wanted one or a wider one.
         let rival = |found: &Self| single.iter().any(|want| found.to == want.to && found.key() != want.key());
         let unclear = !rest.is_empty()
             || refused.iter().any(|(_, refusal)| !refusal.is_absence())
-            || answers.iter().any(|found| found.as_ref().is_none_or(|(found, _)| rival(found)));
-        answers.into_iter().flatten().for_each(&mut note);
+            || answers.iter().any(|found| found.as_ref().is_none_or(|found| rival(&found.route)));
         if unclear {
             let all = namespace.dump(Protocol::Route, &dump_request(0))?;
             all.replies().filter_map(|reply| read(reply.payload, namespace)).for_each(&mut note);
+        } else {
+            // Where one leads to the destinations of several, it is the answer to each of them.
+            let each: BTreeMap<RouteKey, Found> =
+                answers.into_iter().flatten().map(|found| (found.route.key(), found)).collect();
+            each.into_values().for_each(&mut note);
         }
         Ok(observed)
     }
@@ -89,23 +88,64 @@ impl Kind for Route {
     }
 
     fn encode(change: &Change<Self>, _: Phase, context: &Context, out: &mut Outbox) -> Result<()> {
-        let (kind, flags, route) = match change {
-            Change::Create(new) => (libc::RTM_NEWROUTE, libc::NLM_F_CREATE | libc::NLM_F_EXCL, new),
-            Change::Replace { new, .. } => {
-                (libc::RTM_NEWROUTE, libc::NLM_F_CREATE | libc::NLM_F_REPLACE, new)
-            }
-            Change::Delete(old) => (libc::RTM_DELROUTE, 0, old),
+        let mut send = |kind, flags: libc::c_int, payload: &[u8]| {
+            out.send(Protocol::Route, Message::new(kind, flags as u16, payload));
         };
-        let message = message(route, context)?;
-        let mut payload = vec![0; message.buffer_len()];
-        message.emit(&mut payload);
-        out.send(Protocol::Route, Message::new(kind, flags as u16, &payload));
+        match change {
+            Change::Create(new) => {
+                send(libc::RTM_NEWROUTE, libc::NLM_F_CREATE | libc::NLM_F_EXCL, &making(new, context)?);
+            }
+            // Which of several the kernel replaces or deletes is not for us to say.
+            Change::Replace { old, new } if old.besides.more > 0 => {
+                (0..=old.besides.more).for_each(|_| send(libc::RTM_DELROUTE, 0, &bytes(&any_of(old))));
+                send(libc::RTM_NEWROUTE, libc::NLM_F_CREATE | libc::NLM_F_EXCL, &making(new, context)?);
+            }
+            Change::Replace { new, .. } => {
+                send(libc::RTM_NEWROUTE, libc::NLM_F_CREATE | libc::NLM_F_REPLACE, &making(new, context)?);
+            }
+            Change::Delete(old) if old.besides == Besides::default() => {
+                send(libc::RTM_DELROUTE, 0, &bytes(&message(old, context)?));
+            }
+            Change::Delete(old) => {
+                (0..=old.besides.more).for_each(|_| send(libc::RTM_DELROUTE, 0, &bytes(&any_of(old))));
+            }
+        }
         Ok(())
     }
 
     fn lives_on(&self) -> Option<&LinkName> {
         self.dev.as_ref()
     }
+}
+
+fn bytes(message: &RouteMessage) -> Vec<u8> {
+    let mut payload = vec![0; message.buffer_len()];
+    message.emit(&mut payload);
+    payload
+}
+
+/// What makes `route`: of one that was there with extras the kernel is told what it has told (as `ip route restore` does).
+fn making(route: &Route, context: &Context) -> Result<Vec<u8>> {
+    let Some(told) = &route.besides.told else { return Ok(bytes(&message(route, context)?)) };
+    let (header, attributes) = told.split_at(RTMSG.min(told.len()));
+    let mut payload = header.to_vec();
+    // Flags that say how it was.
+    if let Some(flags) = payload.get_mut(8..).and_then(|rest| rest.first_chunk_mut()) {
+        *flags = (u32::from_ne_bytes(*flags) & RTNH_F_ONLINK).to_ne_bytes();
+    }
+    let has_nexthop = Attributes::after(attributes, 0).get(RTA_NH_ID).is_some();
+    for (kind, value) in Attributes::after(attributes, 0) {
+        // A nexthop is told together with where it leads, and given without.
+        let led = [libc::RTA_OIF, libc::RTA_GATEWAY, libc::RTA_VIA, libc::RTA_MULTIPATH].contains(&kind);
+        if kind == libc::RTA_CACHEINFO || has_nexthop && led {
+            continue;
+        }
+        payload.extend((4 + value.len() as u16).to_ne_bytes());
+        payload.extend(kind.to_ne_bytes());
+        payload.extend(value);
+        payload.resize(payload.len().next_multiple_of(4), 0);
+    }
+    Ok(payload)
 }
 
 fn message(route: &Route, context: &Context) -> Result<RouteMessage> {
@@ -121,10 +161,9 @@ fn message(route: &Route, context: &Context) -> Result<RouteMessage> {
         RouteKind::Unreachable => RouteType::Unreachable,
         RouteKind::Prohibit => RouteType::Prohibit,
     };
-    // An IPv4 route without a gateway reaches only what is on the link (ip-route(8), scope).
-    let on_link = v4 && route.via.is_none() && route.kind == RouteKind::Unicast;
-    message.header.scope = if on_link { RouteScope::Link } else { RouteScope::Universe };
+    message.header.scope = route.scope();
     message.header.flags = if route.onlink { RouteFlags::Onlink } else { RouteFlags::empty() };
+    ask_besides(&mut message, route);
     let attributes = &mut message.attributes;
     if route.to.prefix_len() > 0 {
         attributes.push(RouteAttribute::Destination(route.to.network().into()));
@@ -148,10 +187,41 @@ fn message(route: &Route, context: &Context) -> Result<RouteMessage> {
     Ok(message)
 }
 
-const RTMSG: usize = 12;
-const RTM_F_CLONED: u32 = 0x200;
-const RTNH_F_ONLINK: u32 = 4;
-const RTAX_MTU: u16 = 2;
+impl Route {
+    /// An IPv4 route without a gateway reaches only what is on the link (ip-route(8), scope).
+    pub(super) fn scope(&self) -> RouteScope {
+        let on_link = is_ipv4(&self.to) && self.via.is_none() && self.kind == RouteKind::Unicast;
+        if on_link { RouteScope::Link } else { RouteScope::Universe }
+    }
+}
+
+/// The message that names whatever route has the key of `route`, by which way it may lead.
+fn any_of(route: &Route) -> RouteMessage {
+    let mut message = RouteMessage::default();
+    let header = &mut message.header;
+    header.address_family = if is_ipv4(&route.to) { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    header.destination_prefix_length = route.to.prefix_len();
+    header.protocol = RouteProtocol::Other(PROTOCOL);
+    header.scope = RouteScope::NoWhere;
+    message.attributes.push(RouteAttribute::Priority(route.metric()));
+    message.attributes.push(RouteAttribute::Table(route.table()));
+    if route.to.prefix_len() > 0 {
+        message.attributes.push(RouteAttribute::Destination(route.to.network().into()));
+    }
+    ask_besides(&mut message, route);
+    message
+}
+
+/// What the route asks of packets besides their destination, as one that was there did.
+fn ask_besides(message: &mut RouteMessage, route: &Route) {
+    message.header.tos = route.besides.tos;
+    if let Some(from) = route.besides.from {
+        message.header.source_prefix_length = from.prefix_len();
+        message.attributes.push(RouteAttribute::Source(from.network().into()));
+    }
+}
+
+pub(super) const RTMSG: usize = 12;
 
 /// How many routes are asked for one by one; more than that, and a dump of all is less.
 const SINGLE: usize = 256;
@@ -190,48 +260,4 @@ fn dump_request(protocol: u8) -> Message {
     let mut header = [0; RTMSG];
     header[5] = protocol;
     Message::new(libc::RTM_GETROUTE, 0, &header)
-}
-
-/// A route and its protocol. Those that this type cannot say (multicast, local, several next hops) are nobody's
-/// rival for a key but in the kernel's eyes, and come out with what can be said of them.
-fn read(payload: &[u8], namespace: &Namespace) -> Option<(Route, u8)> {
-    let [family, length, _, _, table, protocol, _, kind] = *payload.first_chunk::<8>()?;
-    let flags = u32::from_ne_bytes(payload.get(8..12)?.try_into().ok()?);
-    if flags & RTM_F_CLONED != 0 {
-        return None;
-    }
-    let attributes = Attributes::after(payload, RTMSG);
-    let destination = attributes.get(libc::RTA_DST).and_then(ip);
-    let to = match (i32::from(family), destination) {
-        (libc::AF_INET, None) => Ipv4Net::new(Ipv4Addr::UNSPECIFIED, length).ok()?.into(),
-        (libc::AF_INET6, None) => Ipv6Net::new(Ipv6Addr::UNSPECIFIED, length).ok()?.into(),
-        (libc::AF_INET | libc::AF_INET6, Some(ip)) => IpNet::new(ip, length).ok()?,
-        _ => return None,
-    };
-    let kind = match kind {
-        libc::RTN_UNICAST => RouteKind::Unicast,
-        libc::RTN_BLACKHOLE => RouteKind::Blackhole,
-        libc::RTN_UNREACHABLE => RouteKind::Unreachable,
-        libc::RTN_PROHIBIT => RouteKind::Prohibit,
-        _ => return None,
-    };
-    // RTA_VIA is a family (2 bytes) and an address of it.
-    let via = attributes.get(libc::RTA_VIA).and_then(|via| via.get(2..));
-    let metrics = Attributes::after(attributes.get(libc::RTA_METRICS).unwrap_or_default(), 0);
-    let unicast = kind == RouteKind::Unicast;
-    let index = attributes.get_u32(libc::RTA_OIF).filter(|_| unicast);
-    let metric = attributes.get_u32(libc::RTA_PRIORITY).unwrap_or(0);
-    let table = attributes.get_u32(libc::RTA_TABLE).unwrap_or(u32::from(table));
-    let route = Route {
-        to,
-        kind,
-        via: attributes.get(libc::RTA_GATEWAY).or(via).and_then(ip),
-        dev: index.and_then(|index| namespace.link_name(index)).cloned(),
-        onlink: flags & RTNH_F_ONLINK != 0,
-        source: attributes.get(libc::RTA_PREFSRC).and_then(ip),
-        metric: Some(metric).filter(|metric| *metric != usual_metric(&to)),
-        table: Some(table).filter(|table| *table != MAIN),
-        mtu: metrics.get_u32(RTAX_MTU),
-    };
-    Some((route, protocol))
 }

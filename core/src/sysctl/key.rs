@@ -153,7 +153,7 @@ impl SysctlKey {
         }
     }
 
-    pub(super) fn file(&self) -> PathBuf {
+    pub(crate) fn file(&self) -> PathBuf {
         ["/proc/sys/", &self.path].concat().into()
     }
 }

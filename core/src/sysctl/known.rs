@@ -7,6 +7,8 @@ use std::os::unix::fs::FileExt;
 
 use super::ledger::Ledger;
 use super::{SysctlKey, SysctlValue};
+use crate::error::Result;
+use crate::netns::Namespace;
 
 /// What was read, until something may have changed it. What a link has, its own message tells.
 #[derive(Default)]
@@ -15,8 +17,10 @@ pub(crate) struct Known {
     pub(super) read: HashMap<SysctlKey, Read>,
     /// The ledger as far as it was read. It holds while nobody else may write it, which is while the host is locked.
     pub(super) ledger: Option<Ledger>,
-    /// Whether the ledger speaks of links that are gone.
-    pub(super) has_gone: bool,
+    /// Whether the ledger has to be written anew: it speaks of links that are gone, or was damaged.
+    pub(super) is_stale: bool,
+    /// What of the ledger was passed over.
+    pub(crate) complaints: Vec<String>,
     /// Whether the host is locked: what is read now may be written next.
     pub(super) is_locked: bool,
 }
@@ -40,6 +44,22 @@ impl Read {
         let Ok(file) = open(key) else { return Self::of(key) };
         Some(Self { value: value(&file)?, file: Some(file) })
     }
+}
+
+/// Reads `keys` as `read` does, inside of `namespace`.
+pub(super) fn read_in(
+    namespace: &Namespace,
+    keys: &[SysctlKey],
+    read: fn(&SysctlKey) -> Option<Read>,
+) -> Result<Vec<Option<Read>>> {
+    #[cfg(feature = "replay")]
+    if let Some(played) = namespace.played_sysctls(keys) {
+        return Ok(played.map(|value| Some(Read { value: value?, file: None })).collect());
+    }
+    let found: Vec<Option<Read>> = namespace.inside(|| Ok(keys.iter().map(read).collect()))?;
+    #[cfg(feature = "replay")]
+    namespace.sysctls_were_read(keys.iter().zip(found.iter().map(|read| Some(&read.as_ref()?.value))));
+    Ok(found)
 }
 
 /// Opens a sysctl to be set and read.
@@ -79,8 +99,8 @@ impl Known {
         self.forget_values();
     }
 
-    /// Whether the ledger spoke of links that are gone when it was last read.
+    /// Whether the ledger had to be written anew when it was last read.
     pub(crate) fn ledger_is_stale(&self) -> bool {
-        self.has_gone
+        self.is_stale
     }
 }

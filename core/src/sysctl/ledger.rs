@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::{self, Write as _};
-use std::fs;
-use std::io::{self, Write as _};
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::name::{LinkName, Netns};
 use crate::netns::Namespace;
 use crate::recall::Transcript;
+use crate::trust::{self, Fault};
 
 /// What the sysctls that are ours were before: one line `KEY = VALUE` each, in the order of writing. The sysctl of a
 /// link has the link's index behind its key (`KEY#INDEX = VALUE`): another link with its name, later, is not it. What
@@ -23,6 +24,9 @@ use crate::recall::Transcript;
 /// links are in more of them, `COOKIE.sysctl.d/NUMBER`, each of [`LINKS`] links that came one after another: so the change
 /// of one guest reads and writes a small part, however many guests there are, and all of a guest is mostly in one. Of the
 /// files only those are read that are asked for.
+///
+/// A line that is none, and a file that others could have written, do no more harm than lost ones: they are passed over and
+/// said ([`Self::complaints`]), and the file is written anew by the next who changes anything.
 pub(super) struct Ledger {
     cookie: u64,
     is_host: bool,
@@ -31,8 +35,10 @@ pub(super) struct Ledger {
     lines: HashMap<About, Line>,
     /// The files that were read; `None` are all that there are.
     read: Option<BTreeSet<File>>,
-    /// Files in which something was forgotten.
+    /// Files in which something was forgotten, or that were damaged.
     dirty: BTreeSet<File>,
+    /// What was passed over, a line for each file.
+    complaints: Vec<String>,
 }
 
 /// What a line is about, which stands before the value.
@@ -56,21 +62,33 @@ impl fmt::Display for About {
     }
 }
 
-impl From<&str> for About {
-    fn from(text: &str) -> Self {
-        let (with, rest) = match text.split_once(" > ") {
-            Some((with, rest)) => (Some(with.into()), rest),
-            None => (None, text),
+impl About {
+    /// A line of a ledger; `None` where it is none.
+    fn read(line: &[u8]) -> Option<(Self, SysctlValue)> {
+        let (about, value) = std::str::from_utf8(line).ok()?.split_once(" = ")?;
+        let (with, rest) = match about.split_once(" > ") {
+            Some((with, rest)) => (Some(with), rest),
+            None => (None, about),
         };
-        match rest.rsplit_once('#').and_then(|(path, index)| Some((path, index.parse().ok()?))) {
-            Some((path, index)) => Self { with, path: path.into(), index: Some(index) },
-            None => Self { with, path: rest.into(), index: None },
+        let (path, index) =
+            match rest.rsplit_once('#').and_then(|(path, index)| Some((path, index.parse().ok()?))) {
+                Some((path, index)) => (path, Some(index)),
+                None => (rest, None),
+            };
+        let key = |path: &str| path.parse::<SysctlKey>().ok().filter(|key| key.path == path);
+        let is_whole = key(path).is_some_and(|key| key.link.is_some() == index.is_some());
+        if !is_whole || with.is_some_and(|with| key(with).is_none()) {
+            return None;
         }
+        Some((Self { with: with.map(Into::into), path: path.into(), index }, value.parse().ok()?))
     }
 }
 
 /// Of how many links, by their indexes, the sysctls are in one file.
 const LINKS: u32 = 32;
+
+/// How many bytes of a file are read: what is longer was not written by guestnet.
+const LONGEST: u64 = 16 << 20;
 
 /// The file of the namespace, or the one of some of its links.
 type File = Option<u32>;
@@ -92,6 +110,10 @@ impl Ledger {
     /// Reads all of it, and says to whoever attends what is read.
     pub(super) fn read(namespace: &Namespace, mut transcript: Option<&mut Transcript>) -> Result<Self> {
         let mut ledger = Self::empty(namespace);
+        #[cfg(feature = "replay")]
+        if namespace.is_played() {
+            return Ok(ledger);
+        }
         let mut reads = |path: &Path| transcript.as_mut().is_none_or(|t| t.reads(path));
         if reads(&Self::path(ledger.cookie, None)) {
             ledger.load(None)?;
@@ -125,6 +147,18 @@ impl Ledger {
         Ok(ledger)
     }
 
+    /// What it says of the links with these indexes and of those beside them, and not of these any more.
+    pub(super) fn of_links(namespace: &Namespace, indexes: &[u32]) -> Result<Self> {
+        let mut ledger = Self::empty(namespace);
+        let about = |index| About { with: None, path: SmolStr::default(), index: Some(index) };
+        let files: BTreeSet<File> = indexes.iter().map(|index| ledger.file(&about(*index))).collect();
+        files.into_iter().try_for_each(|file| ledger.load(file))?;
+        let gone = |about: &&About| about.index.is_some_and(|index| indexes.contains(&index));
+        let gone: Vec<About> = ledger.lines.keys().filter(gone).cloned().collect();
+        gone.iter().for_each(|about| drop(ledger.remove(about)));
+        Ok(ledger)
+    }
+
     fn empty(namespace: &Namespace) -> Self {
         Self {
             is_host: *namespace.netns() == Netns::Host,
@@ -143,19 +177,60 @@ impl Ledger {
             lines: HashMap::new(),
             read: None,
             dirty: BTreeSet::new(),
+            complaints: Vec::new(),
         }
     }
 
     fn load(&mut self, file: File) -> Result<()> {
         let path = Self::path(self.cookie, file);
-        let text = match fs::read_to_string(&path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-            other => other.map_err(|e| Error::io(format!("read {}", path.display()), e))?,
-        };
-        for (about, value) in text.lines().filter_map(|line| line.split_once(" = ")) {
-            self.learn(about.into(), value.into());
+        let failed = |e| Error::io(format!("read {}", path.display()), e);
+        if !path.parent().map_or(Ok(false), trust::directory)? {
+            return Ok(());
+        }
+        let mut bytes = Vec::new();
+        match trust::open(&path, OpenOptions::new().read(true)) {
+            Ok(file) => drop(file.take(LONGEST).read_to_end(&mut bytes).map_err(failed)?),
+            Err(Fault::Io(e)) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(Fault::Io(e)) => return Err(failed(e)),
+            Err(fault) => {
+                self.complain(file, &path, &format!("it {fault}"));
+                return Ok(());
+            }
+        }
+        let bad = self.learn_all(&bytes);
+        if bad > 0 {
+            self.complain(file, &path, &format!("{bad} of its lines are none"));
         }
         Ok(())
+    }
+
+    /// Takes what a file says; how many of its lines are none.
+    pub(super) fn learn_all(&mut self, bytes: &[u8]) -> usize {
+        let mut lines = bytes.split(|byte| *byte == b'\n');
+        // What is behind the last line feed is nothing, or the start of a line whose writer was stopped.
+        let torn = lines.next_back().is_some_and(|rest| !rest.is_empty());
+        let mut bad = usize::from(torn);
+        for line in lines {
+            match About::read(line) {
+                Some((about, value)) => self.learn(about, value.0),
+                None => bad += 1,
+            }
+        }
+        bad
+    }
+
+    fn complain(&mut self, file: File, path: &Path, why: &str) {
+        self.dirty.insert(file);
+        self.complaints.push(format!(
+            "{}, which says what sysctls were before, was not believed: {why}; what it said of them is lost, and they will \
+             stay as they are",
+            path.display()
+        ));
+    }
+
+    /// What was passed over, a line for each file.
+    pub(super) fn complaints(&self) -> &[String] {
+        &self.complaints
     }
 
     /// The file that a line belongs to.
@@ -222,8 +297,12 @@ impl Ledger {
         }
         // Each file at once: either all of it is there after a kill, or nothing.
         for (file, text) in texts {
-            let path = Self::path(self.cookie, file);
-            append(&path, &text).map_err(|e| Error::io(format!("write {}", path.display()), e))?;
+            if self.dirty.contains(&file) {
+                self.rewrite(file)?;
+                self.dirty.remove(&file);
+            } else {
+                append(&Self::path(self.cookie, file), &text)?;
+            }
         }
         Ok(())
     }
@@ -254,9 +333,10 @@ impl Ledger {
         self.lines.keys().filter(|about| self.key(about).is_none())
     }
 
-    /// Whether there are sysctls of links that are gone, as after a kill. For those who know all links of the namespace.
-    pub(super) fn has_gone(&self) -> bool {
-        self.gone().next().is_some()
+    /// Whether there are sysctls of links that are gone, as after a kill, or lines that are none. For those who know all
+    /// links of the namespace.
+    pub(super) fn is_stale(&self) -> bool {
+        !self.complaints.is_empty() || self.gone().next().is_some()
     }
 
     /// Forgets the sysctls of links that are gone. For those who know all links of the namespace.
@@ -267,30 +347,38 @@ impl Ledger {
 
     /// Writes anew the files in which something was forgotten.
     pub(super) fn tidy(&mut self) -> Result<()> {
-        for file in std::mem::take(&mut self.dirty) {
-            let path = Self::path(self.cookie, file);
-            let failed = |e| Error::io(format!("write {}", path.display()), e);
-            let mut lines: Vec<(&About, &Line)> =
-                self.lines.iter().filter(|(about, _)| self.file(about) == file).collect();
-            if lines.is_empty() {
-                match fs::remove_file(&path) {
-                    // An older guestnet kept all of it in one file.
-                    Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                    other => other.map_err(failed)?,
-                }
-                if file.is_some() {
-                    // Only the last of them succeeds.
-                    let _ = path.parent().map(fs::remove_dir);
-                }
-                continue;
+        std::mem::take(&mut self.dirty).into_iter().try_for_each(|file| self.rewrite(file))
+    }
+
+    /// Writes a file anew, or removes it where there is nothing to be said.
+    fn rewrite(&self, file: File) -> Result<()> {
+        let path = Self::path(self.cookie, file);
+        let failed = |e| Error::io(format!("write {}", path.display()), e);
+        trust::make_directory(path.parent().unwrap_or(&path), 0o700)?;
+        let text = self.text(file);
+        if text.is_empty() {
+            match fs::remove_file(&path) {
+                // An older guestnet kept all of it in one file.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                other => other.map_err(failed)?,
             }
-            lines.sort_unstable_by_key(|(about, line)| (line.place, *about));
-            let line = |(about, line): (&About, &Line)| format!("{about} = {}\n", line.value);
-            let text: String = lines.into_iter().map(line).collect();
-            let fresh = path.with_extension("new");
-            fs::write(&fresh, text).and_then(|()| fs::rename(&fresh, &path)).map_err(failed)?;
+            if file.is_some() {
+                // Only the last of them succeeds.
+                let _ = path.parent().map(fs::remove_dir);
+            }
+            return Ok(());
         }
-        Ok(())
+        trust::replace(&path, &path.with_extension("new"), |file| file.write_all(text.as_bytes()))
+            .map_err(failed)
+    }
+
+    /// What is to stand in a file.
+    pub(super) fn text(&self, file: File) -> String {
+        let mut lines: Vec<(&About, &Line)> =
+            self.lines.iter().filter(|(about, _)| self.file(about) == file).collect();
+        lines.sort_unstable_by_key(|(about, line)| (line.place, *about));
+        let line = |(about, line): (&About, &Line)| format!("{about} = {}\n", line.value);
+        lines.into_iter().map(line).collect()
     }
 
     /// Removes the ledger of a namespace that is gone and was not the host's.
@@ -299,16 +387,11 @@ impl Ledger {
     }
 }
 
-fn append(path: &Path, text: &str) -> io::Result<()> {
-    let open = || fs::OpenOptions::new().create(true).append(true).open(path);
-    let mut file = match open() {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            fs::create_dir_all(path.parent().unwrap_or(path))?;
-            open()?
-        }
-        other => other?,
-    };
-    file.write_all(text.as_bytes())
+fn append(path: &Path, text: &str) -> Result<()> {
+    trust::make_directory(path.parent().unwrap_or(path), 0o700)?;
+    let file = trust::create(path, OpenOptions::new().append(true));
+    let mut file = file.map_err(|fault| fault.about(path))?;
+    file.write_all(text.as_bytes()).map_err(|e| Error::io(format!("write {}", path.display()), e))
 }
 
 /// The sysctls that the kernel changes by itself when `key` is written, as they are (`inet_forward_change`,

@@ -31,6 +31,7 @@ pub(super) fn check(spec: &DnsmasqSpec, path: &Path, problems: &mut Problems) {
     }
     check_overlaps(spec, path, problems);
     check_shared_networks(spec, &path.field("shared_networks"), problems);
+    check_shared_networks6(spec, &path.field("shared_networks6"), problems);
     check_hosts(spec, &path.field("hosts"), problems);
     for (n, option) in spec.options.iter().enumerate() {
         let path = path.field("options").index(n);
@@ -132,6 +133,19 @@ fn check_shared_networks(spec: &DnsmasqSpec, list: &Path, problems: &mut Problem
         if range.is_none_or(|(_, end)| *end < ip) {
             let why = format!("{ip} is in no range that says its prefix_len");
             problems.at(&list.index(n).field("address"), why);
+        }
+    }
+}
+
+fn check_shared_networks6(spec: &DnsmasqSpec, list: &Path, problems: &mut Problems) {
+    unique(spec.shared_networks6.iter(), list, problems);
+    let lent: BTreeMap<_, _> =
+        spec.ranges6.iter().filter_map(|range| Some((range.start, range.end?))).collect();
+    for (n, network) in spec.shared_networks6.iter().enumerate() {
+        let ip = network.address;
+        // The last range that starts at or before it; ranges do not overlap.
+        if lent.range(..=ip).next_back().is_none_or(|(_, end)| *end < ip) {
+            problems.at(&list.index(n).field("address"), format!("{ip} is in no range that is lent"));
         }
     }
 }

@@ -45,7 +45,8 @@ pub struct Range4 {
 
 /// IPv6 addresses that are handed out by DHCPv6, or a prefix that is advertised, or both.
 ///
-/// The interface needs an address in the prefix, or neither happens.
+/// The interface needs an address in the prefix, or neither happens; but for addresses of a [`SharedNetwork6`], where it
+/// needs one that is not link-local.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Range6 {
@@ -66,8 +67,10 @@ pub struct Range6 {
     /// The length of the prefix: 64 to 128, and exactly 64 where it is advertised (RFC 4862, section 5.5.3).
     #[serde(default = "sixty_four")]
     pub prefix_len: u8,
-    /// How long an address is lent and the prefix valid, at least two minutes. Left out: an hour, or a day for
-    /// advertised prefixes.
+    /// How long an address is lent and the prefix valid and preferred, at least two minutes. Left out: an hour, or a day
+    /// for advertised prefixes. dnsmasq has one time for all three, and advertises a prefix for no less than three
+    /// intervals of [`RouterAdvertisement`](super::RouterAdvertisement). Of two ranges of one prefix, the shorter time
+    /// is that of the advertised prefix.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease_time: Option<LeaseTime>,
 }
@@ -90,6 +93,10 @@ pub enum RaMode {
     RaStateless,
     /// The names of guests with DHCPv4 leases are given to their SLAAC addresses too.
     RaNames,
+    /// Addresses only for hosts that are known by their MAC addresses.
+    Static,
+    /// The prefix is not said to be on the link (flag L of RFC 4861, section 4.6.2).
+    OffLink,
 }
 
 /// Assigns the range of `address` to requests that come in where `interface_address` is: `shared-network`.
@@ -106,6 +113,19 @@ pub struct SharedNetwork {
     pub interface_address: Ipv4Addr,
     /// An address in the range.
     pub address: Ipv4Addr,
+}
+
+/// Assigns the range of `address` to requests that come in where `interface_address` is: `shared-network`.
+///
+/// For addresses in no prefix of the interface. The address of the interface is not link-local, and in a range of its own,
+/// which says whether routers are advertised. dnsmasq 2.81.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SharedNetwork6 {
+    /// An address of the interface on which requests come in.
+    pub interface_address: Ipv6Addr,
+    /// An address in the range.
+    pub address: Ipv6Addr,
 }
 
 impl Range4 {
@@ -203,9 +223,38 @@ impl Range6 {
         }
     }
 
-    /// One address by DHCPv6 alone, for prefixes that are not of 64 bits and so cannot be advertised for SLAAC.
+    /// The same address by DHCPv6 alone.
     pub fn stateful(interface: &Interface, prefix: Ipv6Net) -> Self {
         Self { modes: BTreeSet::new(), ..Self::slaac(interface, prefix) }
+    }
+
+    /// `address` by DHCPv6, in no prefix of the interface; see [`SharedNetwork6`].
+    pub fn single(interface: &Interface, address: Ipv6Addr) -> Self {
+        Self { start: address, end: Some(address), ..Self::stateful(interface, Ipv6Net::from(address)) }
+    }
+
+    /// The prefix as it is advertised, without addresses by DHCPv6.
+    pub fn advertised(
+        interface: &Interface,
+        prefix: Ipv6Net,
+        modes: impl IntoIterator<Item = RaMode>,
+    ) -> Self {
+        let modes = modes.into_iter().collect();
+        Self { start: prefix.network(), end: None, modes, ..Self::slaac(interface, prefix) }
+    }
+
+    /// Only for requests with `tag`, which sets none.
+    #[must_use]
+    pub fn only(mut self, tag: Tag) -> Self {
+        (self.tag, self.set) = (Some(tag), None);
+        self
+    }
+
+    /// Lent, and advertised, for so long.
+    #[must_use]
+    pub fn lease_time(mut self, time: LeaseTime) -> Self {
+        self.lease_time = Some(time);
+        self
     }
 
     pub(super) fn size(&self) -> u64 {
@@ -296,10 +345,18 @@ impl fmt::Display for Range6 {
                 RaMode::Slaac => "slaac",
                 RaMode::RaStateless => "ra-stateless",
                 RaMode::RaNames => "ra-names",
+                RaMode::Static => "static",
+                RaMode::OffLink => "off-link",
             })?;
         }
         write!(f, ",{}", self.prefix_len)?;
         self.lease_time.map_or(Ok(()), |time| write!(f, ",{time}"))
+    }
+}
+
+impl fmt::Display for SharedNetwork6 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "shared-network={},{}", self.interface_address, self.address)
     }
 }
 

@@ -41,6 +41,7 @@ pub fn sets(spec: &FirewallSpec, guests: &Guests<'_>) -> Vec<Set> {
 
 /// Its chains.
 pub fn chains(
+    spec: &FirewallSpec,
     guests: &Guests<'_>,
     out: &list::Lists<'_>,
     into: &list::Lists<'_>,
@@ -49,7 +50,7 @@ pub fn chains(
     let words = Words(Family::Bridge);
     // Conntrack of bridges is asked only where somebody needs it: not every kernel has it.
     let connections = guests.has_stateful();
-    let mut chains = vec![prerouting(), frame(), forward(), input(served, words), output(), neighbours()];
+    let mut chains = vec![prerouting(), frame(), forward(spec), input(served, words), output(), neighbours()];
     chains.extend(arp::chains(guests));
     chains.extend(source::chains(guests));
     chains.push(chain(icmp::TRANSIT_CHAIN, icmp::transit()));
@@ -122,11 +123,16 @@ fn of_routers(others: impl Fn() -> Vec<Statement>) -> Vec<Rule> {
     vec![kind(ROUTER_ADVERTISEMENT), kind(MLD_QUERY), reply(67, 68), reply(547, 546)]
 }
 
-fn forward() -> Chain {
+fn forward(spec: &FirewallSpec) -> Chain {
     let to_others = || meta::oifname().not_in(name("guests"));
     let mut forward = Chain::base(name("forward"), Hook::Forward, 0)
         .policy_drop()
-        .rule(pass(P::DENY, [inet::is_trusted()]).comment("1.1 between trusted links"))
+        .rule(pass(P::DENY, [inet::is_trusted()]).comment("1.1 between trusted links"));
+    // Whatever a name starts with: a guest's is not trusted.
+    for rule in inet::trusted_starts(spec, || vec![not_from_guest(), to_others()]) {
+        forward = forward.rule(rule);
+    }
+    forward = forward
         .rule(deny(P::DENY, [not_from_guest(), to_others()]))
         .rule(flooded())
         .rule(rule(P::BRIDGE, [jump("neighbours")]));

@@ -1,10 +1,12 @@
 //! Routed packets: sources before address translation, access lists in forward.
 
-use guestnet_nft::{Chain, DataType, Element, Hook, Set, Value, ether, meta, th};
+use guestnet_core::LinkName;
+use guestnet_nft::{Chain, DataType, Element, Field, Hook, Rule, Set, Statement, Value, ether, meta, th};
 
 use super::{icmp, list, source};
 use crate::guests::{Guests, Ip};
 use crate::shape::Direction;
+use crate::spec::start;
 use crate::words::{
     UDP, Words, chain, deny, from_guest, goto, is_its_mac, name, not_from_guest, pass, protocol, rule,
     to_guest,
@@ -31,19 +33,42 @@ pub fn sets(spec: &FirewallSpec, guests: &Guests<'_>) -> Vec<Set> {
     sets
 }
 
-/// Every pair of trusted links.
+fn trusted_pairs(spec: &FirewallSpec) -> impl Iterator<Item = (&LinkName, &LinkName)> {
+    spec.trusted.iter().flat_map(|from| spec.trusted.iter().map(move |to| (from, to)))
+}
+
+/// Every pair of trusted links, but for those that are said by how they start.
 pub fn trusted(spec: &FirewallSpec) -> Set {
-    let pairs = spec.trusted.iter().flat_map(|from| spec.trusted.iter().map(move |to| (from, to)));
-    let elements = pairs.map(|(from, to)| Element::new([Value::from(from), Value::from(to)]));
+    let exact = trusted_pairs(spec).filter(|(from, to)| start(from).or(start(to)).is_none());
+    let elements = exact.map(|(from, to)| Element::new([Value::from(from), Value::from(to)]));
     Set::new(name("trusted"), vec![DataType::Ifname, DataType::Ifname]).with(elements)
 }
 
-pub fn is_trusted() -> guestnet_nft::Statement {
+pub fn is_trusted() -> Statement {
     meta::iifname().then(meta::oifname()).is_in(name("trusted"))
 }
 
+/// Passes what goes between links of which one is said by how it starts, where `also` holds: a rule for each pair, as
+/// a set of names has none for a beginning.
+pub fn trusted_starts(spec: &FirewallSpec, also: impl Fn() -> Vec<Statement>) -> Vec<Rule> {
+    let is = |field: Field, link: &LinkName| match start(link) {
+        Some(start) => field.starts_with(start),
+        None => field.eq(link),
+    };
+    let pairs = trusted_pairs(spec).filter(|(from, to)| start(from).or(start(to)).is_some());
+    let links = pairs.map(|(from, to)| [is(meta::iifname(), from), is(meta::oifname(), to)]);
+    links
+        .map(|links| pass(P::DENY, also().into_iter().chain(links)).comment("1.1 between trusted links"))
+        .collect()
+}
+
 /// The anti-spoofing of the routed links, and what is forwarded.
-pub fn chains(guests: &Guests<'_>, out: &list::Lists<'_>, into: &list::Lists<'_>) -> Vec<Chain> {
+pub fn chains(
+    spec: &FirewallSpec,
+    guests: &Guests<'_>,
+    out: &list::Lists<'_>,
+    into: &list::Lists<'_>,
+) -> Vec<Chain> {
     let words = Words(guestnet_nft::Family::Inet);
     let mut chains = Vec::new();
     let mut forward = Chain::base(name("forward"), Hook::Forward, FILTER).policy_drop();
@@ -66,12 +91,12 @@ pub fn chains(guests: &Guests<'_>, out: &list::Lists<'_>, into: &list::Lists<'_>
             .rule(rule(P::LIST, [from_guest(), goto(list::chain_of(Direction::Out))]))
             .rule(rule(P::LIST, [to_guest(), goto(list::chain_of(Direction::In))]));
     }
-    let inner = |field: guestnet_nft::Field| pass(P::LIST, [field.is_in(name("inner"))]).comment(INNER);
+    let inner = |field: Field| pass(P::LIST, [field.is_in(name("inner"))]).comment(INNER);
     forward = forward
         .rule(inner(meta::iifname()))
         .rule(inner(meta::oifname()))
-        .rule(pass(P::DENY, [is_trusted()]).comment("1.1 between trusted links"))
-        .rule(deny(P::DENY, []));
+        .rule(pass(P::DENY, [is_trusted()]).comment("1.1 between trusted links"));
+    forward = trusted_starts(spec, Vec::new).into_iter().fold(forward, Chain::rule).rule(deny(P::DENY, []));
     chains.push(forward);
     chains
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Expression, Register};
 use crate::DataType;
+use crate::Family;
 use crate::check::RuleCheck;
 use crate::render::{Term, Text};
 use crate::sys::RawExpr;
@@ -79,8 +80,12 @@ impl CtKey {
             Self::Direction => "direction",
             Self::Status => "status",
             Self::Mark => "mark",
-            Self::Saddr | Self::SrcIp | Self::SrcIp6 => "saddr",
-            Self::Daddr | Self::DstIp | Self::DstIp6 => "daddr",
+            Self::Saddr => "saddr",
+            Self::Daddr => "daddr",
+            Self::SrcIp => "ip saddr",
+            Self::DstIp => "ip daddr",
+            Self::SrcIp6 => "ip6 saddr",
+            Self::DstIp6 => "ip6 daddr",
             Self::Protocol => "protocol",
             Self::ProtoSrc => "proto-src",
             Self::ProtoDst => "proto-dst",
@@ -228,10 +233,19 @@ impl Expression for Ct {
 
     fn render(&self, text: &mut Text<'_>) {
         let direction = self.direction.map_or("", CtDirection::text);
-        text.load(
-            self.register,
-            Term::new(format!("ct {direction}{}", self.key.text()), self.key.data(), self.key.size()),
-        );
+        // nft takes a port only behind the protocol that has it, and an address only with its family.
+        let can_be_said = match self.key {
+            CtKey::Saddr | CtKey::Daddr | CtKey::ProtoSrc | CtKey::ProtoDst => false,
+            CtKey::SrcIp | CtKey::DstIp => text.family() != Family::Ip6,
+            CtKey::SrcIp6 | CtKey::DstIp6 => text.family() != Family::Ip,
+            _ => true,
+        };
+        if !can_be_said {
+            text.only_netlink();
+        }
+        let term = Term::new(format!("ct {direction}{}", self.key.text()), self.key.data(), self.key.size());
+        let has_own_type = matches!(self.key, CtKey::State | CtKey::Status);
+        text.load(self.register, if has_own_type { term.loosely() } else { term });
     }
 }
 

@@ -4,6 +4,7 @@ use nftnl::nftnl_sys as c;
 use serde::{Deserialize, Serialize};
 
 use super::{Expression, Register};
+use crate::Family;
 use crate::check::RuleCheck;
 use crate::render::{Term, Text};
 use crate::sys::RawExpr;
@@ -115,7 +116,9 @@ impl Expression for Exthdr {
             _ => None,
         };
         let term = match name {
-            Some(name) if self.exists => Term::presence(format!("exthdr {name}")),
+            Some(name) if self.exists && !matches!(text.family(), Family::Ip | Family::Arp) => {
+                Term::presence(format!("exthdr {name}"))
+            }
             _ => {
                 text.only_netlink();
                 let place = format!(

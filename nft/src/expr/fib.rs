@@ -6,6 +6,7 @@ use nftnl::nftnl_sys as c;
 use serde::{Deserialize, Serialize};
 
 use super::{Expression, Register};
+use crate::DataType;
 use crate::check::RuleCheck;
 use crate::render::{Term, Text};
 use crate::sys::RawExpr;
@@ -19,6 +20,7 @@ pub struct Fib {
     /// What is asked.
     pub result: FibResult,
     /// By what.
+    #[serde(deserialize_with = "guestnet_core::records::distinct")]
     pub flags: BTreeSet<FibFlag>,
     /// Loads only whether there is an answer.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -160,9 +162,12 @@ impl Expression for Fib {
     fn render(&self, text: &mut Text<'_>) {
         let by = self.flags.iter().map(|flag| flag.text()).collect::<Vec<_>>().join(" . ");
         let ask = format!("fib {by} {}", self.result.text());
-        text.load(
-            self.register,
-            if self.present { Term::presence(ask) } else { Term::new(ask, None, self.result.size()) },
-        );
+        let term = match self.result {
+            _ if self.present => Term::presence(ask),
+            FibResult::Oif => Term::new(ask, Some(DataType::IfaceIndex), self.result.size()),
+            FibResult::Oifname => Term::new(ask, Some(DataType::Ifname), self.result.size()).loosely(),
+            FibResult::Addrtype => Term::address_type(ask),
+        };
+        text.load(self.register, term);
     }
 }

@@ -114,6 +114,10 @@ impl Expression for Log {
     fn render(&self, text: &mut Text<'_>) {
         let mut words = "log".to_owned();
         if let Some(prefix) = &self.prefix {
+            // nft puts the value of a variable there.
+            if prefix.contains('$') {
+                text.only_netlink();
+            }
             words += &format!(" prefix \"{prefix}\"");
         }
         if let Some(group) = self.group {

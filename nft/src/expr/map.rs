@@ -58,6 +58,10 @@ impl Expression for Map {
 
     fn render(&self, text: &mut Text<'_>) {
         let key = text.key(&self.map, self.register);
+        // nft looks a route up only where a rule begins with it.
+        if key.starts_with("fib ") {
+            text.only_netlink();
+        }
         let types = text.data(&self.map);
         let data = if let [one] = types[..] { Some(one) } else { None };
         text.load(self.to, Term::mapped(format!("{key} map @{}", self.map), data, DataType::total(&types)));

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Expression, Register};
 use crate::DataType;
+use crate::Family;
 use crate::check::RuleCheck;
-use crate::render::{Term, Text};
+use crate::render::{TRACE, Term, Text};
 use crate::sys::RawExpr;
 use crate::view::View;
 
@@ -121,7 +122,7 @@ impl MetaKey {
             Self::Iifname => "iifname",
             Self::Oifname => "oifname",
             Self::Iiftype => "iiftype",
-            Self::Nftrace => "meta nftrace",
+            Self::Nftrace => TRACE,
             Self::Nfproto => "meta nfproto",
             Self::L4proto => "meta l4proto",
             Self::Ibrname => "meta ibrname",
@@ -184,7 +185,14 @@ impl Expression for Meta {
         if self.key == MetaKey::Secpath {
             return text.load(self.register, Term::presence(self.key.text()));
         }
-        text.load(self.register, Term::new(self.key.text(), self.key.data(), self.key.size()));
+        // nft asks for the family only where there are two.
+        if self.key == MetaKey::Nfproto && text.family() != Family::Inet {
+            text.only_netlink();
+        }
+        let term = Term::new(self.key.text(), self.key.data(), self.key.size());
+        let has_own_type =
+            matches!(self.key, MetaKey::Length | MetaKey::Priority | MetaKey::Iifgroup | MetaKey::Oifgroup);
+        text.load(self.register, if has_own_type { term.loosely() } else { term });
     }
 }
 
@@ -209,6 +217,14 @@ impl Expression for MetaSet {
     }
 
     fn render(&self, text: &mut Text<'_>) {
+        // All but the mark nft sets to constants, and tracing to 0 or 1.
+        let can_be_said = match text.constant(self.register) {
+            None => self.key == MetaKey::Mark,
+            Some(bytes) => self.key != MetaKey::Nftrace || bytes.iter().all(|byte| *byte <= 1),
+        };
+        if !can_be_said {
+            text.only_netlink();
+        }
         let value = text.take(self.register, self.key.data(), self.key.size());
         text.say(format!("meta {} set {value}", self.key.text().trim_start_matches("meta ")));
     }

@@ -64,17 +64,14 @@ impl Drop for Daemon {
 pub fn dnsmasq(netns: &Netns, conf: &Path) -> Result<Daemon> {
     let text = fs::read_to_string(conf).with_context(|| format!("read {}", conf.display()))?;
     let mut command = netns.command("dnsmasq");
-    command.arg(format!("--conf-file={}", conf.display())).args(["--keep-in-foreground", "--log-facility=-"]);
+    // In the foreground, as whoever starts it: a namespace of an ordinary user has no other identity to change to.
+    command.arg(format!("--conf-file={}", conf.display())).args(["--no-daemon", "--log-facility=-"]);
     // dnsmasq refuses to be told twice.
     let is_told =
         |option: &str| text.lines().any(|line| line.split('=').next().is_some_and(|l| l.trim() == option));
     let files = [("pid-file", "dnsmasq.pid"), ("dhcp-leasefile", "dnsmasq.leases")];
     for (option, name) in files.into_iter().filter(|(option, _)| !is_told(option)) {
         command.arg(format!("--{option}={}", fresh_file(name).display()));
-    }
-    // A namespace of an ordinary user has no other identity.
-    for option in ["user", "group"].into_iter().filter(|option| !is_told(option)) {
-        command.arg(format!("--{option}=root"));
     }
     Daemon::start(&mut command, "started, version")
 }

@@ -1,13 +1,15 @@
-//! A real DHCP client in a guest.
+//! Real DHCP clients in a guest.
 
 use std::fs::{self, Permissions};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use crate::daemon::fresh_file;
-use crate::{Netns, output};
+use crate::{Netns, die_with_parent, output, wait_until};
 
 /// What a DHCP server has given.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +29,7 @@ pub struct Lease {
 }
 
 /// What udhcpc runs when it has news. Sets what a guest's system would set.
-const SCRIPT: &str = r#"#!/bin/sh
+pub(crate) const SCRIPT: &str = r#"#!/bin/sh
 PATH=$PATH:/usr/sbin:/sbin
 case $1 in
 deconfig)
@@ -44,7 +46,8 @@ bound | renew)
         else ip route replace $1 via $2 dev $interface onlink; fi
         shift 2
     done
-    for name in ip mask router dns mtu lease; do eval echo "$name=\$$name"; done > "$LEASE"
+    for name in ip mask router dns mtu lease; do eval echo "$name=\$$name"; done > "$LEASE.new"
+    mv "$LEASE.new" "$LEASE"
     ;;
 esac
 "#;
@@ -80,7 +83,49 @@ pub fn dhcp(netns: &Netns, link: &str) -> Result<Lease> {
     parse(&text).with_context(|| format!("udhcpc told of a strange lease:\n{text}"))
 }
 
-fn parse(text: &str) -> Option<Lease> {
+/// What dhclient runs when it has news: the routes are the router advertisements' to tell.
+const SCRIPT6: &str = r#"#!/bin/sh
+PATH=$PATH:/usr/sbin:/sbin
+[ "$reason" = BOUND6 ] || exit 0
+ip address replace $new_ip6_address/128 dev $interface nodad
+echo "$new_ip6_address" > "$LEASE.new"
+mv "$LEASE.new" "$LEASE"
+"#;
+
+/// Gets `link` an address from the network's DHCPv6 server with the real dhclient, and sets it. How long dhclient holds it
+/// is not told: it asks for two hours, whatever it is offered.
+///
+/// # Errors
+/// When no server answers.
+pub fn dhcpv6(netns: &Netns, link: &str) -> Result<Ipv6Addr> {
+    let (script, lease) = (fresh_file("dhclient6.sh"), fresh_file("lease6"));
+    fs::write(&script, SCRIPT6)?;
+    fs::set_permissions(&script, Permissions::from_mode(0o755))?;
+    wait_until("a link-local address", Duration::from_secs(5), || {
+        let shown =
+            netns.ip(&format!("-6 address show dev {link} scope link -tentative")).unwrap_or_default();
+        shown.contains("inet6 fe80")
+    })?;
+    let mut client = netns.command("dhclient");
+    client.args(["-6", "-d", "-1", "-sf"]).arg(&script).arg("-lf").arg(fresh_file("dhclient6.leases"));
+    client.arg("-pf").arg(fresh_file("dhclient6.pid")).args([
+        "-e",
+        &format!("LEASE={}", lease.display()),
+        link,
+    ]);
+    client.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    die_with_parent(&mut client);
+    let mut client = client.spawn().context("start dhclient")?;
+    let waited = wait_until("an address by DHCPv6", Duration::from_secs(20), || lease.exists());
+    // Without a word to the server: the guest goes on with what it has.
+    let _ = client.kill();
+    let _ = client.wait();
+    waited.with_context(|| format!("in the namespace {}", netns.name()))?;
+    let text = fs::read_to_string(&lease)?;
+    text.trim().parse().with_context(|| format!("dhclient told of a strange address: {text}"))
+}
+
+pub(crate) fn parse(text: &str) -> Option<Lease> {
     let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
     Some(Lease {
         address: value("ip")?.parse().ok()?,

@@ -31,6 +31,10 @@ pub enum Capability {
     Conntrack,
     /// The same for frames in a bridge.
     BridgeConntrack,
+    /// Control groups, which systemd needs.
+    Cgroups,
+    /// Users beside root, as one of whom a program can run.
+    Users,
 }
 
 impl Capability {
@@ -53,6 +57,11 @@ impl Capability {
                 "nft 'add table inet t; add chain inet t c { type filter hook input priority 0; }; \
                  add rule inet t c ct state established accept'"
             }
+            Self::Cgroups => {
+                "unshare --mount --cgroup sh -ec 'mount -t cgroup2 cgroup2 /sys/fs/cgroup
+                 mkdir /sys/fs/cgroup/guestnet-lab; rmdir /sys/fs/cgroup/guestnet-lab'"
+            }
+            Self::Users => "setpriv --reuid 1000 --regid 1000 --clear-groups true",
             Self::BridgeConntrack => {
                 "nft 'add table bridge t; add chain bridge t c { type filter hook forward priority 0; }; \
                  add rule bridge t c ct state established accept'"
@@ -69,6 +78,12 @@ pub fn has(capability: Capability) -> Result<(), String> {
     let netns = Netns::anonymous().map_err(|e| format!("{e:#}"))?;
     let mut trial = netns.command("sh");
     crate::output(trial.args(["-c", capability.trial()])).map(drop).map_err(|e| format!("{e:#}"))
+}
+
+/// Says aloud that a part of a test is left out, since this machine lacks something.
+#[expect(clippy::print_stderr, reason = "it is for whoever looks at the log")]
+pub fn note(what: &str) {
+    eprintln!("guestnet-lab: left out: {what}");
 }
 
 /// Skips the test where the kernel does not give it `capability`.

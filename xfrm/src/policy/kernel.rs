@@ -4,9 +4,8 @@ use std::num::NonZeroU32;
 
 use guestnet_core::netlink::{Attributes, Dump};
 use guestnet_core::owner::REQIDS;
-use guestnet_core::set::Foreign;
 use guestnet_core::{
-    Change, Context, Kind, Message, Namespace, Observed, Outbox, Phase, Protocol, Result, Set,
+    Change, Context, Extras, Kind, Message, Namespace, Object, Observed, Outbox, Phase, Protocol, Result, Set,
 };
 use ipnet::IpNet;
 use netlink_packet_xfrm as xfrm;
@@ -51,6 +50,8 @@ impl Kind for Policy {
             wanted.iter().map(|policy| id_message(XFRM_MSG_GETPOLICY, policy)).collect();
         let answers = namespace.get_each(Protocol::Xfrm, &requests)?;
         sort(&answers, namespace.is_ours(), wanted, &mut observed);
+        // An answer about another one would be taken for one that nobody wants any more.
+        observed.ours.retain(|policy| wanted.contains(&policy.key()));
         Ok(observed)
     }
 
@@ -70,15 +71,11 @@ impl Kind for Policy {
 fn sort(dump: &Dump, all: bool, wanted: &Set<Policy>, observed: &mut Observed<Policy>) {
     for reply in dump.replies().filter(|reply| reply.kind == XFRM_MSG_NEWPOLICY) {
         match read(reply.payload) {
-            Some(Found::Policy(policy)) if all || is_marked(&policy) => {
+            Some(policy) if all || is_marked(&policy) => {
                 observed.ours.insert(policy);
             }
-            Some(Found::Policy(policy)) => observed.note_foreign(&policy, wanted),
-            Some(Found::Other(key)) if wanted.contains(&key) => {
-                let what = format!("{key} with settings that guestnet does not know");
-                observed.foreign.insert(key, Foreign { what, satisfies: false });
-            }
-            Some(Found::Other(_)) | None => {}
+            Some(policy) => observed.note_foreign(&policy, wanted),
+            None => {}
         }
     }
 }
@@ -152,17 +149,8 @@ fn template(template: &Template) -> xfrm::UserTemplate {
     wire
 }
 
-/// What a dump may show.
-#[cfg_attr(test, derive(Debug))]
-pub(super) enum Found {
-    /// A policy that [`Policy`] can say.
-    Policy(Policy),
-    /// Another, which has this key.
-    Other(PolicyKey),
-}
-
 /// Reads a message of a dump. `None` for what has no key of ours: a policy of a socket or an interface.
-pub(super) fn read(payload: &[u8]) -> Option<Found> {
+pub(super) fn read(payload: &[u8]) -> Option<Policy> {
     let info = xfrm::UserPolicyInfo::parse(payload).ok()?;
     let attributes = Attributes::after(payload, xfrm::XFRM_USER_POLICY_INFO_LEN);
     if attributes
@@ -183,27 +171,42 @@ pub(super) fn read(payload: &[u8]) -> Option<Found> {
         mark: wire::read_mark(attributes.get(XFRMA_MARK)),
         if_id: attributes.get_u32(XFRMA_IF_ID).and_then(NonZeroU32::new),
     };
-    Some(match read_policy(&info, &key, attributes) {
-        Some(policy) => Found::Policy(policy),
-        None => Found::Other(key),
-    })
+    Some(read_policy(&info, &key, attributes))
 }
 
-fn read_policy(info: &xfrm::UserPolicyInfo, key: &PolicyKey, attributes: Attributes<'_>) -> Option<Policy> {
+fn read_policy(info: &xfrm::UserPolicyInfo, key: &PolicyKey, attributes: Attributes<'_>) -> Policy {
     let (templates, _) =
         attributes.get(XFRMA_TMPL).unwrap_or_default().as_chunks::<{ xfrm::XFRM_USER_TEMPLATE_LEN }>();
-    let plain = info.flags == 0 && info.lifetime_cfg == xfrm::LifetimeConfig::default();
-    plain.then_some(())?;
-    Some(Policy {
+    let mut extras = Extras::default();
+    extras.note_if(info.flags & LOCAL_OK != 0, "flag localok");
+    extras.note_if(info.flags & ICMP != 0, "flag icmp");
+    extras.note_if(info.flags & !(LOCAL_OK | ICMP) != 0, format_args!("flags {:#x}", info.flags));
+    extras.note_if(info.lifetime_cfg != xfrm::LifetimeConfig::default(), "limit");
+    for (attribute, _) in attributes.filter(|(attribute, _)| !KNOWN.contains(attribute)) {
+        extras.note(format_args!("attribute {attribute}"));
+    }
+    let read: Vec<Template> = templates.iter().filter_map(|bytes| read_template(bytes)).collect();
+    for _ in read.len()..templates.len() {
+        extras.note("tmpl of another kind");
+    }
+    Policy {
+        extras,
         selector: key.selector.clone(),
         direction: key.direction,
         action: if info.action == XFRM_POLICY_BLOCK { Action::Block } else { Action::Allow },
         priority: info.priority,
-        templates: templates.iter().map(|bytes| read_template(bytes)).collect::<Option<_>>()?,
+        templates: read,
         mark: key.mark,
         if_id: key.if_id,
-    })
+    }
 }
+
+/// Flags of policies (`XFRM_POLICY_LOCALOK`, `XFRM_POLICY_ICMP`, linux/xfrm.h).
+const LOCAL_OK: u8 = 1;
+const ICMP: u8 = 2;
+
+/// Attributes that have a field.
+const KNOWN: [u16; 6] = [XFRMA_TMPL, XFRMA_POLICY_TYPE, XFRMA_MARK, XFRMA_IF_ID, XFRMA_LASTUSED, XFRMA_PAD];
 
 fn read_template(bytes: &[u8]) -> Option<Template> {
     let found = xfrm::UserTemplate::parse(bytes).ok()?;

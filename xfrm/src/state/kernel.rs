@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 
-use guestnet_core::netlink::{Attributes, Dump};
+use guestnet_core::netlink::{Attributes, Dump, number};
 use guestnet_core::owner::REQIDS;
 use guestnet_core::set::Foreign;
 use guestnet_core::{
-    Change, Context, Error, Kind, Message, Namespace, Object, Observed, Outbox, Phase, Protocol, Result, Set,
+    Change, Context, Error, Extras, Kind, Message, Namespace, Object, Observed, Outbox, Phase, Protocol,
+    Result, Set,
 };
 use netlink_packet_core::DefaultNla;
 use netlink_packet_xfrm as xfrm;
@@ -306,6 +307,18 @@ fn read_state(info: &xfrm::UserSaInfo, key: StateKey, attributes: Attributes<'_>
     bytes.truncate(length);
     let secret = Key::found(bytes).ok()?;
     let esn = info.flags & XFRM_STATE_ESN != 0;
+    let mut extras = Extras::default();
+    for (flag, name) in FLAGS {
+        extras.note_if(info.flags & flag != 0, name);
+    }
+    for (attribute, value) in attributes.filter(|(attribute, _)| !KNOWN.contains(attribute)) {
+        match (attribute, number(value)) {
+            (XFRMA_SA_EXTRA_FLAGS, Some(flags)) => extras.note(format_args!("extra-flag {flags:#x}")),
+            (XFRMA_TFCPAD, _) => extras.note("tfcpad"),
+            (XFRMA_OFFLOAD_DEV, _) => extras.note("offload"),
+            (other, _) => extras.note(format_args!("attribute {other}")),
+        }
+    }
     let (replay_window, sequence) = match attributes.get(XFRMA_REPLAY_ESN_VAL) {
         Some(value) => {
             let replay = xfrm::ReplayEsn::parse(value).ok()?;
@@ -348,8 +361,37 @@ fn read_state(info: &xfrm::UserSaInfo, key: StateKey, attributes: Attributes<'_>
         if_id: attributes.get_u32(XFRMA_IF_ID).and_then(NonZeroU32::new),
         sequence,
         counters: read_counters(info, attributes),
+        extras,
     })
 }
+
+/// Flags of states that guestnet does not set, in the words of ip-xfrm(8) (`XFRM_STATE_*`, linux/xfrm.h).
+const FLAGS: [(u8, &str); 6] = [
+    (1, "flag noecn"),
+    (2, "flag decap-dscp"),
+    (4, "flag nopmtudisc"),
+    (8, "flag wildrecv"),
+    (16, "flag icmp"),
+    (64, "flag align4"),
+];
+
+/// Attributes that have a field, or say what becomes of a state: counters, times, when to tell of them.
+const KNOWN: [u16; 14] = [
+    XFRMA_ALG_AEAD,
+    XFRMA_ENCAP,
+    XFRMA_REPLAY_ESN_VAL,
+    XFRMA_REPLAY_VAL,
+    XFRMA_MARK,
+    XFRMA_SET_MARK,
+    XFRMA_SET_MARK_MASK,
+    XFRMA_IF_ID,
+    XFRMA_SA_DIR,
+    XFRMA_LASTUSED,
+    XFRMA_LTIME_VAL,
+    XFRMA_REPLAY_THRESH,
+    XFRMA_ETIMER_THRESH,
+    XFRMA_PAD,
+];
 
 fn read_counters(info: &xfrm::UserSaInfo, attributes: Attributes<'_>) -> Counters {
     let last = attributes.get(XFRMA_LASTUSED).and_then(|value| value.try_into().ok()).map(u64::from_ne_bytes);

@@ -2,8 +2,9 @@
 //! once for all who need them.
 
 use super::lower::Way;
-use super::{GivenState, TunnelSpec};
+use super::{GivenDirection, GivenState, GivenStates, TunnelSpec};
 use crate::derive::{Inner, Prk, Purpose};
+use crate::secret::Fingerprint;
 use crate::source::{KeySource, Source};
 use crate::spi::Spi;
 
@@ -41,6 +42,28 @@ impl TunnelSpec {
             Some(KeyedState { way, inner, spi, key })
         };
         Keyed { states: self.ways().filter_map(state).collect(), ..self.unkeyed() }
+    }
+
+    /// The same tunnel where its secret is not known: its states are kept, by the keys that the kernel has. What they are called
+    /// follows from `n`, and means nothing: the states and policies that are there have to take the place of those that
+    /// it lowers to. A kernel is never told a key that is kept, so none can come to be without its secret.
+    #[must_use]
+    pub fn keyless(&self, n: u32) -> Self {
+        let mut next = Spi::LOWEST.get().wrapping_add(n.wrapping_mul(4));
+        let mut state = |inner| {
+            self.inners().contains(&inner).then(|| {
+                next = next.wrapping_add(1);
+                let spi = Spi::new(next).unwrap_or(Spi::LOWEST);
+                GivenState { spi, key: Source::Kept(Fingerprint::of_number(next)) }
+            })
+        };
+        let mut direction = || GivenDirection {
+            both: state(Inner::Both),
+            ipv4: state(Inner::Ipv4),
+            ipv6: state(Inner::Ipv6),
+        };
+        let states = GivenStates { outbound: direction(), inbound: direction() };
+        Self { secret: None, states: Some(states), ..self.clone() }
     }
 
     /// The tunnel without keys, for those who only look.

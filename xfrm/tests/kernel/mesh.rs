@@ -1,9 +1,7 @@
 //! Many tunnels: a full mesh of 100 hosts with 10 guests each, as one of the hosts has it.
 
-use std::time::Instant;
-
 use anyhow::{Result, ensure};
-use guestnet_core::{Change, Kind, Namespace, Protocol, Set};
+use guestnet_core::{Kind, Namespace, Protocol, Set};
 use guestnet_lab::{Capability, lab_test, need};
 use guestnet_xfrm::threshold::Family;
 use guestnet_xfrm::{HashThreshold, PairSecret, Policy, Spd, State, Tunnel};
@@ -43,23 +41,10 @@ fn mesh(generation: u32, by_prefix: bool) -> Result<(Set<State>, Set<Policy>)> {
     Ok((states, policies))
 }
 
-fn count_sends<K: Kind>(changes: &[Change<K>]) -> Result<usize> {
-    // A send has 256 messages at most.
-    Ok(messages(changes)?.len().div_ceil(256))
-}
-
 fn load<K: Kind>(what: &str, namespace: &mut Namespace, wanted: &Set<K>) -> Result<()> {
-    let began = Instant::now();
     let (plan, conflicts) = changes(namespace, wanted)?;
     ensure!(conflicts.is_empty());
-    let (planned, sends) = (began.elapsed(), count_sends(&plan)?);
-    let began = Instant::now();
     namespace.request(Protocol::Xfrm, &mut messages(&plan)?, what)?;
-    println!(
-        "{what}: {} changes in {sends} sends; planned in {planned:?}, made in {:?}",
-        plan.len(),
-        began.elapsed()
-    );
     Ok(())
 }
 
@@ -81,9 +66,7 @@ lab_test! {
         let crowded = Spd::read(&mut namespace)?.expect("IPsec");
         assert_eq!(crowded.policies() as usize, policies.len());
         assert_eq!(crowded.outbound, crowded.forwarded);
-        let began = Instant::now();
         let buckets = Spd::grow(&mut namespace)?;
-        println!("hash of {} buckets, grown to {buckets} in {:?}", crowded.buckets, began.elapsed());
         ensure!(buckets as usize >= policies.len(), "{buckets} buckets for {} policies", policies.len());
         assert_eq!(changes(&mut namespace, &policies)?.0.len(), 0, "it left nothing behind");
 

@@ -13,13 +13,21 @@ use serde_json::{Value, json};
 use crate::{deps, place};
 
 /// What is counted: `guestnet-bench count FIGURE` does it, in a function `counted_FIGURE`.
-const FIGURES: [(&str, &str); 5] = [
+const FIGURES: [(&str, &str); 6] = [
+    ("parse", "HostSpec::from_json of 1,000 guests: the check and the lowering included"),
     ("check", "what is wrong with 1,000 guests, each by itself"),
     ("lower", "HostSpec::objects of 1,000 guests, the check included"),
     ("diff", "core::diff, one guest of 1,000 missing"),
     ("plan", "Plan::from_nothing of 1,000 guests"),
     ("encode", "Kind::encode of all objects of 1,000 guests"),
 ];
+
+/// How many guests the figure that must not grow with their square is counted for, and twice as many: so many that a walk
+/// along all guests for each of them would show.
+const GUESTS: u32 = 250;
+
+/// Twice the guests at not much more than twice the cost: trees have become deeper.
+const GROWTH: f64 = 2.2;
 
 /// By how many percent a figure may grow, or should shrink before that is to be kept.
 const TOLERANCE: f64 = 5.0;
@@ -102,15 +110,40 @@ fn count_all() -> Result<BTreeMap<String, u64>> {
     FIGURES
         .into_iter()
         .map(|(figure, what)| {
-            let count = count(&program, figure)?;
+            let count = count(&program, figure, &[])?;
             println!("{figure:8} {count:>13} instructions  {what}");
             Ok((figure.to_owned(), count))
         })
         .collect()
 }
 
-/// How many instructions are executed in `counted_FIGURE` and what it calls.
-fn count(program: &Path, figure: &str) -> Result<u64> {
+/// Counts what it costs to lower specs of all shapes, and twice as large ones.
+///
+/// # Errors
+/// With the shapes that cost more than twice as much then.
+pub fn check_growth() -> Result<()> {
+    deps::install_for_counting()?;
+    let program = super::build()?;
+    let shapes = output(Command::new(&program).arg("shapes"))?;
+    let mut grown = Vec::new();
+    for shape in shapes.lines() {
+        let lower = |guests: u32| count(&program, "lower", &[shape, &guests.to_string()]);
+        let (once, twice) = (lower(GUESTS)?, lower(2 * GUESTS)?);
+        let growth = twice as f64 / once as f64;
+        let words = format!(
+            "{shape:10} {once:>13} instructions for {GUESTS} guests, {growth:.2} times that for twice as many"
+        );
+        println!("{words}");
+        if growth > GROWTH {
+            grown.push(words);
+        }
+    }
+    ensure!(!shapes.is_empty() && grown.is_empty(), "more than {GROWTH} times:\n{}", grown.join("\n"));
+    Ok(())
+}
+
+/// How many instructions are executed in `counted_FIGURE` and what it calls; `spec` is the shape and size of the spec.
+fn count(program: &Path, figure: &str, spec: &[&str]) -> Result<u64> {
     let folder = place::target().join("bench");
     fs::create_dir_all(&folder)?;
     let out = folder.join(format!("callgrind.{figure}"));
@@ -119,6 +152,7 @@ fn count(program: &Path, figure: &str) -> Result<u64> {
         .arg(format!("--callgrind-out-file={}", out.display()))
         .arg(program)
         .args(["count", figure])
+        .args(spec)
         .stdout(Stdio::null())
         .status()
         .context("start valgrind")?;

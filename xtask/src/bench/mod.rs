@@ -23,7 +23,7 @@ const GLANCE: [&str; 4] = ["one-guest", "again", "nat-element", "firewall-elemen
 
 const SECOND_KERNEL: &str = "--second-kernel";
 
-pub use count::{accept, check};
+pub use count::{accept, check, check_growth};
 
 /// Runs the jobs that are named, or all.
 pub fn run(words: &[String]) -> Result<u8> {

@@ -12,7 +12,8 @@ use super::command;
 pub struct Member {
     /// Its name, and that of its namespace.
     pub name: &'static str,
-    mac: &'static str,
+    /// The MAC address of its network card.
+    pub mac: &'static str,
     /// Its public IPv4 address.
     pub public_ipv4: Ipv4Addr,
     /// Its private IPv4 address.
@@ -20,7 +21,7 @@ pub struct Member {
     /// How its private IPv6 addresses start.
     private_ipv6: &'static str,
     /// How its public IPv6 addresses start.
-    public_ipv6: &'static str,
+    pub public_ipv6: &'static str,
 }
 
 const fn ip(a: u8, b: u8, c: u8, d: u8) -> Ipv4Addr {

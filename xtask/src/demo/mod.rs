@@ -3,6 +3,7 @@
 mod command;
 mod guests;
 mod lifecycle;
+mod real;
 mod snapshot;
 mod table;
 mod topology;
@@ -16,7 +17,8 @@ use snapshot::Snapshot;
 use table::Table;
 use topology::Topology;
 
-pub use whereabouts::{isolated_here, probe, start};
+pub use real::inside as inside_with_a_real_guest;
+pub use whereabouts::{isolated_here, probe, probe_tap, start};
 
 /// The specs of the two hosts.
 const SPECS: [&str; 2] = ["examples/host1.json", "examples/host2.toml"];

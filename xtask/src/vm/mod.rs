@@ -6,7 +6,7 @@
 mod boot;
 mod initramfs;
 mod kernel;
-mod module;
+mod modules;
 
 use std::time::Duration;
 
@@ -16,7 +16,16 @@ use crate::deps;
 
 /// Runs `command` (program and arguments) inside, in the checkout, with this environment; its exit code.
 pub fn run(command: &[String], deadline: Duration) -> Result<u8> {
-    deps::install_for_second_kernel()?;
-    let kernel = kernel::fetch()?;
-    boot::run(&kernel, command, deadline)
+    deps::install_for_emulation()?;
+    boot::run(&kernel::second()?, command, deadline)
+}
+
+/// Installs and fetches what real guests in the lab run on, if it is missing.
+pub fn prepare_guests() -> Result<()> {
+    if !cfg!(target_arch = "x86_64") {
+        println!("real guests are left out: they are only set up for x86_64");
+        return Ok(());
+    }
+    deps::install_for_emulation()?;
+    kernel::of_guests().map(drop)
 }
