@@ -394,7 +394,8 @@ impl Host {
             let stale = self.namespaces.open.values_mut().filter(|here| gone || here.ledger_is_stale());
             stale.into_iter().try_for_each(sysctl::tidy)?;
             netns::sweep(self.owner)?;
-            if std::mem::take(&mut self.is_new) {
+            // A namespace that somebody deleted has left its ledger.
+            if std::mem::take(&mut self.is_new) || gone {
                 let open = self.namespaces.open.values().map(|namespace| Owner(namespace.cookie()));
                 life::sweep(&open.collect());
             }

@@ -47,6 +47,19 @@ fn everything_goes_on(open: &mut Host, what: &str) {
 }
 
 lab_test! {
+    fn the_ledger_of_a_deleted_namespace_goes_with_the_next_removal() {
+        need(Capability::Tap);
+        let _outside = with_uplink();
+        let mut host = host();
+        apply(&mut host, &both());
+        let ledgers = || files(Path::new(STATE)).iter().filter(|path| path.extension() == Some("sysctl".as_ref())).count();
+        assert_ne!(ledgers(), 0);
+        support::sh("ip netns del own");
+        apply(&mut host, &both());
+        host.remove_all().unwrap();
+        assert_eq!(ledgers(), 0);
+    }
+
     fn whatever_is_in_a_file_of_the_state_the_host_is_served() {
         need(Capability::Tap);
         let _outside = with_uplink();

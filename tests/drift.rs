@@ -17,6 +17,7 @@ fn wanted(refused: bool) -> HostSpec {
             {"name": "pair1", "kind": {"veth": {"peer": "pair0"}}},
             {"name": "d0", "kind": {"veth": {"peer": "d1"}}, "mac": "02:00:00:00:00:02"},
             {"name": "d1", "kind": {"veth": {"peer": "d0"}}},
+            {"name": "near0", "kind": {"veth": {"peer": "far0", "namespace": "far"}}, "mac": "02:00:00:00:00:03", "mtu": 1500},
         ],
         "addresses": [
             {"dev": "d0", "address": "10.1.0.1/24"},
@@ -31,7 +32,7 @@ fn wanted(refused: bool) -> HostSpec {
         ],
         "permanent_neighbours": [{"address": "10.1.0.7", "dev": "d0", "mac": "02:00:00:00:00:07"}],
         "neighbours": [{"address": "10.5.0.5", "dev": "d0"}, {"address": "2001:db8:55::5", "dev": "d0"}],
-    }}});
+    }, "namespaces": {"far": {"links": [{"name": "far0", "kind": {"veth": {"peer": "near0"}}}]}}}});
     if refused {
         let routes = value["objects"]["host"]["routes"].as_array_mut().unwrap();
         routes.push(json!({"to": "10.66.0.0/16", "via": "192.0.2.99", "dev": "d0"}));
@@ -190,6 +191,7 @@ lab_test! {
         let changes: Vec<String> = each(BRIDGE, "ip link set br0 type bridge *")
             .chain(each(PORT, "ip link set pair0 type bridge_slave *"))
             .chain(each(LINK, "ip link set pair0 *"))
+            .chain(each(LINK, "ip link set near0 *"))
             .chain(each(ROUTE, "ip route change 10.9.0.0/16 via 10.1.0.2 dev d0 *"))
             .chain(each(ROUTE, "ip route change 10.9.0.0/16 via 10.1.0.2 dev d0 proto 103 *"))
             .chain(each(ROUTE6, "ip -6 route change 2001:db8:99::/48 via 2001:db8:77::2 dev d0 *"))

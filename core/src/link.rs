@@ -268,7 +268,7 @@ impl LinkKind {
 
     /// Whether a new link of the kind has ARP and multicast.
     fn is_ethernet(&self) -> bool {
-        matches!(self, Self::Veth(_) | Self::Tap(_) | Self::Bridge(_))
+        self.is_veth() || matches!(self, Self::Tap(_) | Self::Bridge(_))
     }
 
     /// Whether it is one end of a pair, be the other known or not.

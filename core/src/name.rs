@@ -184,7 +184,7 @@ impl fmt::Display for Netns {
 
 checked_text!(LinkName, NameError, r#"^[^/:%"'\\,#;{}\s]{1,15}$"#);
 checked_text!(NetnsName, NameError, r"^[A-Za-z0-9_@][A-Za-z0-9_.@-]{0,254}$");
-checked_text!(Mac, NameError, r"^[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}$");
+checked_text!(Mac, NameError, r"^[0-9A-Fa-f][02468ACEace](:[0-9A-Fa-f]{2}){5}$");
 
 macro_rules! string_newtype {
     ($($type:ident)*) => {$(

@@ -2,6 +2,7 @@
 #![allow(dead_code)]
 
 pub mod mistakes;
+pub mod random;
 
 use std::fs;
 use std::path::Path;
@@ -188,6 +189,21 @@ pub fn without_indexes(dump: &str) -> String {
     lines.sort();
     lines.dedup();
     lines.join("\n")
+}
+
+/// A dump without what stays with a link when its guest changes, whether the change came by a part or with the whole: the
+/// multicast route that the kernel makes with the first IPv6 address, and three settings of a link that are the host's to
+/// choose once they are no longer asked for. Without IPv4 `proxy_delay` and `rp_filter` mean nothing, without IPv6 nothing
+/// is served by `disable_ipv6=0`; a guest that loses its public address keeps a loose `rp_filter`.
+pub fn without_settings(dump: &str) -> String {
+    const STAY: [&str; 3] = ["/proxy_delay", "/rp_filter", "/disable_ipv6"];
+    let of_link = |line: &str| {
+        let key = line.split(' ').next().unwrap_or_default();
+        key.starts_with("/proc/sys/net/") && STAY.iter().any(|name| key.ends_with(name))
+    };
+    let stays = |line: &str| of_link(line) || line.starts_with("multicast ff00::/8");
+    let lines = without_indexes(dump);
+    lines.lines().filter(|line| !stays(line)).map(|line| format!("{line}\n")).collect()
 }
 
 /// Asserts that two dumps are equal; shows the lines that are not.

@@ -59,9 +59,9 @@ impl FromStr for Spi {
             Some(digits) => (digits, 16),
             None => (text, 10),
         };
-        // Of a number in decimal there is one form; zeros belong to hex, as ip prints it.
-        let plain =
-            digits.bytes().all(|b| b.is_ascii_hexdigit()) && (radix == 16 || !digits.starts_with('0'));
+        // Of a number in decimal there is one form; zeros belong to hex, up to eight digits, as ip prints it.
+        let one_form = if radix == 16 { digits.len() <= 8 } else { !digits.starts_with('0') };
+        let plain = one_form && digits.bytes().all(|b| b.is_ascii_hexdigit());
         let number = u32::from_str_radix(digits, radix).ok().filter(|_| plain);
         number.and_then(Self::new).ok_or_else(|| SpiError(format!("{text:?}")))
     }

@@ -15,6 +15,7 @@ mod python_types;
 mod run;
 mod schema;
 mod second_kernel;
+mod soak;
 mod test;
 mod vm;
 
@@ -38,6 +39,7 @@ cargo xtask fuzz list | --smoke inputs changed at random: names the targets, or 
 cargo xtask fuzz TARGET --hours N
                                 the same, one target for long; FILE... replays inputs, --minimise keeps the best:
                                 docs/fuzzing.md
+cargo xtask soak --hours N      random hosts, by seeds that nobody has tried; --seed N is one of them: docs/fuzzing.md
 cargo xtask deps                install what building and testing need on a Debian machine
 cargo xtask schema              write the JSON Schemas of the documents into schemas/
 cargo xtask man                 write man pages and completions into target/share, laid out for /usr
@@ -85,6 +87,7 @@ fn dispatch(arguments: &[String]) -> Result<u8> {
         ["python-types"] => python_types::run(false).map(|()| 0),
         ["python-types", "--check"] => python_types::run(true).map(|()| 0),
         ["fuzz", ..] => fuzz::run(&arguments[1..]).map(|()| 0),
+        ["soak", rest @ ..] => soak::run(rest).map(|()| 0),
         ["firewall"] => firewall::judge().map(|()| 0),
         ["deps"] => deps::install_all().map(|()| 0),
         ["schema"] => schema::write().map(|()| 0),

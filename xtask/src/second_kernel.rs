@@ -11,7 +11,8 @@ use anyhow::{Context, Result, ensure};
 use crate::run::run;
 use crate::{python, vm};
 
-const DEADLINE: Duration = Duration::from_secs(900);
+/// More than the tests take there.
+pub const DEADLINE: Duration = Duration::from_secs(1200);
 
 /// By working directory and test binary, the names of the tests.
 type List = BTreeMap<(String, String), Vec<String>>;
@@ -21,12 +22,14 @@ pub fn count(list: &Path) -> Result<usize> {
     Ok(read(list)?.values().map(Vec::len).sum())
 }
 
-/// Boots the second kernel and runs there what is in `list`.
-pub fn test(list: &Path) -> Result<()> {
+/// Boots the second kernel and runs there what is in `list`, with `variables` more in the environment.
+pub fn test(list: &Path, variables: &[(&str, String)], deadline: Duration) -> Result<()> {
     let program = std::env::current_exe().context("find xtask itself")?;
+    let set = variables.iter().map(|(name, value)| format!("{name}={value}"));
     let words = [program.as_path(), "test-list".as_ref(), list];
-    let command: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    let code = vm::run(&command, DEADLINE)?;
+    let words = words.iter().map(|word| word.to_string_lossy().into_owned());
+    let command: Vec<String> = std::iter::once("env".to_owned()).chain(set).chain(words).collect();
+    let code = vm::run(&command, deadline)?;
     ensure!(code == 0, "tests have failed in the second kernel");
     Ok(())
 }

@@ -75,13 +75,15 @@ pub fn run(extent: Extent) -> Result<u8> {
     let later = second_kernel::count(&list)?;
     match (extent, later) {
         (_, 0) => {}
-        (Extent::Whole, _) => stages.run("tests in the second kernel", || second_kernel::test(&list)),
+        (Extent::Whole, _) => stages
+            .run("tests in the second kernel", || second_kernel::test(&list, &[], second_kernel::DEADLINE)),
         (Extent::Quick, n) => println!("\nleft out: {n} tests that need the second kernel"),
     }
     Ok(stages.report())
 }
 
-fn cargo(arguments: &str) -> Command {
+/// Cargo, with what it is to do, in the workspace.
+pub fn cargo(arguments: &str) -> Command {
     let mut command = Command::new("cargo");
     command.args(arguments.split(' ')).current_dir(place::repository());
     command

@@ -71,7 +71,8 @@ fn fields() -> &'static [Field] {
         vec![
             field::<LinkName>(false),
             field::<NetnsName>(false),
-            field::<Mac>(true),
+            // The pattern takes all zeros.
+            field::<Mac>(false),
             field::<GuestName>(false),
             field::<FilePath>(false),
             field::<Mode>(false),
