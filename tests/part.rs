@@ -328,6 +328,37 @@ lab_test! {
         assert_eq!(modes.split_whitespace().collect::<Vec<_>>(), ["600", "700"]);
     }
 
+    fn a_guest_that_never_was_there_takes_nothing_of_the_host_along() {
+        need(Capability::Tap);
+        need(Capability::Conntrack);
+        let _outside = with_uplink();
+        let whole = |guests: Value| spec(&json!({
+            "version": 1, "uplink": "uplink", "guests": guests,
+            "firewall": {
+                "host": {"services": [{"protocol": "tcp", "ports": ["22"]}]},
+                "guard": {"links": ["uplink"], "addresses": ["203.0.113.77"]},
+                "groups": [{"name": "web", "ingress": [{}]}],
+            },
+        }));
+        let mut host = host();
+        let ghost = whole(json!([{"name": "ghost"}]));
+        for there in [json!([guest("one", 1), guest_in_host("two", 2)]), json!([])] {
+            host.apply(&whole(there.clone())).unwrap();
+            let before = dump();
+            assert_eq!(host.remove(&ghost).unwrap().changes, 0);
+            assert_eq!(Host::open().unwrap().remove(&ghost).unwrap().changes, 0);
+            same(&before, &dump());
+            let left = host.verify(&whole(there)).unwrap();
+            assert!(left.is_empty(), "{left}");
+        }
+        // Where nothing is known of the whole, too.
+        sh("rm -rf /run/guestnet/.host/*.whole");
+        let before = dump();
+        let refused = Host::open().unwrap().remove(&ghost).unwrap_err().to_string();
+        assert!(refused.contains("apply the spec of the whole host once"), "{refused}");
+        same(&before, &dump());
+    }
+
     fn a_part_that_is_refused_leaves_what_is_kept_as_it_was() {
         need(Capability::Tap);
         let _outside = with_uplink();

@@ -396,7 +396,10 @@ fn what_is_no_json_or_toml_is_said_with_its_line() {
     assert_eq!(problems("").len(), 1);
     assert_eq!(problems("[]").len(), 1);
     assert_eq!(problems("null").len(), 1);
-    assert_eq!(problems("{\"version\": 1, \"version\": 1}").len(), 1, "a field that is given twice");
+    let twice =
+        problems("{\"version\": 1, \"version\": 1, \"guests\": [{\"name\": \"a\", \"name\": \"b\"}, {}]}");
+    assert_eq!(paths(&twice), ["guests[0].name", "guests[1].name", "version"]);
+    assert!(twice[0].message.contains("is given twice"), "{twice:?}");
     let Err(Error::Spec(found)) = HostSpec::from_toml("version = 1\n[[guests]\n") else { panic!("accepted") };
     let words = found.to_string();
     assert!(words.contains("line 2"), "{words}");

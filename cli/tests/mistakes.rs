@@ -69,7 +69,7 @@ fn bad_input_is_told_in_one_sentence() {
         (plan, b"{\"version\": 1,}", 65, format!("{spec}is no JSON: trailing comma at line 1")),
         (plan, b"{\"version\": 1", 65, format!("{spec}is no JSON: EOF while parsing")),
         (plan, b"{\"version\": 1}{}", 65, format!("{spec}is no JSON: trailing characters")),
-        (plan, b"{\"version\": 1, \"version\": 1}", 65, "the field \"version\" is given twice".into()),
+        (plan, b"{\"version\": 1, \"version\": 1}", 65, "version: is given twice".into()),
         (plan, b"{\"version\": 1e999}", 65, format!("{spec}is no JSON: number out of range")),
         (plan, b"{\"version\": NaN}", 65, format!("{spec}is no JSON: expected value")),
         (toml, b"version = 1\nversion = 1\n", 65, "is no TOML: duplicate key at line 2".into()),

@@ -5,18 +5,37 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use guestnet_core::{Path, Problems};
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
 use serde_json::Value;
 
 /// The name under which the crate `toml` hands on a date.
 const DATE: &str = "$__toml_private_datetime";
 
-/// Any JSON value.
-pub(super) struct Strict(pub(super) Value);
+/// Reads any value. What is wrong with it becomes a problem at its path, and reading goes on.
+pub(super) struct Strict<'a> {
+    path: Path,
+    problems: &'a mut Problems,
+}
 
-impl<'de> Deserialize<'de> for Strict {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Any).map(Self)
+impl<'a> Strict<'a> {
+    /// Of a whole document.
+    pub(super) fn new(problems: &'a mut Problems) -> Self {
+        Self { path: Path::root(), problems }
+    }
+
+    fn at(&mut self, path: Path) -> Strict<'_> {
+        Strict { path, problems: self.problems }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
     }
 }
 
@@ -50,9 +69,7 @@ impl<'de, K: Deserialize<'de> + Ord, V: Deserialize<'de>> Visitor<'de> for EachO
     }
 }
 
-struct Any;
-
-impl<'de> Visitor<'de> for Any {
+impl<'de> Visitor<'de> for Strict<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -75,10 +92,15 @@ impl<'de> Visitor<'de> for Any {
         Ok(value.into())
     }
 
-    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
-        // JSON would have null, which is as if nothing were said.
-        let number = serde_json::Number::from_f64(value);
-        number.map(Value::Number).ok_or_else(|| E::custom("nan and inf are no numbers"))
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(serde_json::Number::from_f64(value).map_or_else(
+            || {
+                // JSON would have null, which is as if nothing were said.
+                self.problems.at(&self.path, "nan and inf are no numbers");
+                Value::from(0)
+            },
+            Value::Number,
+        ))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
@@ -89,25 +111,30 @@ impl<'de> Visitor<'de> for Any {
         Ok(value.into())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<Value, A::Error> {
         let mut values = Vec::new();
-        while let Some(Strict(value)) = list.next_element()? {
+        let mut path = self.path.index(0);
+        while let Some(value) = list.next_element_seed(self.at(path))? {
             values.push(value);
+            path = self.path.index(values.len());
         }
         Ok(Value::Array(values))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Value, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(mut self, mut fields: A) -> Result<Value, A::Error> {
         let mut values = serde_json::Map::new();
         while let Some(name) = fields.next_key::<String>()? {
             if name == DATE {
-                return Err(A::Error::custom("no value is a date or a time: write it as a string"));
+                self.problems.at(&self.path, "no value is a date or a time: write it as a string");
+                return Ok(fields.next_value::<String>()?.into());
             }
+            let path = self.path.field(&name);
             if values.contains_key(&name) {
-                return Err(A::Error::custom(format!("the field {name:?} is given twice")));
+                self.problems.at(&path, "is given twice");
+                fields.next_value::<IgnoredAny>()?;
+                continue;
             }
-            let Strict(value) = fields.next_value()?;
-            values.insert(name, value);
+            values.insert(name, fields.next_value_seed(self.at(path))?);
         }
         Ok(Value::Object(values))
     }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use guestnet_core::{Error, Path, Problem, Problems, records, without_keys};
 use guestnet_xfrm::Secrets;
+use serde::de::DeserializeSeed;
 use serde_json::Value;
 use zeroize::Zeroize;
 
@@ -70,14 +71,19 @@ pub(crate) fn from_json<T: Document>(text: &str, secrets: &Secrets) -> Result<T,
     if let Ok(document) = records::from_str(text) {
         return finish(Reader::new(Value::Null), Some(document), secrets);
     }
-    let Strict(value) = serde_json::from_str(readable(text)?).map_err(|e| syntax("JSON", e.to_string()))?;
-    read(value, secrets)
+    let mut problems = Problems::new();
+    let mut json = serde_json::Deserializer::from_str(readable(text)?);
+    let value = Strict::new(&mut problems).deserialize(&mut json);
+    let value = value.and_then(|value| json.end().map(|()| value));
+    read(value.map_err(|e| syntax("JSON", e.to_string()))?, problems, secrets)
 }
 
 /// Reads a document from TOML.
 pub(crate) fn from_toml<T: Document>(text: &str, secrets: &Secrets) -> Result<T, Error> {
-    let Strict(value) = toml::from_str(readable(text)?).map_err(|e| syntax("TOML", toml_error(&e, text)))?;
-    read(value, secrets)
+    let mut problems = Problems::new();
+    let toml = toml::Deserializer::parse(readable(text)?);
+    let value = toml.and_then(|toml| Strict::new(&mut problems).deserialize(toml));
+    read(value.map_err(|e| syntax("TOML", toml_error(&e, text)))?, problems, secrets)
 }
 
 /// Text that is worth being parsed.
@@ -105,8 +111,10 @@ fn syntax(language: &str, message: String) -> Error {
     problems.into()
 }
 
-fn read<T: Document>(value: Value, secrets: &Secrets) -> Result<T, Error> {
+/// Reads a document from a value that has `problems`.
+fn read<T: Document>(value: Value, problems: Problems, secrets: &Secrets) -> Result<T, Error> {
     let mut reader = Reader::new(value);
+    reader.problems.extend(problems);
     let spec = reader.read();
     wipe(&mut reader.value);
     finish(reader, spec, secrets)

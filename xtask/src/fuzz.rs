@@ -44,7 +44,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
         [target, "--hours", hours] => {
             let hours: f64 = hours.parse().with_context(|| format!("{hours:?} is no number of hours"))?;
             let time = Duration::try_from_secs_f64(hours * 3600.0).context("so long nobody waits")?;
-            engine.search(engine.target(target)?, time)
+            engine.search(engine.target(target)?, time, None)
         }
         [target, "--minimise"] => engine.minimise(engine.target(target)?),
         [target, inputs @ ..] if !inputs.is_empty() => engine.replay(engine.target(target)?, inputs),
@@ -130,15 +130,16 @@ impl Engine {
         let list = self.list()?;
         let share = SMOKE / u32::try_from(names(&list).count()).unwrap_or(1).max(1);
         let failed: Vec<String> = names(&list)
-            .filter_map(|target| self.search(target, share).err())
+            .filter_map(|target| self.search(target, share, Some(1)).err())
             .map(|e| format!("{e:#}"))
             .collect();
         ensure!(failed.is_empty(), "{}", failed.join("\n"));
         Ok(())
     }
 
-    /// Tries inputs for as long as `time`, up to the first that fails.
-    fn search(&self, target: &str, time: Duration) -> Result<()> {
+    /// Tries inputs for as long as `time`, up to the first that fails. From one seed follow the same, so that a change is judged
+    /// by its own faults; without one they are others each time.
+    fn search(&self, target: &str, time: Duration, seed: Option<u32>) -> Result<()> {
         let [found, failures] = ["found", "failures"].map(|what| built().join(what).join(target));
         let folders = [&found, &kept("corpus", target), &kept("regressions", target)];
         for folder in folders.into_iter().chain([&failures]) {
@@ -149,6 +150,7 @@ impl Engine {
         command.args(folders);
         command.arg(format!("-max_len={LONGEST}")).arg(format!("-max_total_time={}", time.as_secs().max(1)));
         command.arg(format!("-artifact_prefix={}/", failures.display())).arg("-print_final_stats=1");
+        command.args(seed.map(|seed| format!("-seed={seed}")));
         let said = command.output().context("start the engine")?;
         if said.status.success() {
             println!("{target:12} {} inputs, none of them fails", tried(&said));
