@@ -438,7 +438,11 @@ impl Host {
             }
             reverted += apply::carry_out(&plan, &mut self.namespaces, self.owner, &self.directory).done;
         }
-        let state = if left.is_empty() { State::Undone(reverted) } else { State::PartlyUndone(left) };
+        let state = match outcome.done {
+            _ if !left.is_empty() => State::PartlyUndone(left),
+            done if done > 0 && reverted == 0 => State::Mended(done),
+            _ => State::Undone(reverted),
+        };
         Error::Apply(Box::new(Failure { refusals, state }))
     }
 }

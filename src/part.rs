@@ -294,7 +294,7 @@ impl Error {
     fn leaves_the_host_as_before(&self) -> bool {
         match self {
             Self::Core(_) => true,
-            Self::Apply(failure) => matches!(failure.state, State::Undone(_)),
+            Self::Apply(failure) => matches!(failure.state, State::Undone(_) | State::Mended(_)),
         }
     }
 }

@@ -122,6 +122,8 @@ pub struct Refusal {
 pub enum State {
     /// As before: what had been done was undone.
     Undone(usize),
+    /// As before, but for attributes that others had changed by hand: so many changes put them right (docs/drift.md).
+    Mended(usize),
     /// Undoing failed too; these lines say what differs from before.
     PartlyUndone(Vec<String>),
     /// Everything was accepted, yet the host is not as wanted: something changes it as we do.
@@ -143,6 +145,9 @@ impl fmt::Display for Failure {
             State::Undone(0) => write!(f, "\n  state: nothing was changed"),
             State::Undone(1) => write!(f, "\n  state: undone, the host is as before (1 change reverted)"),
             State::Undone(n) => write!(f, "\n  state: undone, the host is as before ({n} changes reverted)"),
+            State::Mended(n) => {
+                write!(f, "\n  state: as before, but for what was mended of changes by hand ({n} changes)")
+            }
             State::PartlyUndone(lines) => {
                 write!(
                     f,

@@ -6,7 +6,7 @@ mod support;
 use guestnet::{Host, HostSpec};
 use guestnet_lab::{Capability, lab_test, need, note, sh as run};
 use serde_json::json;
-use support::{guest_in_host, host, sh, spec, still, with_uplink};
+use support::{guest, guest_in_host, host, sh, spec, spec_of, still, with_uplink};
 
 /// The wanted host; with a route that the kernel refuses, where `refused`.
 fn wanted(refused: bool) -> HostSpec {
@@ -78,6 +78,14 @@ const ADDRESSES: &[&str] = &[
     "ip address change 2001:db8:77::1/64 dev d0 mngtmpaddr",
     "ip address change 2001:db8:77::1/64 dev d0 metric 50",
     "ip address del 2001:db8:77::1/64 dev d0; ip address add 2001:db8:77::1 peer 2001:db8:77::9/64 dev d0 nodad",
+];
+
+/// Commands that take away the route to the prefix of an address, which the kernel has made with it.
+const CONNECTED: &[&str] = &[
+    "ip route del 10.1.0.0/24 dev d0",
+    "ip -6 route del 2001:db8:77::/64 dev d0",
+    "ip route flush table main",
+    "ip -6 route flush root 2001:db8::/32 table main",
 ];
 
 /// What `ip route change 10.9.0.0/16 via 10.1.0.2 dev d0` may say besides.
@@ -158,7 +166,7 @@ fn is_mended(host: &mut Host, wanted: &HostSpec, change: &str) -> bool {
     assert!(!found.is_empty(), "not found: {change}\n{}", portrait().join("\n"));
     let refused = host.apply(&self::wanted(true)).unwrap_err().to_string();
     // An attribute that was mended meanwhile may stay so.
-    let states = ["state: undone, the host is as before", "state: nothing was changed"];
+    let states = ["state: undone, the host is as before", "state: as before, but for what was mended"];
     assert!(states.iter().any(|state| refused.contains(state)), "{change}: {refused}");
     host.apply(wanted).unwrap_or_else(|e| panic!("{change}: {e}\n{found}"));
     let left = Host::open().unwrap().verify(wanted).unwrap();
@@ -196,7 +204,7 @@ lab_test! {
             .chain(each(ROUTE, "ip route change 10.9.0.0/16 via 10.1.0.2 dev d0 proto 103 *"))
             .chain(each(ROUTE6, "ip -6 route change 2001:db8:99::/48 via 2001:db8:77::2 dev d0 *"))
             .chain(each(ROUTE6, "ip -6 route change 2001:db8:99::/48 via 2001:db8:77::2 dev d0 proto 103 *"))
-            .chain([STATES, ADDRESSES, ROUTES, NEIGHBOURS, OTHERS].concat().into_iter().map(str::to_owned))
+            .chain([STATES, ADDRESSES, CONNECTED, ROUTES, NEIGHBOURS, OTHERS].concat().into_iter().map(str::to_owned))
             .collect();
         let unknown: Vec<&String> = changes.iter().filter(|change| !is_mended(&mut host, &wanted, change)).collect();
         for change in &unknown {
@@ -204,6 +212,33 @@ lab_test! {
         }
         assert!(unknown.len() * 4 < changes.len(), "too few were tried: {unknown:#?}");
     }
+    fn a_flush_of_all_routes_is_mended() {
+        need(Capability::Tap);
+        let _outside = with_uplink();
+        let wanted = spec_of(&[guest("own", 1), guest_in_host("in", 2)]);
+        let mut host = host();
+        host.apply(&wanted).unwrap();
+        let of_guests = || {
+            let all = sh("ip route; ip -6 route; ip netns exec own ip route; ip netns exec own ip -6 route");
+            let mut lines: Vec<String> = all.lines().filter(|l| !l.contains("uplink")).map(still).collect();
+            lines.sort();
+            lines
+        };
+        let before = of_guests();
+        for place in ["", "ip netns exec own "] {
+            for family in ["-4", "-6"] {
+                let flush = format!("{place}ip {family} route flush table main");
+                sh(&flush);
+                assert_ne!(of_guests(), before, "{flush}");
+                assert!(!host.verify(&wanted).unwrap().is_empty(), "not found: {flush}");
+                host.apply(&wanted).unwrap_or_else(|e| panic!("{flush}: {e}"));
+                let left = Host::open().unwrap().verify(&wanted).unwrap();
+                assert!(left.is_empty(), "not mended: {flush}\n{left}");
+                assert_eq!(of_guests(), before, "{flush}");
+            }
+        }
+    }
+
     fn what_nft_changes_of_ours_is_found_and_mended() {
         need(Capability::Tap);
         need(Capability::Conntrack);

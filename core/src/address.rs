@@ -13,6 +13,7 @@ use crate::set::Object;
 
 impl Mendable for Besides {}
 
+mod connected;
 mod kernel;
 
 pub(crate) use kernel::{ip, others_on};
@@ -46,6 +47,8 @@ pub struct Besides {
     pub peer: Option<IpAddr>,
     /// Whether its lifetime is limited (`valid_lft`, `preferred_lft`).
     pub limited: bool,
+    /// Whether the kernel's route to its prefix is gone (`ip route flush table main`).
+    pub is_unrouted: bool,
     /// All others.
     pub extras: Extras,
 }
@@ -119,6 +122,7 @@ impl fmt::Display for Address {
             write!(f, " peer {peer}")?;
         }
         f.write_str(if self.besides.limited { " of limited lifetime" } else { "" })?;
+        f.write_str(if self.besides.is_unrouted { " without the route to its prefix" } else { "" })?;
         self.besides.extras.fmt(f)
     }
 }

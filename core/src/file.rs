@@ -96,8 +96,12 @@ impl FromStr for Mode {
     }
 }
 
-checked_text!(FilePath, FileError);
-checked_text!(Mode, FileError);
+checked_text!(
+    FilePath,
+    FileError,
+    r"^[^/\u0000-\u001f\u007f-\u009f]([^\u0000-\u001f\u007f-\u009f]*[^/\u0000-\u001f\u007f-\u009f])?$"
+);
+checked_text!(Mode, FileError, "^0?[0-7]{1,3}$");
 
 impl fmt::Display for FilePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -243,6 +243,11 @@ impl Namespace {
         self.names.ours.contains(&index)
     }
 
+    /// Whether the interface with `index` is known to be ours, and was up when links were read.
+    pub(crate) fn is_ours_and_up(&self, index: u32) -> bool {
+        self.names.up.contains(&index)
+    }
+
     /// Whether the interface with `index` is known to be a bridge with a spanning tree.
     pub(crate) fn has_stp(&self, index: u32) -> bool {
         self.names.stp.contains(&index)

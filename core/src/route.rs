@@ -17,6 +17,8 @@ use crate::set::Object;
 mod kernel;
 mod read;
 
+pub(crate) use read::prefix;
+
 /// A route: `ip route add TO via VIA dev DEV src SOURCE metric METRIC table TABLE`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -195,7 +195,11 @@ impl FromStr for Transport {
     }
 }
 
-guestnet_core::checked_text!(Transport, String, "^(0|[1-9][0-9]{0,2}|[a-z][a-z0-9]*)$");
+guestnet_core::checked_text!(
+    Transport,
+    String,
+    "^(0|[1-9][0-9]{0,2}|icmp|igmp|tcp|udp|dccp|gre|esp|ah|icmpv6|sctp|udplite)$"
+);
 
 impl fmt::Display for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

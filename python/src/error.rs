@@ -77,7 +77,7 @@ fn fill(attributes: &Bound<'_, PyDict>, core: &CoreError) -> PyResult<()> {
 /// What was refused under way, and what state the host is in.
 fn describe(attributes: &Bound<'_, PyDict>, failure: &Failure) -> PyResult<()> {
     let state = match &failure.state {
-        State::Undone(_) => "undone",
+        State::Undone(_) | State::Mended(_) => "undone",
         State::PartlyUndone(_) => "partly undone",
         State::Unstable(_) => "unstable",
     };

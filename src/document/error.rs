@@ -209,7 +209,7 @@ impl From<&Error> for ErrorDocument {
                 }
                 (document.state, document.differences) = match &failure.state {
                     State::Undone(0) => (HostState::Unchanged, Vec::new()),
-                    State::Undone(_) => (HostState::Undone, Vec::new()),
+                    State::Undone(_) | State::Mended(_) => (HostState::Undone, Vec::new()),
                     State::PartlyUndone(lines) => (HostState::PartlyUndone, lines.clone()),
                     State::Unstable(lines) => (HostState::Unstable, lines.clone()),
                 };

@@ -21,6 +21,7 @@ mod report;
 
 use guestnet_core::NetnsName;
 use schemars::generate::SchemaSettings;
+use schemars::transform::{RecursiveTransform, Transform};
 use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -177,7 +178,16 @@ impl Described {
         {
             net.insert("anyOf".into(), either);
         }
+        RecursiveTransform(limit).transform(&mut schema);
         schema.insert("title".into(), format!("guestnet {}, version {VERSION}", self.name()).into());
         schema
+    }
+}
+
+/// Says of a number of 32 bits how large it may be, which is left to its format otherwise: an annotation that few validators
+/// look at.
+fn limit(schema: &mut Schema) {
+    if schema.get("format") == Some(&"uint32".into()) && schema.get("maximum").is_none() {
+        schema.insert("maximum".into(), u32::MAX.into());
     }
 }

@@ -10,7 +10,7 @@ use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressMessage, AddressProtocol, AddressScope,
 };
 
-use super::{Address, Besides};
+use super::{Address, Besides, connected};
 use crate::diff::Change;
 use crate::error::Result;
 use crate::extras::Extras;
@@ -28,6 +28,7 @@ impl Kind for Address {
     fn observe(namespace: &mut Namespace, wanted: &Set<Self>) -> Result<Observed<Self>> {
         let mut observed = Observed::default();
         read_of(0, namespace, wanted, &mut observed)?;
+        connected::look_for(namespace, &mut observed)?;
         Ok(observed)
     }
 
@@ -64,9 +65,11 @@ impl Kind for Address {
         Ok(())
     }
 
-    /// The kernel changes the lifetimes of an address in place, but not its flags in both families.
+    /// The kernel changes the lifetimes of an address in place, but not its flags in both families. With an IPv6 address that is
+    /// given again it makes the route to its prefix again, with an IPv4 address it does not.
     fn can_become(old: &Self, new: &Self) -> bool {
-        let lasting = Besides { limited: false, ..old.besides.clone() };
+        let is_unrouted = old.besides.is_unrouted && matches!(old.address, IpNet::V4(_));
+        let lasting = Besides { limited: false, is_unrouted, ..old.besides.clone() };
         *new == Self { besides: lasting, ..old.clone() }
     }
 

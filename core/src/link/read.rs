@@ -61,6 +61,11 @@ fn index(payload: &[u8]) -> Option<u32> {
     payload.get(4..8)?.try_into().ok().map(u32::from_ne_bytes)
 }
 
+/// The flags of a link (`IFF_*`).
+fn flags(payload: &[u8]) -> Option<u32> {
+    payload.get(8..12)?.try_into().ok().map(u32::from_ne_bytes)
+}
+
 /// What a dump of links says about a namespace as a whole.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
@@ -71,6 +76,8 @@ pub(crate) struct Names {
     pub(crate) veths: BTreeMap<LinkName, VethEnd>,
     /// The indexes of those that are ours.
     pub(crate) ours: HashSet<u32>,
+    /// The indexes of those among them that are up.
+    pub(crate) up: HashSet<u32>,
     /// The indexes of bridges with a spanning tree.
     pub(crate) stp: HashSet<u32>,
     /// Settings by index, until something may have changed them.
@@ -133,10 +140,13 @@ impl Names {
                 self.stp.remove(&index);
             }
             self.conf.insert(index, Conf::read(families.unwrap_or_default()));
+            self.ours.remove(&index);
+            self.up.remove(&index);
             if group.and_then(number).is_some_and(is_ours) {
                 self.ours.insert(index);
-            } else {
-                self.ours.remove(&index);
+                self.up.extend(
+                    flags(reply.payload).filter(|flags| flags & libc::IFF_UP as u32 != 0).map(|_| index),
+                );
             }
             indexes.insert(name.clone(), index);
             self.by_index.insert(index, name);
@@ -150,6 +160,7 @@ impl Names {
             if let Some(index) = indexes.remove(*name) {
                 self.by_index.remove(&index);
                 self.ours.remove(&index);
+                self.up.remove(&index);
                 self.conf.remove(&index);
             }
             self.veths.remove(*name);
@@ -244,7 +255,7 @@ fn read(payload: &[u8], namespace: &Namespace) -> Option<Found> {
         libc::IFLA_AF_SPEC,
     ]);
     let name: LinkName = text(name?)?.parse().ok()?;
-    let flags = payload.get(8..12)?.try_into().ok().map(u32::from_ne_bytes)?;
+    let flags = flags(payload)?;
     let info = Attributes::after(info.unwrap_or_default(), 0);
     let data = Attributes::after(info.get(libc::IFLA_INFO_DATA).unwrap_or_default(), 0);
     let kind = match info.get_str(libc::IFLA_INFO_KIND) {

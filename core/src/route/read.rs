@@ -42,7 +42,8 @@ impl Found {
     }
 }
 
-fn prefix(family: u8, address: Option<&[u8]>, length: u8) -> Option<IpNet> {
+/// The prefix of an attribute, or of none, with its length in the header of the message.
+pub(crate) fn prefix(family: u8, address: Option<&[u8]>, length: u8) -> Option<IpNet> {
     match (i32::from(family), address.map(ip)) {
         (libc::AF_INET, None) => Some(Ipv4Net::new(Ipv4Addr::UNSPECIFIED, length).ok()?.into()),
         (libc::AF_INET6, None) => Some(Ipv6Net::new(Ipv6Addr::UNSPECIFIED, length).ok()?.into()),

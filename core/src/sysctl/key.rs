@@ -99,8 +99,8 @@ impl FromStr for SysctlValue {
     }
 }
 
-checked_text!(SysctlKey, SysctlError);
-checked_text!(SysctlValue, SysctlError);
+checked_text!(SysctlKey, SysctlError, "^net[./][!-~]+[./][!-~]+$");
+checked_text!(SysctlValue, SysctlError, r"^[\t -~]{1,64}$");
 
 impl fmt::Display for SysctlKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
