@@ -420,7 +420,7 @@ impl Host {
             .into_iter()
             .map(|(object, error)| Refusal { path: places.path_of(&object), object, error })
             .collect();
-        let mut reverted = 0;
+        let (mut reverted, mut is_mended) = (0, false);
         let mut left = vec!["the host could not be read".to_owned()];
         for _ in 0..ROUNDS {
             // What was made is found under the keys that were wanted.
@@ -429,6 +429,7 @@ impl Host {
             let plan = Plan::between(before, &found);
             left = lines(&plan);
             if left.is_empty() {
+                is_mended = found.ours() != *before;
                 // The host is as before; a line of a ledger about a link that is gone does no harm.
                 let open = self.namespaces.open.iter_mut();
                 let mut touched = open.filter(|(netns, _)| goal.named.of(netns).is_some());
@@ -438,10 +439,10 @@ impl Host {
             }
             reverted += apply::carry_out(&plan, &mut self.namespaces, self.owner, &self.directory).done;
         }
-        let state = match outcome.done {
-            _ if !left.is_empty() => State::PartlyUndone(left),
-            done if done > 0 && reverted == 0 => State::Mended(done),
-            _ => State::Undone(reverted),
+        let state = match left.is_empty() {
+            true if is_mended => State::Mended(reverted),
+            true => State::Undone(reverted),
+            false => State::PartlyUndone(left),
         };
         Error::Apply(Box::new(Failure { refusals, state }))
     }

@@ -122,7 +122,7 @@ pub struct Refusal {
 pub enum State {
     /// As before: what had been done was undone.
     Undone(usize),
-    /// As before, but for attributes that others had changed by hand: so many changes put them right (docs/drift.md).
+    /// As before, but for attributes that others had changed by hand, and that had been put right (docs/drift.md).
     Mended(usize),
     /// Undoing failed too; these lines say what differs from before.
     PartlyUndone(Vec<String>),
@@ -146,7 +146,7 @@ impl fmt::Display for Failure {
             State::Undone(1) => write!(f, "\n  state: undone, the host is as before (1 change reverted)"),
             State::Undone(n) => write!(f, "\n  state: undone, the host is as before ({n} changes reverted)"),
             State::Mended(n) => {
-                write!(f, "\n  state: as before, but for what was mended of changes by hand ({n} changes)")
+                write!(f, "\n  state: as before, but for attributes that were mended ({n} changes reverted)")
             }
             State::PartlyUndone(lines) => {
                 write!(
