@@ -253,8 +253,13 @@ lab_test! {
         host.apply(&wanted).unwrap();
         let shown = || sh("nft -s list ruleset");
         let before = shown();
+        let mut refused = Vec::new();
         for change in RULES {
-            sh(change);
+            if run(change).is_err() {
+                note(&format!("this kernel refuses: {change}"));
+                refused.push(change);
+                continue;
+            }
             assert_ne!(shown(), before, "{change}");
             let found = host.verify(&wanted).unwrap();
             assert!(!found.is_empty(), "not found: {change}\n{}", shown());
@@ -264,6 +269,7 @@ lab_test! {
             let (now, then) = (shown(), before.clone());
             assert_eq!(sorted(&now), sorted(&then), "not as before: {change}");
         }
+        assert!(refused.len() * 4 < RULES.len(), "too few were tried: {refused:#?}");
     }
 
     fn esp_what_ip_xfrm_changes_of_ours_is_found_and_mended() {
@@ -347,4 +353,10 @@ const RULES: &[&str] = &[
     "nft add counter ip guestnet_nat theirs",
     "nft add quota ip guestnet_nat theirs 1 mbytes",
     "nft 'add limit ip guestnet_nat theirs rate 1/second'",
+    "nft 'add flowtable ip guestnet_nat theirs { hook ingress priority 0; devices = { uplink }; }'",
+    "nft 'add ct timeout ip guestnet_nat theirs { protocol tcp; policy = { established : 100 }; }'",
+    "nft 'add ct helper ip guestnet_nat theirs { type \"ftp\" protocol tcp; }'",
+    "nft 'add synproxy ip guestnet_nat theirs { mss 1460 wscale 7 }'",
+    "nft 'add secmark ip guestnet_nat theirs { \"system_u:object_r:ssh_server_packet_t:s0\" }'",
+    "nft 'add chain ip guestnet_nat theirs { comment \"x\"; }'",
 ];

@@ -192,10 +192,11 @@ fn what_stands_in_a_list_twice_is_told() {
 fn toml_says_nothing_that_json_cannot() {
     for value in ["nan", "inf", "-inf", "1979-05-27", "07:32:00", "1979-05-27T07:32:00Z"] {
         let said = HostSpec::from_toml(&format!("version = 1\nuplink = {value}\n")).unwrap_err().to_string();
-        assert!(
-            said.contains("is no TOML: no value is") || said.contains("are no numbers"),
-            "{value}: {said}"
-        );
-        assert!(said.ends_with("at line 2"), "{value}: {said}");
+        let words = [
+            "uplink: no value is a date or a time: write it as a string",
+            "uplink: nan and inf are no numbers",
+        ];
+        assert!(words.iter().any(|words| said.ends_with(words)), "{value}: {said}");
+        assert!(said.contains("has 1 problem"), "{value}: {said}");
     }
 }

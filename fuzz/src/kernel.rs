@@ -11,7 +11,7 @@ use guestnet::core::replay::Machine;
 use guestnet::core::{Netns, NetnsName, Protocol};
 
 /// `NLMSG_ERROR` and `NLMSG_DONE`.
-const ERROR: u16 = 2;
+pub const ERROR: u16 = 2;
 const DONE: u16 = 3;
 const HEADER: usize = 16;
 const DUMP: u16 = 0x300;

@@ -114,7 +114,7 @@ fn syntax(language: &str, message: String) -> Error {
 /// Reads a document from a value that has `problems`.
 fn read<T: Document>(value: Value, problems: Problems, secrets: &Secrets) -> Result<T, Error> {
     let mut reader = Reader::new(value);
-    reader.problems.extend(problems);
+    reader.begin_with(problems);
     let spec = reader.read();
     wipe(&mut reader.value);
     finish(reader, spec, secrets)

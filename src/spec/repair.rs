@@ -55,6 +55,12 @@ impl Reader {
         }
     }
 
+    /// Notes what was wrong with values before any was read for what it means.
+    pub(super) fn begin_with(&mut self, problems: Problems) {
+        self.problems.extend(problems);
+        self.poisoned.extend(self.problems.iter().map(|problem| problem.path.as_str().to_owned()));
+    }
+
     /// The document, with what could not be read taken out; `None` where too little is left.
     pub(super) fn read<T: Document>(&mut self) -> Option<T> {
         while self.problems.len() < ENOUGH {

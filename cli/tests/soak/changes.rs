@@ -71,10 +71,11 @@ fn of(objects: &Value, inside: &str, all: &mut Vec<String>) {
     for table in list(&objects["tables"]) {
         let (family, name) = (text(&table["family"]), text(&table["name"]));
         add(format!("nft delete table {family} {name}"));
-        add(format!("nft flush table {family} {name}"));
         for chain in list(&table["chains"]) {
             add(format!("nft add rule {family} {name} {} counter", text(&chain["name"])));
-            add(format!("nft flush chain {family} {name} {}", text(&chain["name"])));
+            if !list(&chain["rules"]).is_empty() {
+                add(format!("nft flush chain {family} {name} {}", text(&chain["name"])));
+            }
         }
         for set in list(&table["sets"]).iter().filter(|set| !list(&set["elements"]).is_empty()) {
             add(format!("nft flush set {family} {name} {}", text(&set["name"])));

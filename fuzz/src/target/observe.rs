@@ -15,7 +15,7 @@ use guestnet::xfrm::{Policy, Spd};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::kernel::Kernel;
+use crate::kernel::{self, Kernel};
 use crate::{memory, property};
 
 /// Reads `K` of a kernel that answers with `input`. What the JSON of an object leaves out is in its words.
@@ -54,8 +54,10 @@ where
         let twice = serde_json::to_string(&again).unwrap_or_default();
         assert_eq!(printed, twice);
     }
-    // All of what is ours is read as what is wanted is.
-    if let Ok(wanted) = K::observe_keys(namespace, &ours) {
+    // All of what is ours is read as what is wanted is, by a kernel that answers twice the same: a refusal is given once.
+    if kernel::messages(input).all(|(kind, _)| kind != kernel::ERROR)
+        && let Ok(wanted) = K::observe_keys(namespace, &ours)
+    {
         assert!(wanted.ours.iter().all(|object| ours.contains(&object.key())));
     }
     more(namespace);
