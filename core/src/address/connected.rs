@@ -18,15 +18,15 @@ const RTMSG: usize = 12;
 pub(super) fn look_for(namespace: &mut Namespace, observed: &mut Observed<Address>) -> Result<()> {
     // Of a single IPv4 address there is none.
     let is_single = |address: &IpNet| matches!(address, IpNet::V4(_)) && address.prefix_len() == 32;
-    let with_route = |address: &&Address| {
+    let has_route = |address: &&Address| {
         !address.noprefixroute && address.besides.peer.is_none() && !is_single(&address.address)
     };
     let indexes = namespace.link_indexes();
-    let expected = observed.ours.iter().filter(with_route).filter_map(|address| {
-        let index = *indexes.get(&address.dev)?;
-        namespace.is_ours_and_up(index).then(|| (index, address.clone()))
-    });
-    let expected: Vec<(u32, Address)> = expected.collect();
+    let mut expected = Vec::new();
+    for address in observed.ours.iter().filter(has_route) {
+        let index = indexes.get(&address.dev).copied();
+        expected.extend(index.filter(|n| namespace.is_ours_and_up(*n)).map(|index| (index, address)));
+    }
     if expected.is_empty() {
         return Ok(());
     }
@@ -34,9 +34,10 @@ pub(super) fn look_for(namespace: &mut Namespace, observed: &mut Observed<Addres
     (header[5], header[7]) = (libc::RTPROT_KERNEL, libc::RTN_UNICAST);
     let dump = namespace.dump(Protocol::Route, &Message::new(libc::RTM_GETROUTE, 0, &header))?;
     let there: HashSet<(u32, IpNet)> = dump.replies().filter_map(|reply| read(reply.payload)).collect();
-    for (_, address) in
-        expected.into_iter().filter(|(n, address)| !there.contains(&(*n, address.address.trunc())))
-    {
+    let is_gone = |(n, address): &(u32, &Address)| !there.contains(&(*n, address.address.trunc()));
+    let gone: Vec<Address> =
+        expected.into_iter().filter(is_gone).map(|(_, address)| address.clone()).collect();
+    for address in gone {
         let besides = Besides { is_unrouted: true, ..address.besides };
         observed.ours.insert(Address { besides, ..address });
     }
