@@ -36,7 +36,7 @@ pub fn spec(name: &str, guests: usize) -> Result<HostSpec> {
     Ok(HostSpec::from_json(&make(guests).to_string())?)
 }
 
-/// What the shapes are called, a line each.
+/// Names of the shapes, a line each.
 pub fn names() -> impl Iterator<Item = &'static str> {
     ALL.iter().map(|(name, _)| *name)
 }

@@ -24,8 +24,8 @@ impl Output {
 
     /// Prints what a command has to say, on standard output. Returns with what to exit.
     ///
-    /// That nobody reads it (`| head`) is no failure of ours, unless it tells of a change: then it is told on standard
-    /// error.
+    /// A reader that goes away (`| head`) is no failure of ours, unless the answer tells of a change: then it is told on
+    /// standard error.
     pub fn answer(&self, answer: &Answer) -> Result<u8, Failure> {
         let text = || visible_lines(&answer.document.text()).into_owned();
         let said = match self.json {

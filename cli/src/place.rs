@@ -28,7 +28,7 @@ pub struct Place {
     verbose: u8,
 }
 
-/// What may be done although somebody suffers by it.
+/// Consent to changes by which somebody suffers.
 #[derive(clap::Args)]
 pub struct Consent {
     /// Delete this link and make it again if it cannot be changed in place, although somebody uses it: a monitor that has a

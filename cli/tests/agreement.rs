@@ -105,7 +105,7 @@ fn specs() -> Vec<Value> {
     all
 }
 
-/// What a schema cannot say, by the words of the reader.
+/// Refusals that no schema can say, by the reader's words.
 const BEYOND: &[&str] = &[
     "before it",
     "a part of it is empty or dots",

@@ -35,7 +35,7 @@ fn both() -> HostSpec {
     spec_of(&guests)
 }
 
-/// Whose the namespace `name` is.
+/// The owner of the namespace `name`.
 fn owner(name: &str) -> Owner {
     let alias = sh(&format!("ip -n {name} -d link show lo | grep alias"));
     Owner::read(alias.trim().strip_prefix("alias ").unwrap()).unwrap()

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::random::Wide;
 
-/// What others have on the host, of every kind that guestnet makes too.
+/// Others' objects on the host, of every kind that guestnet makes too.
 pub const OTHERS: &str = "
     ip link add theirs0 type veth peer name theirs1
     ip link set theirs0 up

@@ -1,4 +1,4 @@
-//! What holds of every host.
+//! Laws of every host.
 
 use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -95,7 +95,7 @@ fn changed_by_hand(host: &mut Host, dice: &mut Dice, wanted: &Wanted) {
     host.is_as(&before, "mended", without_settings);
 }
 
-/// What the kernel refuses, in a phase by chance, leaves the host as it was.
+/// A refusal by the kernel, in a phase by chance, leaves the host as it was.
 fn refused(host: &mut Host, dice: &mut Dice, wanted: &Wanted) {
     let before = dump();
     let mut spec = wanted.another(dice).spec();

@@ -1,4 +1,4 @@
-//! What kinds of objects read of the kernel's answers.
+//! Answers of the kernel, read by the kinds of objects.
 
 use std::fmt::{Debug, Display};
 use std::sync::Arc;
