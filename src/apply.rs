@@ -4,15 +4,20 @@
 //!
 //! | kind | opens when it is missing | held by |
 //! |---|---|---|
+//! | namespace | nothing: what is in it goes with it | |
 //! | link | nothing | a guest's goes before all that protects it |
-//! | table | all that it drops | replaced within one transaction; elements of what goes stay until it is gone ([`Kind::between`]) |
+//! | table: filter | all that it drops | replaced within one transaction; elements of what goes stay until it is gone ([`Kind::between`]) |
+//! | table: translation | private addresses leave | the same |
 //! | sysctl | what it turns off | set before links are up, restored when they are gone |
 //! | state | nothing: policies ask for it | |
 //! | policy | packets leave in clear | the next one is there before the last one goes |
 //! | address | nothing | |
 //! | route | what a blackhole stops | the next one is there before the last one goes |
+//! | threshold of policies' hash tables | nothing: another search finds the same | |
 //! | proxied neighbour | nothing | made last, removed first |
+//! | permanent neighbour | nothing: packets wait for an answer | |
 //! | file | nothing | |
+//! | connection of an address that is taken from a guest | the lists of whoever has it next, as long as it is *there* | ended with the last step of the change that takes it ([`connections`]) |
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -21,12 +26,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use guestnet_core::conntrack::Addresses;
 use guestnet_core::owner::Owner;
 use guestnet_core::{
     Context, Deed, Error, FilePath, KernelError, LinkName, Namespace, Netns, Outbox, Pass, Phase, Protocol,
     Result, Step, file, netns, sysctl, tap,
 };
 
+use crate::connections;
 use crate::namespaces::Namespaces;
 use crate::objects::ObjectChange;
 use crate::plan::{Plan, PlannedChange, What};
@@ -42,13 +49,15 @@ pub(crate) struct Outcome {
     pub(crate) files: Vec<FilePath>,
     /// How long each phase took.
     pub(crate) times: Vec<(Phase, Duration)>,
+    /// Warnings about what was done.
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Outcome {
     /// Nothing was done, since this failed.
     pub(crate) fn of_failure(object: &str, error: Error) -> Self {
         let failures = vec![(object.to_owned(), error)];
-        Self { done: 0, failures, files: Vec::new(), times: Vec::new() }
+        Self { failures, ..Self::default() }
     }
 }
 
@@ -94,15 +103,19 @@ struct Errand<'a> {
 struct Due<'a> {
     place: usize,
     what: Cow<'a, What>,
+    /// Whether it is done with this.
+    is_last: bool,
 }
 
 /// The errands of each pass, in the order of the plan.
 fn errands(plan: &Plan) -> BTreeMap<Pass, Vec<Errand<'_>>> {
     let mut errands: BTreeMap<Pass, Vec<Errand<'_>>> = BTreeMap::new();
     for (place, change) in plan.changes.iter().enumerate() {
-        for (pass, what) in change.steps() {
+        let steps = change.steps();
+        let last = steps.len().saturating_sub(1);
+        for (n, (pass, what)) in steps.into_iter().enumerate() {
             let errands = errands.entry(pass).or_default();
-            let due = Due { place, what };
+            let due = Due { place, what, is_last: n == last };
             match errands.last_mut().filter(|errand| *errand.netns == change.netns) {
                 Some(errand) => errand.changes.push(due),
                 None => errands.push(Errand { netns: &change.netns, changes: vec![due] }),
@@ -219,7 +232,15 @@ impl Run<'_> {
                 && plan.changes[*n].pass == pass
         };
         self.outcome.done += objects().filter(begins).count();
+        let released = self.released(errand, phases);
+        // Now, so that a run that is killed and repeated ends them, and again when none can be made any more.
+        let _ = self.end(netns, &released);
         self.send(netns, steps)?;
+        if self.outcome.failures.is_empty()
+            && let Err(error) = self.end(netns, &released)
+        {
+            self.outcome.warnings.push(connections::live_on(netns, &released, &error).to_string());
+        }
         let links: Vec<&LinkName> = objects().filter_map(|(_, object)| object.link()).collect();
         if phases == [Phase::Settings] {
             let namespace = self.open(netns)?;
@@ -236,6 +257,25 @@ impl Run<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The addresses whose connections end with what an errand has to do in `phases`. They cannot be brought back, so that they end
+    /// with the last step of a change: what is refused is refused before.
+    fn released(&self, errand: &Errand<'_>, phases: &[Phase]) -> Addresses {
+        let mut all = Addresses::default();
+        if phases == [Phase::Filters] {
+            for due in errand.changes.iter().filter(|due| due.is_last) {
+                // The whole change: what its first step has made is no news to the last.
+                if let What::Object(change) = &self.plan.changes[due.place].what {
+                    all.extend(&connections::released(change));
+                }
+            }
+        }
+        all
+    }
+
+    fn end(&mut self, netns: &Netns, addresses: &Addresses) -> Result<()> {
+        if addresses.is_empty() { Ok(()) } else { connections::end(self.open(netns)?, addresses) }
     }
 
     fn context(&mut self, netns: &Netns) -> Result<Context> {

@@ -1,5 +1,8 @@
 //! What the firewall of a spec does with a packet, said from the spec alone.
 
+mod addresses;
+mod question;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -9,6 +12,8 @@ use guestnet_firewall::{Decision, FirewallSpec, GuestLink, Packet, Paragraph, Tr
 use ipnet::IpNet;
 use serde::Serialize;
 
+use self::addresses::Addresses;
+use self::question::{End, Question};
 use crate::spec::{Guest, HostSpec, Interface};
 
 /// What becomes of a packet: what each place says that it comes by, up to the first that drops it.
@@ -18,6 +23,8 @@ pub struct Explanation {
     pub passes: bool,
     /// The places.
     pub steps: Vec<Step>,
+    /// What the spec does not say, and the answer would be the other one if it were so.
+    pub unknown: Vec<String>,
 }
 
 /// What one place says.
@@ -29,28 +36,6 @@ pub struct Step {
     #[serde(flatten)]
     pub decision: Decision,
 }
-
-/// One end of a packet's way.
-enum End<'a> {
-    Guest(&'a Guest),
-    Address(IpAddr),
-    Host,
-}
-
-/// A packet in words, read.
-struct Question<'a> {
-    from: End<'a>,
-    to: End<'a>,
-    protocol: Option<Transport>,
-    port: Option<u16>,
-    icmp: Option<(u8, u8)>,
-    source: Option<IpAddr>,
-    mac: Option<Mac>,
-}
-
-const GRAMMAR: &str = "from guest NAME | host | ADDRESS, to guest NAME | host | ADDRESS, then a protocol with its port, \
-                       or type and code: \"from guest web1 to 2001:db8::1 tcp 443\"; before the protocol may stand \
-                       source ADDRESS and mac ADDRESS, which a guest pretends to";
 
 impl HostSpec {
     /// What becomes of the packet that `words` describe: `from guest web1 to 2001:db8::1 tcp 443`,
@@ -70,64 +55,7 @@ impl HostSpec {
             return Err("the spec has no \"firewall\": nothing is filtered".to_owned());
         }
         let question = self.question(words)?;
-        Way { spec: self, filters }.of(question)
-    }
-
-    fn question<'a>(&'a self, words: &str) -> Result<Question<'a>, String> {
-        let refuse = |what: &str| format!("{what}; a packet is: {GRAMMAR}");
-        let mut words = words.split_whitespace();
-        let mut end = |expected: &str| -> Result<End<'a>, String> {
-            let mut next = || words.next().ok_or_else(|| refuse("it ends too early"));
-            let word = next()?;
-            if word != expected {
-                return Err(refuse(&format!("{word:?} stands where {expected:?} is expected")));
-            }
-            match next()? {
-                "host" => Ok(End::Host),
-                "guest" => {
-                    let name = next()?;
-                    let guest = self.guests.iter().find(|guest| guest.name.as_str() == name);
-                    guest.map(End::Guest).ok_or_else(|| format!("the spec has no guest {name:?}"))
-                }
-                text => {
-                    let address = text.parse().map(End::Address);
-                    address.map_err(|_| refuse(&format!("{text:?} is no address")))
-                }
-            }
-        };
-        let (from, to) = (end("from")?, end("to")?);
-        let mut question =
-            Question { from, to, protocol: None, port: None, icmp: None, source: None, mac: None };
-        while let Some(word) = words.next() {
-            let mut next = || words.next().ok_or_else(|| refuse("it ends too early"));
-            match word {
-                "source" => {
-                    let text = next()?;
-                    let address = text.parse().map_err(|_| refuse(&format!("{text:?} is no address")))?;
-                    question.source = Some(address);
-                }
-                "mac" => question.mac = Some(next()?.parse().map_err(|e| format!("{e}"))?),
-                _ => {
-                    let protocol: Transport = word.parse()?;
-                    question.protocol = Some(protocol);
-                    let number = |text: &str| refuse(&format!("{text:?} is no number that fits here"));
-                    if protocol.has_ports() {
-                        let text = next()?;
-                        question.port = Some(text.parse().map_err(|_| number(text))?);
-                    } else if [Transport::ICMP, Transport::ICMPV6].contains(&protocol) {
-                        let text = next()?;
-                        let kind = text.parse().map_err(|_| number(text))?;
-                        let code =
-                            words.next().map_or(Ok(0), |text| text.parse().map_err(|_| number(text)))?;
-                        question.icmp = Some((kind, code));
-                    }
-                    if let Some(more) = words.next() {
-                        return Err(refuse(&format!("{more:?} is too much")));
-                    }
-                }
-            }
-        }
-        Ok(question)
+        Way { spec: self, filters, addresses: Addresses::of(&resolved) }.of(question)
     }
 }
 
@@ -135,6 +63,17 @@ impl HostSpec {
 struct Way<'a> {
     spec: &'a HostSpec,
     filters: BTreeMap<Netns, FirewallSpec>,
+    addresses: Addresses,
+}
+
+/// Whom a packet comes to.
+#[derive(Clone, Copy)]
+enum Goal<'a> {
+    Guest(Bound<'a>),
+    /// The host itself, in one of its namespaces.
+    Host(&'a Netns),
+    /// Nobody that the spec knows.
+    Beyond,
 }
 
 /// A guest's interface, as the spec and as the filter have it.
@@ -151,6 +90,11 @@ impl Bound<'_> {
     fn own(&self, ipv6: bool) -> Option<IpAddr> {
         let nets = self.link.addresses.iter().filter(|net| net.addr().is_ipv6() == ipv6);
         nets.map(an_address).next()
+    }
+
+    /// What is said at its link, of a packet in this direction.
+    fn says(&self, direction: &str, decision: Decision) -> Step {
+        Step { place: format!("{direction} {} ({})", self.guest.name, self.link.name), decision }
     }
 }
 
@@ -172,15 +116,38 @@ impl<'a> Way<'a> {
         })
     }
 
-    /// The guest that `address` is of.
+    /// The guest whose `address` it is, and nobody else's.
     fn owner(&self, address: IpAddr) -> Option<Bound<'_>> {
-        let all = self.spec.guests.iter().flat_map(|guest| self.interfaces(guest));
-        all.into_iter().find(|bound| bound.link.known().any(|net| net.contains(&address)))
+        self.having(|link| link.owned().any(|net| net.contains(&address)))
     }
 
-    /// Whether `address` is one of the host's on guests' links.
-    fn is_hosts(&self, address: IpAddr) -> bool {
-        self.filters.values().flat_map(|filter| &filter.guests).any(|link| link.routers.contains(&address))
+    /// The guest that gets what is for `address`: whose it is, or who may send from it.
+    fn receiver(&self, address: IpAddr) -> Option<Bound<'_>> {
+        self.owner(address).or_else(|| self.having(|link| link.known().any(|net| net.contains(&address))))
+    }
+
+    fn having(&self, has: impl Fn(&GuestLink) -> bool) -> Option<Bound<'_>> {
+        let all = self.spec.guests.iter().flat_map(|guest| self.interfaces(guest));
+        all.into_iter().find(|bound| has(bound.link))
+    }
+
+    /// Whom a packet from `from` comes to that is for `address`.
+    fn goal(&self, from: Option<Bound<'_>>, address: IpAddr) -> Result<Goal<'_>, String> {
+        let near = from.map_or(Netns::Host, |from| from.guest.netns());
+        let taker = self.addresses.taker(&near, address).filter(|netns| self.filters.contains_key(netns));
+        if self.addresses.is_everybodys(address) {
+            let bridged = |link: &GuestLink| link.bridge.is_some();
+            // From outside it may come through a bridge, or not.
+            let carried = from.map_or_else(|| self.having(bridged).is_some(), |from| bridged(from.link));
+            if carried {
+                let one = "\"to guest NAME\" asks for a guest there, \"to host\" for the host";
+                return Err(format!("{address} is for everybody, and a bridge carries it to each: {one}"));
+            }
+            let here = self.filters.keys().find(|netns| **netns == near);
+            return Ok(taker.or(here).map_or(Goal::Beyond, Goal::Host));
+        }
+        let guest = || self.receiver(address).map_or(Goal::Beyond, Goal::Guest);
+        Ok(taker.map_or_else(guest, Goal::Host))
     }
 
     fn of(&self, asked: Question<'a>) -> Result<Explanation, String> {
@@ -192,21 +159,35 @@ impl<'a> Way<'a> {
         };
         let from = match &asked.from {
             End::Guest(guest) => Some(with(guest)?),
-            End::Host => return Ok(Explanation::of(vec![Step::host_sends()])),
+            End::Host => {
+                let to = match &asked.to {
+                    End::Guest(guest) => Some(with(guest)?),
+                    End::Address(address) => self.receiver(*address),
+                    End::Host => None,
+                };
+                return Ok(Explanation::of(vec![self.sent_by_host(to, &asked, ipv6)]));
+            }
             End::Address(address) => match self.owner(*address) {
                 Some(bound) => {
                     return Err(format!("{address} is of guest {0}: from guest {0}", bound.guest.name));
                 }
+                None if self.addresses.is_hosts(*address) => {
+                    return Err(format!(
+                        "{address} is the host's: from host (3.8 drops what comes in with it)"
+                    ));
+                }
                 None => None,
             },
         };
-        let (to, named) = match &asked.to {
-            End::Guest(guest) => (Some(with(guest)?), None),
-            End::Host => (None, None),
-            End::Address(address) if self.is_hosts(*address) => (None, None),
-            End::Address(address) => (self.owner(*address), Some(*address)),
+        let (goal, named) = match &asked.to {
+            End::Guest(guest) => (Goal::Guest(with(guest)?), None),
+            End::Host => (Goal::Host(&Netns::Host), None),
+            End::Address(address) => (self.goal(from, *address)?, Some(*address)),
         };
-        let to_host = to.is_none() && named.is_none();
+        let to = match goal {
+            Goal::Guest(to) => Some(to),
+            _ => None,
+        };
         let somewhere = || if ipv6 { Ipv6Addr::UNSPECIFIED.into() } else { [0, 0, 0, 0].into() };
         let destination = named.or_else(|| to.and_then(|to| to.own(ipv6))).unwrap_or_else(somewhere);
         let own = from.and_then(|from| from.own(ipv6));
@@ -220,7 +201,38 @@ impl<'a> Way<'a> {
         }
         let Question { protocol, port, icmp, mac, .. } = asked;
         let packet = Packet { source, destination, protocol, port, icmp };
-        Ok(Explanation::of(self.steps(from, to, to_host, mac, packet)))
+        let Goal::Beyond = goal else { return Ok(Explanation::of(self.steps(from, goal, mac, &packet))) };
+        let mut said = Explanation::of(self.steps(from, goal, mac, &packet));
+        let otherwise = Explanation::of(self.steps(from, Goal::Host(&Netns::Host), mac, &packet));
+        if let Some(step) = otherwise.steps.last().filter(|_| otherwise.passes != said.passes) {
+            let what = format!("whether {destination} is an address of the host is not in the spec");
+            said.unknown.push(format!("{what}: if it is, {}", step.decision));
+        }
+        let host = self.filters.get(&Netns::Host).filter(|_| from.is_none());
+        if host.is_some_and(|host| !host.trusted.is_empty()) {
+            let what = "whether both are behind links of \"trusted\" is not in the spec";
+            said.unknown.push(format!("{what}: if they are, passes by {}", Paragraph::DENY));
+        }
+        Ok(said)
+    }
+
+    /// What the host sends by itself: filtered where a guest's list is asked on a bridge, or in its namespace.
+    fn sent_by_host(&self, to: Option<Bound<'_>>, asked: &Question<'_>, ipv6: bool) -> Step {
+        let Some(to) = to.filter(|to| to.link.bridge.is_some() || !to.guest.is_on_host()) else {
+            return Step::host_sends();
+        };
+        let somewhere = || if ipv6 { Ipv6Addr::UNSPECIFIED.into() } else { [0, 0, 0, 0].into() };
+        let routers = to.link.routers.iter().filter(|router| router.is_ipv6() == ipv6);
+        // Of its own addresses the spec knows those on guests' links.
+        let source = asked.source.or_else(|| routers.copied().next()).unwrap_or_else(somewhere);
+        let destination = to.own(ipv6).unwrap_or_else(somewhere);
+        let Question { protocol, port, icmp, .. } = *asked;
+        let packet = Packet { source, destination, protocol, port, icmp };
+        let decision = match to.link.bridge {
+            Some(_) => to.filter.explain_from_host(to.link, &packet),
+            None => to.filter.explain_got(to.link, &packet),
+        };
+        to.says("to", decision)
     }
 
     fn family(&self, asked: &Question<'_>) -> bool {
@@ -238,16 +250,13 @@ impl<'a> Way<'a> {
         addresses.or(source).or(protocol).unwrap_or(!has_ipv4(&asked.from) || !has_ipv4(&asked.to))
     }
 
-    fn steps(
-        &self,
-        from: Option<Bound<'_>>,
-        to: Option<Bound<'_>>,
-        to_host: bool,
-        mac: Option<Mac>,
-        packet: Packet,
-    ) -> Vec<Step> {
+    fn steps(&self, from: Option<Bound<'_>>, goal: Goal<'_>, mac: Option<Mac>, packet: &Packet) -> Vec<Step> {
+        let to = match goal {
+            Goal::Guest(to) => Some(to),
+            Goal::Host(netns) => return self.to_host(from, netns, mac, packet),
+            Goal::Beyond => None,
+        };
         let mut steps = Vec::new();
-        let host = self.filters.get(&Netns::Host);
         let together = from.zip(to).is_some_and(|(from, to)| from.guest.netns() == to.guest.netns());
         // In one namespace translation comes between the two looks at a packet, and what it makes is private.
         let own = |bound: &Bound<'_>| bound.own(packet.destination.is_ipv6());
@@ -259,19 +268,8 @@ impl<'a> Way<'a> {
             ..packet.clone()
         };
         if let Some(from) = from {
-            let seen = if together { &behind } else { &packet };
-            let decision = match host {
-                Some(host) if to_host && from.guest.is_on_host() => {
-                    host.explain_taken(Some(from.link), mac, seen)
-                }
-                _ => from.filter.explain_sent(from.link, mac, seen),
-            };
-            steps.push(Step { place: format!("from {} ({})", from.guest.name, from.link.name), decision });
-        }
-        if to_host && from.is_none_or(|from| !from.guest.is_on_host()) {
-            let link = from.map(|from| from.link);
-            let taken = host.map(|host| host.explain_taken(link, None, &packet));
-            steps.extend(taken.map(|decision| Step { place: "the host".to_owned(), decision }));
+            let seen = if together { &behind } else { packet };
+            steps.push(from.says("from", from.filter.explain_sent(from.link, mac, seen)));
         }
         if let Some(to) = to {
             let public = from.filter(|_| !together).and_then(|from| from.interface.public_ipv4);
@@ -279,7 +277,7 @@ impl<'a> Way<'a> {
                 public.filter(|_| packet.destination.is_ipv4() && Some(packet.destination) != own(&to));
             let source = translated.map_or(packet.source, IpAddr::from);
             let decision = to.filter.explain_got(to.link, &Packet { source, ..behind });
-            steps.push(Step { place: format!("to {} ({})", to.guest.name, to.link.name), decision });
+            steps.push(to.says("to", decision));
         }
         if steps.is_empty() {
             let because = "neither is a guest; it is forwarded only between two links of \"trusted\"";
@@ -289,12 +287,41 @@ impl<'a> Way<'a> {
         }
         steps
     }
+
+    /// To the host itself, in `netns`: where the guest lives that sends it, it is judged once.
+    fn to_host(
+        &self,
+        from: Option<Bound<'_>>,
+        netns: &Netns,
+        mac: Option<Mac>,
+        packet: &Packet,
+    ) -> Vec<Step> {
+        let Some(taker) = self.filters.get(netns) else { return Vec::new() };
+        let mut steps = Vec::new();
+        match from {
+            Some(from) if from.guest.netns() == *netns => {
+                return vec![from.says("from", taker.explain_taken(Some(from.link), mac, packet))];
+            }
+            Some(from) => steps.push(from.says("from", from.filter.explain_sent(from.link, mac, packet))),
+            None => {}
+        }
+        let place = match netns {
+            Netns::Host => "the host".to_owned(),
+            Netns::Named(name) => format!("the namespace {name}"),
+        };
+        let link = from.filter(|_| *netns == Netns::Host).map(|from| from.link);
+        // Who sends from outside passes the host first, which forwards to the namespace.
+        let stranger = self.filters.get(&Netns::Host).filter(|_| from.is_none());
+        let stranger = stranger.and_then(|host| host.explain_stranger(packet));
+        let decision = stranger.unwrap_or_else(|| taker.explain_taken(link, None, packet));
+        steps.push(Step { place, decision });
+        steps
+    }
 }
 
 impl Step {
     fn host_sends() -> Self {
-        let because =
-            "what the host sends is not filtered, but to a guest on a bridge (6.6) and by the guard (8)";
+        let because = "what the host sends is not filtered, but to a guest on a bridge (6.6) or in its namespace, and by the guard (8)";
         let decision =
             Decision { passes: true, paragraph: Paragraph::HOST_SENDS, because: because.to_owned() };
         Self { place: "the host".to_owned(), decision }
@@ -306,7 +333,7 @@ impl Explanation {
     fn of(mut steps: Vec<Step>) -> Self {
         let dropped = steps.iter().position(|step| !step.decision.passes);
         steps.truncate(dropped.map_or(steps.len(), |n| n + 1));
-        Self { passes: dropped.is_none(), steps }
+        Self { passes: dropped.is_none(), steps, unknown: Vec::new() }
     }
 }
 
@@ -315,6 +342,7 @@ impl fmt::Display for Explanation {
         for step in &self.steps {
             writeln!(f, "{}: {}", step.place, step.decision)?;
         }
-        f.write_str(if self.passes { "passes" } else { "does not pass" })
+        f.write_str(if self.passes { "passes" } else { "does not pass" })?;
+        self.unknown.iter().try_for_each(|what| write!(f, "; {what}"))
     }
 }

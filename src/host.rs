@@ -205,15 +205,28 @@ impl Host {
         let found = netns::roaming(|| self.recall(&wanted))?;
         let mut plan = Plan::between(wanted.settled(&found)?.as_ref(), &found);
         self.cache.note_in_sync(&plan);
-        self.note_in_use(&mut plan)?;
-        plan.warnings = netns::roaming(|| self.warnings(Some(spec), &wanted.objects, &plan, &found))?;
-        plan.warnings.extend(self.hidden(&plan));
+        netns::roaming(|| self.note(&mut plan, spec, &wanted.objects, &found))?;
+        Ok(plan)
+    }
+
+    /// Notes in `plan`, which makes of what was `found` what `spec` comes to (`wanted`), what is to be known before it is carried out:
+    /// whom it takes links from, what is warned of, what would be seen by nobody, whose it takes over.
+    pub(crate) fn note(
+        &mut self,
+        plan: &mut Plan,
+        spec: &HostSpec,
+        wanted: &Objects,
+        found: &Snapshot,
+    ) -> Result<(), Error> {
+        self.note_in_use(plan)?;
+        plan.warnings = self.warnings(Some(spec), wanted, plan, found)?;
+        plan.warnings.extend(self.hidden(plan));
         plan.warnings.extend(
             self.namespaces.inherited(self.owner).map(|(netns, of)| {
                 format!("namespace {netns} is {}: an apply takes it over", of.described())
             }),
         );
-        Ok(plan)
+        Ok(())
     }
 
     /// Whether the host is as `spec` wants it, and its tunnels take what the other ends send: the plan, which
@@ -364,6 +377,7 @@ impl Host {
             let outcome = apply::carry_out(&plan, &mut self.namespaces, self.owner, &self.directory);
             report.changes += outcome.done;
             report.files.extend(outcome.files.iter().cloned());
+            report.warnings.extend(outcome.warnings.iter().cloned());
             report.phases.extend(outcome.times.iter().map(|(phase, time)| PhaseTime::new(*phase, *time)));
             if !outcome.failures.is_empty() {
                 return Err(Failed::Refused(outcome));
@@ -415,11 +429,13 @@ impl Host {
         };
         let before = &before.ours();
         let places = goal.wanted.places();
-        let refusals = outcome
+        let mut refusals: Vec<Refusal> = outcome
             .failures
             .into_iter()
             .map(|(object, error)| Refusal { path: places.path_of(&object), object, error })
             .collect();
+        // A table is many messages, and may be refused for each of its rules.
+        refusals.dedup_by(|a, b| a.object == b.object && a.error.to_string() == b.error.to_string());
         let (mut reverted, mut is_mended) = (0, false);
         let mut left = vec!["the host could not be read".to_owned()];
         for _ in 0..ROUNDS {

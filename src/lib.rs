@@ -33,6 +33,7 @@ mod adopt;
 mod again;
 mod alone;
 mod apply;
+mod connections;
 pub mod doctor;
 pub mod document;
 mod drops;

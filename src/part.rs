@@ -90,8 +90,7 @@ impl Host {
                     }
                 };
                 let mut plan = Plan::between(lowered.settled(&found)?.as_ref(), &found);
-                self.note_in_use(&mut plan)?;
-                plan.warnings = self.warnings(Some(spec), &lowered.objects, &plan, &found)?;
+                self.note(&mut plan, spec, &lowered.objects, &found)?;
                 return Ok(plan);
             }
             self.plan_add_to_unknown(spec)

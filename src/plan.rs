@@ -7,6 +7,7 @@ use std::fmt;
 use guestnet_core::diff::{Conflict, diff};
 use guestnet_core::{Change, File, Kind, Netns, NetnsName, Object, Pass, Ripple, Set, Sysctl, visible};
 
+use crate::connections;
 use crate::objects::{Compared, NamespaceObjects, ObjectChange, Objects, changes};
 use crate::snapshot::{Snapshot, Update};
 
@@ -71,7 +72,7 @@ impl PlannedChange {
     pub fn text(&self) -> String {
         match &self.what {
             What::Namespace(change) => change.text(),
-            What::Object(change) => change.text(),
+            What::Object(change) => connections::told(change),
             What::File(change) => change.text(),
         }
     }

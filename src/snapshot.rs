@@ -3,17 +3,17 @@
 //! A [`Snapshot`] is the truth of what it was asked for: all that is ours, or all that holds one of some keys. An [`Update`]
 //! has only those kinds that may have changed; of the others it has nothing, so it cannot be taken for a snapshot.
 //!
-//! Others may change the host at any moment. Who does so between reading and writing is in one of these races, which
-//! `tests/races.rs` runs:
+//! Others may change the host at any moment. Who does so between reading and writing, or between two calls, is in one of these
+//! races; the tests are in `tests/races.rs` where no other file is named:
 //!
-//! | race | held by |
-//! |---|---|
-//! | an index is used again for another's link | links are addressed by name; what is read by an older [`Epoch`] is stale. Addresses and routes go by index: one that meets another's link carries our mark, and the next apply takes it away |
-//! | a link is renamed | its group makes it ours: it goes, and the wanted one is made |
-//! | a namespace is made anew under its name | it has another inode, and no mark of ours: a conflict |
-//! | a ruleset is flushed | elements for a table that is gone are refused, and what was done is undone |
-//! | an object takes a place that was free | creations insist (`NLM_F_EXCL`), or what is read again is a conflict: undone |
-//! | a dump is interrupted | it is taken again (`NLM_F_DUMP_INTR`), then the call fails with "busy" |
+//! | race | held by | test |
+//! |---|---|---|
+//! | an index is used again for another's link | links are addressed by name; what is read by an older [`Epoch`] is stale. Addresses and routes go by index: one that meets another's link carries our mark, and the next apply takes it away | `a_link_of_anothers_with_the_index_of_ours_stays_as_it_is` |
+//! | a link is renamed | its group makes it ours: it goes, and the wanted one is made | `a_link_that_was_renamed_is_ours_still_and_made_again_under_its_name` |
+//! | a namespace is made anew under its name | it has another inode, and no mark of ours: a conflict | `a_namespace_that_was_made_anew_by_another_is_the_others` |
+//! | a ruleset is flushed | elements for a table that is gone are refused, and what was done is undone | `a_flush_between_reading_and_writing_is_found`, `a_flush_before_every_act_is_survived` |
+//! | an object takes a place that was free | creations insist (`NLM_F_EXCL`), or what is read again is a conflict: undone | `what_comes_in_the_way_in_a_later_round_undoes_the_first` in `tests/undo.rs` |
+//! | a dump is interrupted | it is taken again (`NLM_F_DUMP_INTR`), then the call fails with "busy" | `a_dump_that_is_interrupted_is_taken_again` |
 //!
 //! [`Epoch`]: guestnet_core::netns::Epoch
 

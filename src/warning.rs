@@ -61,6 +61,11 @@ impl Host {
         if let (Some(spec), Some(host)) = (spec, self.namespaces.open.get_mut(&Netns::Host)) {
             all.extend(ways::warnings(host, spec, &wanted.host));
         }
+        for guest in spec.iter().flat_map(|spec| &spec.guests).filter(|guest| !guest.is_on_host()) {
+            if let Some(namespace) = self.namespaces.open.get_mut(&guest.netns()) {
+                all.extend(ways::warnings_in(namespace, guest));
+            }
+        }
         all.extend(again::warnings(wanted, plan, found));
         all.extend(self.troubles(wanted, found)?);
         let mut lines: Vec<String> = all.iter().map(ToString::to_string).collect();

@@ -1,15 +1,16 @@
 //! The host's own ways, which guests depend on and no apply touches: that the links to the outside pass packets on, have the
-//! families that guests have, and that no rule (ip-rule(8)) drops what guests send or get.
+//! families that guests have, that no rule (ip-rule(8)) drops what guests send or get, and that no link of others has an address of theirs.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use guestnet_core::netlink::Attributes;
-use guestnet_core::{LinkName, Message, Namespace, Protocol};
+use guestnet_core::{LinkName, Message, Namespace, Netns, Protocol, address};
 use ipnet::IpNet;
 
 use crate::objects::NamespaceObjects;
-use crate::spec::HostSpec;
+use crate::spec::{Guest, HostSpec};
 use crate::warning::Warning;
 
 /// Addresses that nobody has, to be looked up: the way to them is that to most of the world. RFC 7526; 2000::/16 is given to
@@ -18,6 +19,10 @@ const WORLD: [IpAddr; 2] =
     [IpAddr::V4(Ipv4Addr::new(192, 88, 99, 1)), IpAddr::V6(Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 1))];
 
 const RTMSG: usize = 12;
+/// Where `struct rtmsg` has the kind of the route.
+const ROUTE_KIND: usize = 7;
+/// So many addresses are asked for one by one.
+const FEW: usize = 16;
 const RTM_GETRULE: u16 = 34;
 /// `struct fib_rule_hdr` and its attributes: linux/fib_rules.h.
 const RULE: usize = 12;
@@ -48,27 +53,87 @@ pub(crate) fn warnings(
         }
         all.extend(dropping_rules(namespace, &guests, world.is_ipv4()));
     }
+    all.extend(own_addresses(namespace, spec, wanted));
+    all
+}
+
+/// Warns of rules in the `namespace` of `guest`: nobody but guestnet has anything to set there.
+pub(crate) fn warnings_in(namespace: &mut Namespace, guest: &Guest) -> Vec<Warning> {
+    let mut own = Vec::new();
+    add_prefixes(guest, true, &mut own);
+    let has = |ipv4: bool| own.iter().any(|prefix| prefix.addr().is_ipv4() == ipv4);
+    [true, false]
+        .into_iter()
+        .filter(|ipv4| has(*ipv4))
+        .flat_map(|ipv4| dropping_rules(namespace, &own, ipv4))
+        .collect()
+}
+
+/// Addresses that are routed to guests, and that came to be on a link of others' as well: the host keeps what comes for them.
+/// (Where the routes are yet to be made, they are in the way.)
+fn own_addresses(namespace: &mut Namespace, spec: &HostSpec, wanted: &NamespaceObjects) -> Vec<Warning> {
+    let mut routed: BTreeSet<IpAddr> = spec.guests.iter().flat_map(single_addresses).collect();
+    // Few are asked for, so that one guest more costs the same on every host.
+    if routed.len() <= FEW {
+        routed = local_of(namespace, &routed);
+    }
+    if routed.is_empty() {
+        return Vec::new();
+    }
+    let links = namespace.link_indexes();
+    let mut all = Vec::new();
+    for link in links.keys().filter(|link| !wanted.links.contains(*link)) {
+        let others = address::others_on(namespace, link).unwrap_or_default();
+        all.extend(others.into_iter().filter(|own| routed.contains(&own.addr())).map(|own| {
+            Warning::new(
+                "address-of-the-host",
+                format!("{} is an address of a guest, and {own} is on {link}", own.addr()),
+                "the host takes what comes for it, and the guest gets nothing",
+                format!("`ip address delete {own} dev {link}`, or give the guest another"),
+            )
+        }));
+    }
+    all
+}
+
+/// The addresses that are routed to `guest` one by one. One that the host translates in its own namespace is not among them: that
+/// is done before it looks what is its own.
+fn single_addresses(guest: &Guest) -> Vec<IpAddr> {
+    let on_host = guest.is_on_host();
+    let mut all: Vec<IpAddr> = guest.endpoint.filter(|_| !on_host).map(IpAddr::from).into_iter().collect();
+    for interface in &guest.interfaces {
+        let translated = on_host && interface.private_ipv4.is_some();
+        all.extend(interface.public_ipv4.filter(|_| !translated).map(IpAddr::from));
+        all.extend(interface.private_ipv4.filter(|_| on_host).map(IpAddr::from));
+        let prefixes = interface.public_ipv6.iter().chain(&interface.routed_ipv6);
+        all.extend(
+            prefixes.filter(|prefix| prefix.prefix_len() == 128).map(|prefix| IpAddr::from(prefix.addr())),
+        );
+    }
     all
 }
 
 /// The addresses and prefixes of guests that packets in the host's namespace have.
 fn guest_prefixes(spec: &HostSpec) -> Vec<IpNet> {
     let mut all = Vec::new();
-    for guest in &spec.guests {
-        all.extend(guest.endpoint.map(|address| IpNet::from(IpAddr::from(address))));
-        all.extend(guest.proxied.iter().map(|address| IpNet::from(IpAddr::from(*address))));
-        for interface in &guest.interfaces {
-            all.extend(interface.public_ipv4.map(|address| IpNet::from(IpAddr::from(address))));
-            all.extend(interface.public_ipv6.map(IpNet::from));
-            all.extend(interface.routed_ipv6.iter().copied().map(IpNet::from));
-            // Those of a namespace of its own are not seen here.
-            if guest.is_on_host() {
-                all.extend(interface.private_ipv4.map(|address| IpNet::from(IpAddr::from(address))));
-                all.extend(interface.private_ipv6.map(IpNet::from));
-            }
+    // Those of a namespace of its own are not seen here.
+    spec.guests.iter().for_each(|guest| add_prefixes(guest, guest.is_on_host(), &mut all));
+    all
+}
+
+/// Adds the addresses and prefixes of `guest`, the private ones too where they are `seen`.
+fn add_prefixes(guest: &Guest, seen: bool, all: &mut Vec<IpNet>) {
+    all.extend(guest.endpoint.map(|address| IpNet::from(IpAddr::from(address))));
+    all.extend(guest.proxied.iter().map(|address| IpNet::from(IpAddr::from(*address))));
+    for interface in &guest.interfaces {
+        all.extend(interface.public_ipv4.map(|address| IpNet::from(IpAddr::from(address))));
+        all.extend(interface.public_ipv6.map(IpNet::from));
+        all.extend(interface.routed_ipv6.iter().copied().map(IpNet::from));
+        if seen {
+            all.extend(interface.private_ipv4.map(|address| IpNet::from(IpAddr::from(address))));
+            all.extend(interface.private_ipv6.map(IpNet::from));
         }
     }
-    all
 }
 
 /// The link of others that leads to the outside: the uplink, or where the spec says none, that on the way to the `world`.
@@ -82,8 +147,30 @@ fn outside(
     link.filter(|link| !wanted.links.contains(link))
 }
 
-/// `ip route get`.
+/// The link that packets to `to` leave by.
 fn way_to(namespace: &mut Namespace, to: IpAddr) -> Option<LinkName> {
+    let answer = namespace.get_each(Protocol::Route, &[route_to(to)]).ok()?;
+    let index =
+        answer.replies().find_map(|reply| Attributes::after(reply.payload, RTMSG).get_u32(libc::RTA_OIF))?;
+    namespace.link_name(index).cloned()
+}
+
+/// Picks those of `addresses` that the host has.
+fn local_of(namespace: &mut Namespace, addresses: &BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
+    let requests: Vec<Message> = addresses.iter().map(|address| route_to(*address)).collect();
+    let Ok(answers) = namespace.get_each(Protocol::Route, &requests) else { return BTreeSet::new() };
+    let local = answers.replies().filter(|reply| reply.payload.get(ROUTE_KIND) == Some(&libc::RTN_LOCAL));
+    local
+        .filter_map(|reply| {
+            let to = Attributes::after(reply.payload, RTMSG).get(libc::RTA_DST)?;
+            let ipv4 = <[u8; 4]>::try_from(to).map(IpAddr::from);
+            ipv4.or_else(|_| <[u8; 16]>::try_from(to).map(IpAddr::from)).ok()
+        })
+        .collect()
+}
+
+/// `ip route get`.
+fn route_to(to: IpAddr) -> Message {
     let bytes = match to {
         IpAddr::V4(to) => to.octets().to_vec(),
         IpAddr::V6(to) => to.octets().to_vec(),
@@ -94,11 +181,7 @@ fn way_to(namespace: &mut Namespace, to: IpAddr) -> Option<LinkName> {
     payload.extend((4 + bytes.len() as u16).to_ne_bytes());
     payload.extend(libc::RTA_DST.to_ne_bytes());
     payload.extend(bytes);
-    let request = Message::new(libc::RTM_GETROUTE, 0, &payload);
-    let answer = namespace.get_each(Protocol::Route, &[request]).ok()?;
-    let index =
-        answer.replies().find_map(|reply| Attributes::after(reply.payload, RTMSG).get_u32(libc::RTA_OIF))?;
-    namespace.link_name(index).cloned()
+    Message::new(libc::RTM_GETROUTE, 0, &payload)
 }
 
 fn link_to_the_outside(
@@ -212,14 +295,22 @@ fn dropping_rules(namespace: &mut Namespace, guests: &[IpNet], ipv4: bool) -> Ve
     let of_family: Vec<IpNet> =
         guests.iter().filter(|prefix| prefix.addr().is_ipv4() == ipv4).copied().collect();
     let family = if ipv4 { "" } else { "-6 " };
+    let place = match namespace.netns() {
+        Netns::Host => String::new(),
+        Netns::Named(name) => format!("-n {name} "),
+    };
     rules
         .filter(|rule| rule.concerns(&of_family))
         .map(|rule| {
             Warning::new(
                 "dropping-rule",
-                format!("there is the rule \"{rule}\" (`ip {family}rule`)"),
+                format!("there is the rule \"{rule}\" (`ip {place}{family}rule`)"),
                 "no route is looked up for packets of guests that it matches: they are dropped",
-                format!("`ip {family}rule delete {} priority {}`, or mean it", rule.words(), rule.priority),
+                format!(
+                    "`ip {place}{family}rule delete {} priority {}`, or mean it",
+                    rule.words(),
+                    rule.priority
+                ),
             )
         })
         .collect()

@@ -265,14 +265,22 @@ fn an_address_is_not_private_here_and_public_there() {
         json!({"private_ipv4": "203.0.113.9"}),
     ]);
     let mut spec = spec;
-    spec["guests"].as_array_mut().unwrap().push(json!({"name": "own", "interfaces": [
-        {"name": "tap9", "private_ipv4": "10.0.0.3", "public_ipv4": "203.0.113.9"},
-    ]}));
+    spec["guests"].as_array_mut().unwrap().extend([
+        json!({"name": "own", "interfaces": [
+            {"name": "tap9", "private_ipv4": "10.0.0.3", "public_ipv4": "203.0.113.9"},
+        ]}),
+        // Private addresses of namespaces are nobody else's concern, and one's own are none.
+        json!({"name": "other", "interfaces": [
+            {"name": "tap10", "private_ipv4": "203.0.113.9", "public_ipv4": "203.0.113.10"},
+            {"name": "tap11", "private_ipv4": "10.0.0.3"},
+        ]}),
+    ]);
     assert_eq!(
         said(&spec),
         [
             "guests[0].interfaces[0].private_ipv4: 10.0.0.1 is the public address of guests[1].interfaces[0].public_ipv4",
             "guests[2].interfaces[0].private_ipv4: 203.0.113.9 is the public address of guests[3].interfaces[0].public_ipv4",
+            "guests[4].interfaces[0].private_ipv4: 203.0.113.9 is the public address of guests[3].interfaces[0].public_ipv4",
         ]
     );
     is_said(&[(
@@ -280,6 +288,47 @@ fn an_address_is_not_private_here_and_public_there() {
         json!({"guest_ipv4": "192.168.0.2"}),
         &["guests[1].transit.guest_ipv4: 192.168.0.2 is the private address of the guest"],
     )]);
+}
+
+#[test]
+fn an_address_of_the_host_is_no_guests() {
+    let mut spec = on_host(&[
+        json!({"private_ipv4": "192.168.0.1", "gateway_ipv4": "192.168.0.254/24"}),
+        // Translated, and so are packets for the host's router.
+        json!({"private_ipv4": "192.168.0.2", "gateway_ipv4": "192.168.0.254/24", "public_ipv4": "192.168.0.254"}),
+        json!({"private_ipv4": "192.168.5.2", "public_ipv4": "192.168.5.1", "bridge": "br0"}),
+        json!({"public_ipv6": "2001:db8:5::1/128", "bridge": "br0"}),
+        json!({"public_ipv6": "2001:db8:9::/64", "routed_ipv6": ["2001:db8:f::2/128"]}),
+        // Translated before the host looks what is its own.
+        json!({"private_ipv4": "192.168.0.6", "public_ipv4": "203.0.113.1"}),
+    ]);
+    spec["bridges"] = json!([{"name": "br0", "addresses": ["192.168.5.1/24", "2001:db8:5::1/64"]}]);
+    spec["objects"] = json!({"host": {"addresses": [
+        {"dev": "uplink", "address": "203.0.113.1/24"}, {"dev": "uplink", "address": "2001:db8:f::2/64"},
+        {"dev": "uplink", "address": "203.0.113.2/24"},
+    ]}});
+    spec["guests"].as_array_mut().unwrap().push(
+        json!({"name": "own", "endpoint": "2001:db8:f::2", "interfaces": [
+            {"name": "tap9", "private_ipv4": "10.0.0.3", "public_ipv4": "203.0.113.2"},
+        ]}),
+    );
+    let said = said(&spec);
+    let of =
+        |path: &str, address: &str, own: &str| format!("{path}: {address} is the address of the host, {own}");
+    for line in [
+        of("guests[1].interfaces[0].public_ipv4", "192.168.0.254", "guests[0].interfaces[0].gateway_ipv4"),
+        of("guests[2].interfaces[0].public_ipv4", "192.168.5.1", "bridges[0].addresses[0]"),
+        of("guests[3].interfaces[0].public_ipv6", "2001:db8:5::1", "bridges[0].addresses[1]"),
+        of("guests[4].interfaces[0].routed_ipv6[0]", "2001:db8:f::2", "objects.host.addresses[1].address"),
+        of("guests[6].endpoint", "2001:db8:f::2", "objects.host.addresses[1].address"),
+        of("guests[6].interfaces[0].public_ipv4", "203.0.113.2", "objects.host.addresses[2].address"),
+    ] {
+        assert!(said.contains(&line), "{line}\n{said:#?}");
+    }
+    assert!(
+        !said.iter().any(|line| line.starts_with("guests[5]") || line.starts_with("guests[0]")),
+        "{said:#?}"
+    );
 }
 
 #[test]
@@ -315,16 +364,22 @@ fn names_that_are_words_of_the_kernel() {
 
 #[test]
 fn mtus_that_links_cannot_have() {
-    let range = "is not an MTU for this link: 1280 to 65535";
-    let mut spec =
-        on_host(&[json!({"private_ipv4": "10.0.0.1", "mtu": 1279}), json!({"bridge": "br0", "mtu": 576})]);
+    let range = "is not an MTU for this link: 1280 to";
+    let mut spec = on_host(&[
+        json!({"private_ipv4": "10.0.0.1", "mtu": 1279}),
+        json!({"bridge": "br0", "mtu": 576}),
+        json!({"mtu": 65521}),
+        json!({"mtu": 65522}),
+        json!({"mtu": 65535, "kind": "dummy"}),
+    ]);
     spec["bridges"] = json!([{"name": "br0", "mtu": 1000}]);
     assert_eq!(
         said(&spec),
         [
-            format!("bridges[0].mtu: 1000 {range}"),
-            format!("guests[0].interfaces[0].mtu: 1279 {range}"),
-            format!("guests[1].interfaces[0].mtu: 576 {range}"),
+            format!("bridges[0].mtu: 1000 {range} 65535"),
+            format!("guests[0].interfaces[0].mtu: 1279 {range} 65521"),
+            format!("guests[1].interfaces[0].mtu: 576 {range} 65521"),
+            format!("guests[3].interfaces[0].mtu: 65522 {range} 65521"),
         ]
     );
     is_said(&[(

@@ -26,7 +26,7 @@ fn outside() -> Result<Netns> {
     outside.ip(&format!("address add {SENDER}/30 dev isp"))?;
     outside.ip(&format!("-6 address add {SENDER6}/64 dev isp nodad"))?;
     outside.ip(&format!("route add {PUBLIC} via 198.51.100.2"))?;
-    outside.ip("-6 route add 2001:db8:1::/48 via 2001:db8:1::2")?;
+    outside.ip("-6 route add 2001:db8:1::/48 via 2001:db8:1::fffe")?;
     for which in ["all", "isp"] {
         outside.set_sysctl(&format!("net/ipv4/conf/{which}/rp_filter"), "1")?;
     }

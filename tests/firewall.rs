@@ -3,10 +3,10 @@
 mod support;
 
 use guestnet::core::Error;
-use guestnet::{Host, HostSpec, Problems};
-use guestnet_lab::{Capability, Netns, has, lab_test, need, output};
+use guestnet::{HostSpec, Problems};
+use guestnet_lab::{Capability, Netns, lab_test, need};
 use serde_json::{Value, json};
-use support::{apply, guest_in_host, host, lines, spec, with_uplink};
+use support::{apply, guest_in_host, host, lines, ruleset, spec, tables, with_uplink};
 
 /// The spec of the golden folder.
 fn golden() -> HostSpec {
@@ -33,15 +33,6 @@ fn problems(spec: &Value) -> Problems {
         Err(Error::Spec(problems)) => problems,
         other => panic!("{other:?}"),
     }
-}
-
-fn ruleset(netns: &Netns) -> String {
-    output(netns.command("nft").args(["list", "ruleset"])).unwrap()
-}
-
-fn tables(host: &mut Host) -> Vec<String> {
-    let objects = host.observe().unwrap();
-    objects.host.tables.iter().map(|table| format!("{} {}", table.family, table.name)).collect()
 }
 
 /// What `explain` says of the golden spec: whether it passes, and by which paragraph at last.
@@ -77,6 +68,23 @@ fn packets_are_explained_from_the_spec_alone() {
         ("from 198.51.100.7 to host icmp 8", true, "5.2"),
         ("from 198.51.100.7 to 198.51.100.8 tcp 22", false, "1.1"),
         ("from 198.51.100.7 to guest old1 udp 5432", true, "6.1"),
+        // What the host sends meets the lists that do not stand in its own namespace.
+        ("from host to guest web1 tcp 22", true, "1.5"),
+        ("from host to guest db1 tcp 5432", false, "6.1"),
+        ("from host to guest db1 icmp 8", true, "5.2"),
+        // What is for everybody on a routed link, and for all routers of a prefix, is for the host there.
+        ("from guest web1 to 224.0.0.1 udp 53", true, "7.1"),
+        ("from guest web1 to 255.255.255.255 udp 123", false, "7.1"),
+        ("from guest web1 to ff02::1 udp 53", true, "7.1"),
+        ("from guest db1 to ff02::1 udp 123", false, "7.1"),
+        ("from guest web1 to 192.168.5.255 udp 53", true, "7.1"),
+        ("from guest web1 to 2001:db8:1:: udp 53", true, "7.1"),
+        ("from guest web1 to 2001:db8:1:: udp 123", false, "7.1"),
+        ("from guest db1 to 2001:db8:2:: udp 53", true, "7.1"),
+        ("from guest db1 to 169.254.1.1 udp 53", true, "7.1"),
+        ("from guest web1 to 2001:db8:2:: udp 53", false, "7.2"),
+        ("from 2001:db8:f::1 to 2001:db8:2::1 icmpv6 128", true, "7.3"),
+        ("from 2001:db8:f::1 to 2001:db8:2::1 tcp 22", false, "7.2"),
     ] {
         assert_eq!(said(words), (passes, paragraph.to_owned()), "{words}");
     }
@@ -87,10 +95,40 @@ fn packets_are_explained_from_the_spec_alone() {
         "to host from guest web1",
         "from guest web1 to host tcp 22 23",
         "from guest web1 to 2001:db8::1 source 192.0.2.1 tcp 22",
+        // A bridge carries it to each: which one is meant?
+        "from guest old1 to 224.0.0.1 udp 53",
+        "from guest old1 to 192.168.5.255 udp 53",
+        "from 198.51.100.7 to 255.255.255.255 udp 53",
     ] {
         golden().explain(words).expect_err(words);
     }
     HostSpec::new().explain("from 192.0.2.1 to host tcp 22").expect_err("there is no firewall");
+}
+
+/// Others give addresses to the host, too, and links to whom they like.
+#[test]
+fn what_the_spec_does_not_know_is_said() {
+    for (words, unknown) in [
+        ("from guest old1 to 198.51.100.77 udp 53", vec!["not in the spec: if it is, passes by 7.1"]),
+        ("from guest web1 to 198.51.100.77 tcp 22", vec!["not in the spec: if it is, dropped by 7.1"]),
+        // So or so it passes, or is dropped.
+        ("from guest web1 to 198.51.100.77 udp 53", vec![]),
+        ("from guest db1 to 198.51.100.77 tcp 22", vec![]),
+        ("from guest web1 to guest db1 tcp 5432", vec![]),
+        ("from guest web1 to host tcp 22", vec![]),
+        ("from guest web1 to 192.168.5.1 tcp 22", vec![]),
+        ("from 198.51.100.7 to 198.51.100.8 tcp 22", vec!["whether both are behind links of \"trusted\""]),
+        (
+            "from 192.0.2.7 to 198.51.100.8 tcp 22",
+            vec!["whether 198.51.100.8 is an address of the host", "if they are, passes by 1.1"],
+        ),
+    ] {
+        let said = golden().explain(words).unwrap();
+        assert_eq!(said.unknown.len(), unknown.len(), "{words}: {:?}", said.unknown);
+        for (said, words) in said.unknown.iter().zip(unknown) {
+            assert!(said.contains(words), "{said}");
+        }
+    }
 }
 
 #[test]
@@ -133,6 +171,115 @@ fn mistakes_are_told_all_at_once() {
         assert!(paths.contains(&path), "{path} is not in {paths:#?}");
     }
     assert_eq!(paths.len(), 8, "{problems:?}");
+}
+
+/// Whatever could pass for somebody else's, and not only what is equal.
+#[test]
+fn what_is_anothers_is_a_mistake() {
+    let guest = |n: u8, interface: Value| {
+        let mut all = json!({"name": format!("tap{n}"), "mac": format!("02:00:5e:00:53:0{n}")});
+        all.as_object_mut().unwrap().extend(interface.as_object().unwrap().clone());
+        json!({"name": format!("g{n}"), "placement": "host", "interfaces": [all]})
+    };
+    let own = |n: u8, interface: Value, more: Value| {
+        let mut guest = guest(n, interface);
+        guest["placement"] = "own".into();
+        guest.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        guest
+    };
+    let nat = json!({"untranslated": ["10.0.0.0/8"]});
+    let (web, db) =
+        (json!({"groups": ["web"], "stateless": true}), json!({"groups": ["db"], "stateless": true}));
+    let derived = guestnet::core::Mac::derived("bridge br0").to_string();
+    for (guests, path, words) in [
+        (
+            [
+                guest(1, json!({"bridge": "br0", "public_ipv6": "2001:db8:1::5/128"})),
+                guest(2, json!({"bridge": "br0", "public_ipv6": "2001:db8:1::/64"})),
+            ],
+            "guests[0].interfaces[0].public_ipv6",
+            "is inside 2001:db8:1::/64",
+        ),
+        (
+            [
+                guest(1, json!({"bridge": "br0", "private_ipv4": "192.168.5.1"})),
+                guest(2, json!({"bridge": "br0", "sources": ["192.168.5.0/24"]})),
+            ],
+            "guests[0].interfaces[0].private_ipv4",
+            "is inside 192.168.5.0/24",
+        ),
+        (
+            [
+                guest(1, json!({"public_ipv6": "2001:db8:1::/64"})),
+                guest(2, json!({"bridge": "br0", "sources": ["2001:db8:1::7/128"]})),
+            ],
+            "guests[1].interfaces[0].sources[0]",
+            "is inside 2001:db8:1::/64",
+        ),
+        (
+            [guest(1, json!({})), guest(2, json!({"bridge": "br0", "sources": ["fe80::/10"]}))],
+            "guests[1].interfaces[0].sources[0]",
+            "all neighbours",
+        ),
+        (
+            [guest(1, json!({})), guest(2, json!({"bridge": "br0", "mac": derived}))],
+            "guests[1].interfaces[0].mac",
+            "is taken",
+        ),
+        (
+            [
+                guest(1, json!({"bridge": "br0"})),
+                guest(2, json!({"bridge": "others0", "mac": "02:00:5e:00:53:01"})),
+            ],
+            "guests[1].interfaces[0].mac",
+            "each has its own",
+        ),
+        (
+            [guest(1, json!({})), guest(2, json!({"bridge": "others0", "link_local": "any"}))],
+            "guests[1].interfaces[0].link_local",
+            "is not known here",
+        ),
+        (
+            [
+                own(1, json!({"private_ipv4": "10.0.0.1"}), json!({"access": web, "nat": nat})),
+                own(2, json!({"private_ipv4": "10.0.0.1"}), json!({"access": db})),
+            ],
+            "guests[1].interfaces[0].private_ipv4",
+            "tell the two apart",
+        ),
+    ] {
+        let spec = json!({
+            "version": 1, "guests": guests,
+            "bridges": [{"name": "br0"}, {"name": "others0", "existing": true}],
+            "firewall": {"groups": [{"name": "web"}, {"name": "db"}]},
+        });
+        let found = problems(&spec);
+        let told = |problem: &guestnet::Problem| {
+            problem.path.as_str() == path && problem.to_string().contains(words)
+        };
+        assert!(found.iter().any(told), "{path}: {words}: {found}");
+    }
+}
+
+/// A list that narrows something down is not empty: that would be no list, and let everything pass.
+#[test]
+fn nothing_is_not_everything() {
+    let entry = |entry: Value| json!({"version": 1, "firewall": {"guest_services": [entry]}});
+    for (text, path) in [
+        (json!({"prefixes": []}), "prefixes"),
+        (json!({"groups": []}), "groups"),
+        (json!({"protocol": "tcp", "ports": []}), "ports"),
+        (json!({"protocol": "icmp", "types": []}), "types"),
+    ] {
+        let found = problems(&entry(text)).to_string();
+        assert!(found.contains(&format!("firewall.guest_services[0].{path}: is an empty list")), "{found}");
+    }
+    let found = problems(&entry(json!({"protocol": "icmp", "prefixes": ["10.0.0.0/8", "2001:db8::/32"]})));
+    let found = found.to_string();
+    assert!(
+        found.contains("firewall.guest_services[0].prefixes[1]: 2001:db8::/32 never has icmp"),
+        "{found}"
+    );
 }
 
 #[test]
@@ -210,28 +357,6 @@ lab_test! {
         assert!(host.verify(&two).unwrap().is_empty());
         host.remove(&two).unwrap();
         assert_eq!(tables(&mut host), Vec::<String>::new());
-    }
-
-    fn a_bridge_without_connections_is_told_what_to_do() {
-        need(Capability::Tap);
-        need(Capability::Bridge);
-        let mut wanted = json!({
-            "version": 1, "bridges": [{"name": "br0"}], "firewall": {},
-            "guests": [{"name": "web1", "placement": "host", "access": {}, "interfaces": [{
-                "name": "tapweb1", "bridge": "br0", "mac": "02:00:5e:00:53:01", "private_ipv4": "192.168.5.2",
-            }]}],
-        });
-        let stateful = host().apply(&spec(&wanted));
-        match has(Capability::BridgeConntrack) {
-            Ok(()) => assert!(stateful.is_ok(), "{stateful:?}"),
-            Err(_) => {
-                let error = stateful.unwrap_err();
-                assert!(error.hint().is_some_and(|hint| hint.contains("nf_conntrack_bridge")), "{error}");
-                assert!(host().observe().unwrap().is_empty());
-            }
-        }
-        wanted["guests"][0]["access"]["stateless"] = true.into();
-        apply(&mut host(), &spec(&wanted));
     }
 
     fn drops_are_counted_by_paragraph() {

@@ -26,7 +26,7 @@ fn server() -> Netns {
         ip -n outside address add {SERVER}/32 dev lo
         ip -n outside address add {SERVER6}/128 dev lo
         ip -n outside route add 203.0.113.0/24 via 198.51.100.2
-        ip -n outside route add 2001:db8:1::/56 via 2001:db8:1::2"
+        ip -n outside route add 2001:db8:1::/56 via 2001:db8:1::fffe"
     ));
     outside
 }

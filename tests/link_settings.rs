@@ -22,7 +22,8 @@ fn world() -> Netns {
     sh("ip -n outside address add 198.51.100.1/30 dev isp
         ip -n outside -6 address add 2001:db8:1::1/64 dev isp nodad
         ip -n outside route add 203.0.113.0/24 via 198.51.100.2
-        ip -n outside -6 route add 2001:db8:1:7::/64 via 2001:db8:1::2");
+        ip -n outside route add 192.168.0.0/24 via 198.51.100.2
+        ip -n outside -6 route add 2001:db8:1:7::/64 via 2001:db8:1::fffe");
     outside
 }
 
@@ -31,15 +32,32 @@ fn placements() -> [(Value, &'static str); 2] {
     [(guest("vm", 7), "vm"), (guest_in_host("vm", 7), "")]
 }
 
+/// The guest as a port of a bridge of guestnet's.
+fn bridged() -> HostSpec {
+    spec(&json!({
+        "version": 1, "uplink": "uplink",
+        "bridges": [{ "name": "br0", "addresses": ["192.168.0.254/24", "2001:db8:1:7::fe/64"] }],
+        "guests": [{ "name": "vm", "placement": "host", "interfaces": [{
+            "name": "tapvm", "bridge": "br0", "mac": GUEST.to_string(), "private_ipv4": "192.168.0.7",
+            "public_ipv6": "2001:db8:1:7::7/128",
+        }]}],
+    }))
+}
+
 fn netns(name: &str) -> Netns {
     if name.is_empty() { Netns::here() } else { Netns::open(name) }.unwrap()
 }
 
 /// A machine behind `tapvm`, with the addresses of the spec and its router by both families.
 fn plug(place: &str) -> Guest {
+    plug_behind(place, "tapvm")
+}
+
+/// The same where the router is another link, that of a bridge.
+fn plug_behind(place: &str, router: &str) -> Guest {
     let netns = netns(place);
     let vm = Guest::plug("machine", &netns, "tapvm", Some(GUEST)).unwrap();
-    let own = netns.ip("-6 -brief address show dev tapvm scope link").unwrap();
+    let own = netns.ip(&format!("-6 -brief address show dev {router} scope link")).unwrap();
     let router = own.split_whitespace().find(|word| word.starts_with("fe80")).unwrap();
     let router = router.split('/').next().unwrap();
     for line in [
@@ -67,6 +85,7 @@ lab_test! {
     /// Each line is how some host is, and how it was before.
     fn guests_have_a_network_whatever_the_host_gives_to_new_links() {
         need(Capability::Tap);
+        need(Capability::Bridge);
         let _outside = world();
         let hosts = [
             ("sysctl -qw net.ipv6.conf.default.addr_gen_mode=1", "sysctl -qw net.ipv6.conf.default.addr_gen_mode=0"),
@@ -79,7 +98,7 @@ lab_test! {
             ("sysctl -qw net.ipv6.conf.default.disable_ipv6=1", "sysctl -qw net.ipv6.conf.default.disable_ipv6=0"),
             (
                 "sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.uplink.disable_ipv6=0
-                 ip -6 address add 2001:db8:1::2/64 dev uplink nodad",
+                 ip -6 address add 2001:db8:1::fffe/64 dev uplink nodad",
                 "sysctl -qw net.ipv6.conf.all.disable_ipv6=0",
             ),
             ("sysctl -qw net.ipv6.conf.default.accept_ra=2", "sysctl -qw net.ipv6.conf.default.accept_ra=1"),
@@ -95,6 +114,9 @@ lab_test! {
                 reaches_the_world(&plug(place), is);
                 host().remove_all().unwrap();
             }
+            apply(&mut host(), &bridged());
+            reaches_the_world(&plug_behind("", "br0"), is);
+            host().remove_all().unwrap();
             sh(was);
         }
     }

@@ -6,14 +6,17 @@ use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use guestnet_lab::craft::{ethernet, ipv4::Ipv4, transport};
-use guestnet_lab::{Capability, Capture, Mac, Netns, Tap, frame, lab_test, need};
+use guestnet_lab::frame::{self, Frame};
+use guestnet_lab::{Capability, Capture, Mac, Netns, Tap, lab_test, need};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
 use support::{guest_in_host, host, sh, spec, with_uplink};
 
 /// Where a probe goes that nobody answers.
-const FAR: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 9);
+const FAR: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 9);
+/// The guest that sends probes.
+const PRIVATE: Ipv4Addr = Ipv4Addr::new(192, 168, 0, 7);
 const GUEST: Mac = Mac([0x02, 0, 0x5e, 0, 0x53, 7]);
 const PORT: u16 = 9999;
 
@@ -109,6 +112,83 @@ fn closed() -> impl Strategy<Value = Closed> {
     if policies { prop_oneof![blackhole, policy].boxed() } else { blackhole.boxed() }
 }
 
+/// A datagram of the guest behind `tapvm`.
+fn datagram(here: &Netns, to: Ipv4Addr) -> Vec<u8> {
+    let router = here.ip("-o link show tapvm").unwrap();
+    let router = router.split("link/ether ").nth(1).unwrap()[..17].parse::<Mac>().unwrap();
+    let udp = transport::udp(PRIVATE.into(), to.into(), (PORT, PORT), b"probe");
+    let packet = Ipv4::new(PRIVATE, to, transport::UDP).carrying(&udp);
+    ethernet::frame(router, GUEST, frame::IPV4, &packet)
+}
+
+/// The lists of the guest behind `tapvm`, and the address by which it is known outside.
+#[derive(Clone, Debug)]
+struct Shape {
+    access: Value,
+    public: u8,
+    mode: &'static str,
+    crowded: bool,
+}
+
+impl Shape {
+    fn spec(&self) -> Value {
+        let mut guest = guest_in_host("vm", 7);
+        guest["interfaces"][0]["access"] = self.access.clone();
+        guest["interfaces"][0]["public_ipv4"] = format!("203.0.113.{}", self.public).into();
+        let mut guests = crowd(if self.crowded { 40 } else { 1 });
+        for (n, one) in guests.iter_mut().enumerate() {
+            one["interfaces"][0]["access"] = json!({ "groups": [if n % 2 == 0 { "web" } else { "db" }] });
+        }
+        guests.push(guest);
+        if self.mode == "notrack" {
+            // Connections are hidden.
+            guests.iter_mut().for_each(|guest| guest["interfaces"][0]["access"]["stateless"] = true.into());
+        }
+        json!({
+            "version": 1, "uplink": "uplink", "nat": { "mode": self.mode }, "guests": guests,
+            "firewall": {
+                "groups": [
+                    { "name": "web", "egress": [{ "protocol": "udp", "ports": ["53"] }] },
+                    { "name": "db", "egress": [{ "prefixes": ["10.78.0.0/16"] }] },
+                ],
+                "tiers": [{ "from": "web", "to": "db", "protocol": "tcp", "ports": ["5432"] }],
+            },
+        })
+    }
+}
+
+/// Shapes in which `access` is one of these.
+fn shapes(access: Vec<Value>) -> impl Strategy<Value = Vec<Shape>> {
+    let one = (prop::sample::select(access), 10..13_u8, prop::sample::select(&["tracked", "notrack"][..]));
+    prop::collection::vec(one, 3..6).prop_map(|shapes| {
+        let shapes = shapes.into_iter().enumerate();
+        shapes
+            .map(|(n, (access, public, mode))| Shape { access, public, mode, crowded: n % 2 == 1 })
+            .collect()
+    })
+}
+
+/// Runs `judge` over sequences of shapes with what came outside while they were applied one after the other and the guest sent.
+fn while_shapes_change(outside: &Netns, access: Vec<Value>, seed: u8, judge: impl Fn(&[Shape], &[Frame])) {
+    let here = Netns::here().unwrap();
+    let config = Config { cases: 4, failure_persistence: None, max_shrink_iters: 0, ..Config::default() };
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]);
+    let mut runner = TestRunner::new_with_rng(config, rng);
+    let outcome = runner.run(&shapes(access), |shapes| {
+        let specs: Vec<Value> = shapes.iter().map(Shape::spec).collect();
+        host().apply(&spec(&specs[0])).unwrap();
+        let tap = Tap::open_as_monitor(&here, "tapvm", false).unwrap();
+        let probe = datagram(&here, FAR);
+        let capture = Capture::start(outside, "isp").unwrap();
+        let sent = changes(&specs, || drop(tap.send(&probe)));
+        prop_assert!(sent > 100, "{} probes", sent);
+        judge(&shapes, &capture.stop());
+        Ok(())
+    });
+    outcome.unwrap_or_else(|e| panic!("{e}"));
+    host().remove_all().unwrap();
+}
+
 lab_test! {
     fn what_routes_and_policies_close_stays_closed() {
         need(Capability::Tap);
@@ -135,6 +215,35 @@ lab_test! {
         outcome.unwrap_or_else(|e| panic!("{e}"));
     }
 
+    fn a_guest_that_stays_sends_no_more_while_its_lists_change() {
+        need(Capability::Tap);
+        let tcp = json!({ "egress": [{ "protocol": "tcp" }] });
+        let denied = [
+            tcp.clone(),
+            json!({ "groups": ["web"] }),
+            json!({ "groups": ["db", "web"], "egress": [{ "protocol": "icmp" }] }),
+            json!({ "egress": [{ "deny": true, "protocol": "udp", "ports": ["9999"] }, {}] }),
+            json!({ "egress": [{ "prefixes": ["10.78.0.0/16"] }], "stateless": true }),
+            json!({}),
+        ];
+        let came_out = |frames: &[Frame]| frames.iter().filter(|frame| frame.mentions(IpAddr::from(FAR))).count();
+        let outside = outside();
+        while_shapes_change(&outside, denied.into(), 5, |shapes, frames| assert_eq!(came_out(frames), 0, "{shapes:?}"));
+        // The probe is one: where a list lets it pass it comes out.
+        while_shapes_change(&outside, vec![json!({ "egress": [{}] })], 6, |_, frames| assert!(came_out(frames) > 0));
+    }
+
+    fn a_private_address_is_not_seen_outside_while_translation_changes() {
+        need(Capability::Tap);
+        let open = [json!({ "egress": [{}] }), json!({ "egress": [{ "protocol": "udp" }], "stateless": true })];
+        while_shapes_change(&outside(), open.into(), 7, |shapes, frames| {
+            let of = |address: Ipv4Addr| frames.iter().filter(|frame| frame.mentions(IpAddr::from(address))).count();
+            assert_eq!(of(PRIVATE), 0, "{shapes:?}");
+            let public: usize = shapes.iter().map(|shape| of(Ipv4Addr::new(203, 0, 113, shape.public))).sum();
+            assert!(public > 0, "{shapes:?}");
+        });
+    }
+
     fn a_guest_that_leaves_reaches_nothing_on_its_way_out() {
         need(Capability::Tap);
         let outside = outside();
@@ -151,14 +260,7 @@ lab_test! {
         for _ in 0..3 {
             host().apply(&spec(&both)).unwrap();
             let tap = Tap::open_as_monitor(&here, "tapvm", false).unwrap();
-            let source = Ipv4Addr::new(192, 168, 0, 7);
-            let router = here.ip("-o link show tapvm").unwrap();
-            let router = router.split("link/ether ").nth(1).unwrap()[..17].parse::<Mac>().unwrap();
-            let datagram = |to: Ipv4Addr| {
-                let udp = transport::udp(source.into(), to.into(), (PORT, PORT), b"probe");
-                let packet = Ipv4::new(source, to, transport::UDP).carrying(&udp);
-                ethernet::frame(router, GUEST, frame::IPV4, &packet)
-            };
+            let datagram = |to| datagram(&here, to);
             // To the host, whose services it may not use, and out, where its lists let nothing go.
             let probes = [datagram(Ipv4Addr::new(192, 168, 0, 254)), datagram(FAR)];
             let capture = Capture::start(&outside, "isp").unwrap();

@@ -35,6 +35,12 @@ fn acts(host: &mut Host, work: impl FnOnce(&mut Host)) -> Vec<String> {
     told.clone()
 }
 
+fn sorted(dump: &str) -> String {
+    let mut lines: Vec<&str> = dump.lines().collect();
+    lines.sort_unstable();
+    lines.join("\n")
+}
+
 lab_test! {
     fn one_guest_after_another_is_as_all_at_once() {
         need(Capability::Tap);
@@ -357,6 +363,85 @@ lab_test! {
         let refused = Host::open().unwrap().remove(&ghost).unwrap_err().to_string();
         assert!(refused.contains("apply the spec of the whole host once"), "{refused}");
         same(&before, &dump());
+    }
+
+    /// A part needs what it is a part of: tables that somebody has flushed are made again for all.
+    fn a_flush_just_before_a_part_is_mended() {
+        need(Capability::Tap);
+        let _outside = with_uplink();
+        let with_firewall = |guests: &[Value]| {
+            let mut guests = guests.to_vec();
+            for guest in &mut guests {
+                guest["interfaces"][0]["access"] = json!({ "groups": ["web"], "egress": [{}] });
+            }
+            spec(&json!({ "version": 1, "uplink": "uplink", "guests": guests, "firewall": {
+                "groups": [{ "name": "web", "ingress": [{ "protocol": "tcp", "ports": ["80"] }] }],
+                "host": { "services": [{ "protocol": "tcp", "ports": ["22"] }] },
+            }}))
+        };
+        let stay = [guest("one", 1), guest_in_host("two", 2)];
+        let flush = "nft flush ruleset; ip netns exec one nft flush ruleset";
+        for part in [guest("three", 3), guest_in_host("four", 4)] {
+            let mut host = host();
+            host.apply(&with_firewall(&stay)).unwrap();
+            let before = dump();
+            let whole = with_firewall(&[&stay[..], std::slice::from_ref(&part)].concat());
+            let one = with_firewall(&[part]);
+            let here = |made: &str| sh(&format!("ip netns exec {made} nft list ruleset; nft list ruleset"));
+            sh("nft flush ruleset");
+            host.add(&one).unwrap();
+            let left = Host::open().unwrap().verify(&whole).unwrap();
+            assert!(left.is_empty(), "{left}");
+            sh(flush);
+            host.remove(&one).unwrap();
+            // What is in the other guest's own namespace is its own affair.
+            host.apply(&with_firewall(&stay)).unwrap();
+            same(&before, &dump());
+            assert!(here("one").contains("guestnet_firewall"));
+            host.remove_all().unwrap();
+        }
+    }
+
+    fn what_a_part_has_brought_goes_with_it() {
+        need(Capability::Tap);
+        need(Capability::Bridge);
+        let _outside = with_uplink();
+        let bridged = json!({ "name": "port", "placement": "host", "interfaces": [{
+            "name": "tapport", "bridge": "br0", "mac": "02:00:5e:00:53:09", "private_ipv4": "192.168.9.9",
+        }]});
+        let part = |guest: &Value| {
+            let mut guest = guest.clone();
+            // Not every kernel knows connections in bridges.
+            let stateless = guest["name"] == "port";
+            guest["interfaces"][0]["access"] = json!({ "groups": ["web"], "egress": [{}], "stateless": stateless });
+            spec(&json!({
+                "version": 1, "uplink": "uplink", "guests": [guest],
+                "bridges": if stateless { json!([{ "name": "br0", "addresses": ["192.168.9.1/24"] }]) } else { json!([]) },
+                "firewall": {
+                    "groups": [{ "name": "web", "ingress": [{ "protocol": "tcp", "ports": ["80"], "groups": ["web"] }] }],
+                    "host": { "services": [{ "protocol": "tcp", "ports": ["22"] }] },
+                },
+            }))
+        };
+        let guests = [guest("one", 1), guest_in_host("two", 2), bridged];
+        // On an empty host, and beside each of the others.
+        let beside = [None, Some(&guests[0]), Some(&guests[1]), Some(&guests[2])];
+        for (other, guest) in beside.iter().flat_map(|other| guests.iter().map(move |guest| (other, guest))) {
+            if other.is_some_and(|other| other == guest) {
+                continue;
+            }
+            let mut host = host();
+            if let Some(other) = other {
+                host.add(&part(other)).unwrap();
+            }
+            let before = dump();
+            host.add(&part(guest)).unwrap();
+            assert!(sh("nft list ruleset").contains("22"));
+            host.remove(&part(guest)).unwrap();
+            // Tables that were made anew for more are listed in another order.
+            same(&sorted(&before), &sorted(&dump()));
+            host.remove_all().unwrap();
+        }
     }
 
     fn a_part_that_is_refused_leaves_what_is_kept_as_it_was() {

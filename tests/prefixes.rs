@@ -34,7 +34,7 @@ const PREFIXES: [(&str, &str); 10] = [
 fn internet() -> Result<Netns> {
     let internet = with_uplink();
     internet.ip("address add 2001:db8:1::1/64 dev isp nodad")?;
-    internet.ip("-6 route add 2001:db8:1::/48 via 2001:db8:1::2")?;
+    internet.ip("-6 route add 2001:db8:1::/48 via 2001:db8:1::fffe")?;
     Netns::here()?.ip("-6 route add default via 2001:db8:1::1")?;
     settle();
     Ok(internet)
@@ -91,6 +91,43 @@ fn every_length(placement: &str) -> Result<()> {
     Ok(())
 }
 
+/// Guests that ask nobody: address and router by hand, prefixes of every length at once.
+fn by_hand(placement: &str) -> Result<()> {
+    need(Capability::Tap);
+    let internet = internet()?;
+    let lengths: Vec<u8> = (64..=128).collect();
+    let prefix = |n: usize, length: u8| {
+        let whole = Ipv6Addr::new(0x2001, 0xdb8, 1, 0x100 + n as u16, 0, 0, 0, 4);
+        ipnet::Ipv6Net::new(whole, length).expect("a length").trunc()
+    };
+    let made = lengths.iter().enumerate().map(|(n, length)| {
+        let mut guest = guest(n, &prefix(n, *length).to_string(), placement);
+        guest["interfaces"][0]["serve"] = false.into();
+        // Of longer prefixes it is the router by itself.
+        if *length <= 126 || n % 2 == 0 {
+            guest["interfaces"][0]["gateway_ipv6"] = "fe80::1".into();
+        }
+        guest
+    });
+    let wanted = spec(&json!({ "version": 1, "guests": made.collect::<Vec<_>>() }));
+    apply(&mut Host::open()?, &wanted);
+    settle();
+    for (n, length) in lengths.into_iter().enumerate() {
+        let netns = if placement == "own" { Netns::open(&format!("g{n}"))? } else { Netns::here()? };
+        let running = Guest::plug(&format!("vm{n}"), &netns, &format!("tap{n}"), Some(mac(n)))?;
+        let inside = running.netns();
+        inside.ip("-6 route replace default via fe80::1 dev eth0")?;
+        // The first address, and the last.
+        for address in [prefix(n, length).network(), prefix(n, length).broadcast()] {
+            inside.ip(&format!("address replace {address}/128 dev eth0 nodad"))?;
+            ping(inside, Some(address.into()), "2001:db8:1::1".parse()?)
+                .with_context(|| format!("from {address} of a /{length}"))?;
+            ping(&internet, None, address.into()).with_context(|| format!("to {address} of a /{length}"))?;
+        }
+    }
+    Ok(())
+}
+
 /// Says `word` to who connects to `port`.
 fn says(netns: &Netns, port: u16, word: &'static str) -> Result<JoinHandle<()>> {
     let listener = netns.run(|| TcpListener::bind(("::", port)))?;
@@ -132,17 +169,49 @@ fn port_22_is_the_guests(prefix: &str, placement: &str) -> Result<()> {
     };
     let _guest = says(running.guest.netns(), 22, "the guest")?;
     assert_eq!(who_is(&internet, SocketAddr::new(running.address.into(), 22))?, "the guest");
-    assert_eq!(who_is(&internet, "[2001:db8:1::2]:22".parse()?)?, "the host");
+    assert_eq!(who_is(&internet, "[2001:db8:1::fffe]:22".parse()?)?, "the host");
+    Ok(())
+}
+
+/// A guest with a namespace of its own asks its router, which is there, for what all guests may ask for.
+fn the_router_is_asked() -> Result<()> {
+    need(Capability::Tap);
+    need_program("dnsmasq");
+    need_program("dhclient");
+    let _internet = internet()?;
+    let firewall = json!({ "guest_services": [{ "protocol": "tcp", "ports": ["53"] }] });
+    let guests = [guest(1, "2001:db8:1:40::/64", "own")];
+    let mut host = Host::open()?;
+    apply(&mut host, &spec(&json!({ "version": 1, "firewall": firewall, "guests": guests })));
+    settle();
+    let running = Running::start(&host, 1, "own")?;
+    let inside = Netns::open("g1")?;
+    let (_names, _other) = (says(&inside, 53, "the router")?, says(&inside, 54, "the router")?);
+    let router = |port| SocketAddr::new("2001:db8:1:40::1".parse().expect("an address"), port);
+    assert_eq!(who_is(running.guest.netns(), router(53))?, "the router");
+    assert!(who_is(running.guest.netns(), router(54)).is_err(), "nothing else");
     Ok(())
 }
 
 lab_test! {
+    fn an_own_guest_asks_its_router_for_what_guests_may_ask_for() -> Result<()> {
+        the_router_is_asked()
+    }
+
     fn every_length_in_namespaces_of_their_own() -> Result<()> {
         every_length("own")
     }
 
     fn every_length_in_the_hosts_namespace() -> Result<()> {
         every_length("host")
+    }
+
+    fn every_length_by_hand_in_namespaces_of_their_own() -> Result<()> {
+        by_hand("own")
+    }
+
+    fn every_length_by_hand_in_the_hosts_namespace() -> Result<()> {
+        by_hand("host")
     }
 
     fn port_22_of_a_128_in_the_hosts_namespace() -> Result<()> {
@@ -155,6 +224,10 @@ lab_test! {
 
     fn port_22_of_a_127() -> Result<()> {
         port_22_is_the_guests("2001:db8:1:7f::4/127", "host")
+    }
+
+    fn port_22_of_a_127_in_a_namespace_of_its_own() -> Result<()> {
+        port_22_is_the_guests("2001:db8:1:7f::4/127", "own")
     }
 
     /// All of a /64 is the guest's, the first address too, with the router that providers of machines give.

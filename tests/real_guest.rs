@@ -30,7 +30,7 @@ fn outside() -> Result<Netns> {
     for of_guests in ["203.0.113.0/24", "192.168.0.0/24"] {
         outside.ip(&format!("route add {of_guests} via 198.51.100.2"))?;
     }
-    outside.ip("-6 route add 2001:db8:1:7::/64 via 2001:db8:1::2")?;
+    outside.ip("-6 route add 2001:db8:1:7::/64 via 2001:db8:1::fffe")?;
     sh("ip -6 route add default via 2001:db8:1::1 dev uplink")?;
     Ok(outside)
 }
@@ -126,8 +126,11 @@ impl<'a> Talk<'a> {
         Ok(())
     }
 
+    /// All four are asked, so that an error says who else is silent.
     fn lost(&mut self) -> Result<Vec<u32>> {
-        self.0.iter_mut().map(Pings::lost).collect()
+        let asked: Vec<_> = self.0.iter_mut().map(Pings::lost).collect();
+        ensure!(asked.iter().all(Result::is_ok), "{asked:?}");
+        asked.into_iter().collect()
     }
 }
 

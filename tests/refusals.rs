@@ -28,7 +28,13 @@ enum Fault {
     NoSysctl,
     Address,
     Route,
+    Neighbour,
     File,
+}
+
+impl Fault {
+    const ALL: [Self; 7] =
+        [Self::Link, Self::Sysctl, Self::NoSysctl, Self::Address, Self::Route, Self::Neighbour, Self::File];
 }
 
 #[derive(Clone, Debug)]
@@ -58,9 +64,7 @@ fn residents() -> impl Strategy<Value = Vec<Resident>> {
 }
 
 fn fault() -> impl Strategy<Value = Fault> {
-    prop::sample::select(
-        &[Fault::Link, Fault::Sysctl, Fault::NoSysctl, Fault::Address, Fault::Route, Fault::File][..],
-    )
+    prop::sample::select(&Fault::ALL[..])
 }
 
 fn call() -> impl Strategy<Value = Call> {
@@ -97,8 +101,10 @@ impl Fault {
     /// Objects of the host that have it.
     fn objects(self) -> Value {
         match self {
-            // The device takes 65521 bytes at most.
-            Self::Link => json!({"host": {"links": [{"name": "t0", "kind": {"tap": {}}, "mtu": 65535}]}}),
+            // The uplink is no bridge.
+            Self::Link => {
+                json!({"host": {"links": [{"name": "t0", "kind": {"tap": {}}, "bridge": "uplink"}]}})
+            }
             Self::Sysctl => json!({"host": {"sysctls": [{"key": "net.ipv4.ip_default_ttl", "value": "0"}]}}),
             // No kernel has it.
             Self::NoSysctl => json!({"host": {"sysctls": [{"key": "net.ipv4.no_such_thing", "value": "1"}]}}),
@@ -108,6 +114,9 @@ impl Fault {
             // ENETUNREACH.
             Self::Route => {
                 json!({"host": {"routes": [{"to": "198.51.101.0/24", "via": "192.0.2.99", "dev": "lo"}]}})
+            }
+            Self::Neighbour => {
+                json!({"host": {"neighbours": [{"address": "2001:db8::99", "dev": "missing"}]}})
             }
             Self::File => json!({"files": [{"path": "blocked", "content": "x\n"}]}),
         }
@@ -191,7 +200,11 @@ lab_test! {
         let _outside = with_uplink();
         // In the way of a file.
         fs::create_dir_all("/run/guestnet/blocked/x").unwrap();
-        run(8, [7; 32]);
+        // `GUESTNET_REFUSALS=100`: so many other sequences.
+        match std::env::var("GUESTNET_REFUSALS").ok().and_then(|cases| cases.parse().ok()) {
+            Some(cases) => run(cases, std::array::from_fn(|n| (std::process::id() >> (n % 4 * 8)) as u8)),
+            None => run(8, [7; 32]),
+        }
     }
 
     fn a_retry_of_a_refused_change_leaves_guests_alone() {
@@ -199,7 +212,7 @@ lab_test! {
         let _outside = with_uplink();
         fs::create_dir_all("/run/guestnet/blocked/x").unwrap();
         let all: Vec<Resident> = (1..4).map(|number| Resident { number, own: number < 3, variant: 0 }).collect();
-        for fault in [Fault::Link, Fault::Sysctl, Fault::NoSysctl, Fault::Address, Fault::Route, Fault::File] {
+        for fault in Fault::ALL {
             let mut host = Host::open().unwrap();
             host.apply(&spec_with(&all, None)).unwrap();
             let before = everything();
@@ -208,10 +221,39 @@ lab_test! {
                 for call in calls.split(", ") {
                     match call {
                         "apply" => refused(host.apply(&bad), &before, &Call::RefusedApply(all.clone(), fault)),
+                        "verify" => drop(host.verify(&bad).unwrap()),
                         _ => drop(host.plan(&bad).unwrap()),
                     }
                 }
             }
         }
+    }
+
+    /// A guest's file is not there any more, and cannot be written.
+    fn a_directory_in_place_of_a_guests_file() {
+        need(Capability::Tap);
+        let _outside = with_uplink();
+        let all: Vec<Resident> = (1..5).map(|number| Resident { number, own: number % 2 == 0, variant: 0 }).collect();
+        let wanted = spec_with(&all, None);
+        for (place, resident) in all.iter().enumerate().take(2) {
+            let mut known = Host::open().unwrap();
+            known.apply(&wanted).unwrap();
+            let file = format!("/run/guestnet/{}/dnsmasq.conf", resident.name());
+            sh(&format!("rm {file}; mkdir -p {file}/x"));
+            let before = everything();
+            let mut other = all.clone();
+            other[place + 1].variant = 2;
+            for mut host in [known, Host::open().unwrap()] {
+                let call = Call::RefusedApply(all.clone(), Fault::File);
+                refused(host.apply(&wanted), &before, &call);
+                refused(host.apply(&spec_with(&other, None)), &before, &call);
+                refused(host.add(&spec_with(&[*resident], None)), &before, &call);
+            }
+            // A directory is somebody else's, and stays where the guest goes.
+            Host::open().unwrap().remove(&spec_with(&[*resident], None)).unwrap();
+            sh(&format!("cd /run/guestnet; rmdir -p {}/dnsmasq.conf/x", resident.name()));
+            Host::open().unwrap().apply(&wanted).unwrap();
+        }
+        Host::open().unwrap().remove_all().unwrap();
     }
 }

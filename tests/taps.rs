@@ -118,6 +118,7 @@ lab_test! {
     /// Several queues can be had only by another tap: whoever has this one open would lose it.
     fn a_link_in_use_is_made_again_only_by_its_name() {
         need(Capability::Tap);
+        need(Capability::Bridge);
         let _outside = with_uplink();
         for (guest, place) in [(guest("vm", 7), "vm"), (guest_in_host("vm", 7), "")] {
             let mut host = host();
@@ -144,12 +145,58 @@ lab_test! {
             let known = router(&tap);
             refused(&mut host, "a program has it open, it has the address 10.77.0.1/24");
             assert_eq!(router(&tap), known);
+            netns.ip("link add others0 type bridge").unwrap();
+            netns.ip("link set tapvm master others0").unwrap();
+            refused(&mut host, "a program has it open, others0 is its master, it has the address 10.77.0.1/24");
+            netns.ip("link delete others0").unwrap();
             host.may_remake(["other".parse().unwrap()]);
             assert!(host.apply(&other).is_err(), "another link was allowed");
             host.may_remake(["tapvm".parse().unwrap()]);
             host.apply(&other).unwrap();
             assert!(netns.ip("-d link show tapvm").unwrap().contains("multi_queue"));
             assert!(host.verify(&other).unwrap().is_empty());
+            host.remove_all().unwrap();
+        }
+    }
+
+    /// In another namespace there would be another tap.
+    fn a_guest_does_not_move_while_its_tap_is_open() {
+        need(Capability::Tap);
+        let _outside = with_uplink();
+        let (own, on_host) = (guest("vm", 7), guest_in_host("vm", 7));
+        let mut elsewhere = own.clone();
+        elsewhere["placement"] = json!({ "namespace": "elsewhere" });
+        // Another guest's tap of the same name is not in the way of its own.
+        let mut other = guest("other", 8);
+        other["interfaces"][0]["name"] = "tapvm".into();
+        for (from, place, to) in
+            [(&own, "vm", &on_host), (&on_host, "", &own), (&own, "vm", &elsewhere), (&elsewhere, "elsewhere", &own)]
+        {
+            let mut host = host();
+            let wanted = spec_of(std::slice::from_ref(from));
+            apply(&mut host, &wanted);
+            let tap = Tap::open_as_monitor(&netns(place), "tapvm", false).unwrap();
+            let known = router(&tap);
+            let moved = spec_of(std::slice::from_ref(to));
+            let plan = host.plan(&moved).unwrap();
+            assert!(matches!(plan.in_use(), [line] if line.starts_with("link tapvm")), "{plan}");
+            let before = support::dump_of(&netns(place));
+            for refused in [host.apply(&moved), support::host().apply(&moved)] {
+                let said = refused.unwrap_err().to_string();
+                assert!(said.contains("--remake tapvm") && said.contains("nothing was changed"), "{said}");
+            }
+            support::same(&before, &support::dump_of(&netns(place)));
+            assert_eq!(router(&tap), known);
+            host.may_remake(["tapvm".parse().unwrap()]);
+            host.apply(&moved).unwrap();
+            assert!(host.verify(&moved).unwrap().is_empty());
+            drop(tap);
+            apply(&mut host, &wanted);
+            // Who leaves takes the tap along, in use or not.
+            let _tap = Tap::open_as_monitor(&netns(place), "tapvm", false).unwrap();
+            let instead = spec_of(std::slice::from_ref(&other));
+            assert!(host.plan(&instead).unwrap().in_use().is_empty());
+            apply(&mut host, &instead);
             host.remove_all().unwrap();
         }
     }

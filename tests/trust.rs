@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use guestnet::core::Error as CoreError;
 use guestnet::{Error, Host, HostSpec};
-use guestnet_lab::{Capability, lab_test, need};
+use guestnet_lab::{Capability, has, lab_test, need, note};
 use nix::sys::stat::{Mode, umask};
 use support::{apply, dump, guest, guest_in_host, host, same, sh, spec_of, with_uplink};
 
@@ -42,7 +42,7 @@ fn refuses(host: &mut Host, what: &[&str]) {
     // `ip` would wait for whoever opens a FIFO in /run/netns.
     let now = || {
         sh(
-            "cat /proc/thread-self/net/route; ls /proc/sys/net/ipv4/conf; nft list ruleset; cat /proc/sys/net/ipv4/ip_forward; find /run ! -name '*.lock' ! -name .host -printf '%p %y %m %u\\n' | sort",
+            "cat /proc/thread-self/net/route; ls /proc/sys/net/ipv4/conf; nft -s list ruleset; cat /proc/sys/net/ipv4/ip_forward; find /run ! -name '*.lock' ! -name .host -printf '%p %y %m %u\\n' | sort",
         )
     };
     let before = now();
@@ -253,10 +253,19 @@ lab_test! {
         let mut host = host();
         apply(&mut host, &both());
         let ledger = state(".sysctl");
-        for bad in ["chmod 666", "chmod 620"] {
+        let users = has(Capability::Users).is_ok();
+        if !users {
+            note("a ledger of another user: there is none");
+        }
+        let owners: &[(&str, &str)] = if users { &[("chown 1000", "belongs to the user 1000")] } else { &[] };
+        let modes = [("chmod 666", "others may write to it"), ("chmod 620", "others may write to it")];
+        for (bad, words) in modes.iter().chain(owners) {
             sh(&format!("echo 'net/ipv4/ip_default_ttl = 7' >> {ledger}; {bad} {ledger}"));
             let plan = host.plan(&both()).unwrap();
-            assert!(plan.warnings().iter().any(|warning| warning.contains("others may write to it")), "{plan}");
+            assert!(plan.warnings().iter().any(|warning| warning.contains(words)), "{bad}: {plan}");
+            let found = guestnet::doctor::examine(None, Some(&both())).unwrap().findings;
+            let told = found.iter().any(|finding| finding.id == "ledger" && finding.what.contains(words));
+            assert!(told, "{bad}: {found:?}");
             apply(&mut host, &both());
             let found = fs::symlink_metadata(&ledger).ok().map(|found| found.mode() & 0o777);
             assert!(found.is_none_or(|mode| mode == 0o600), "{found:?}");

@@ -63,9 +63,9 @@ lab_test! {
                 "objects.host.routes[1]",
             ),
             (
-                json!({"links": [{"name": "t0", "kind": {"tap": {}}, "mtu": 65535}]}),
+                json!({"links": [{"name": "t0", "kind": {"tap": {}}, "bridge": "uplink"}]}),
                 "link t0",
-                "add link t0 tap mtu 65535 up: mtu greater than device maximum",
+                "add link t0 tap master uplink up: Operation not supported",
                 "objects.host.links[0]",
             ),
             (
@@ -116,6 +116,21 @@ lab_test! {
         // What goes goes when all else is made: the guest that would have left was not touched.
         same(&before, &dump());
         assert!(host.verify(&spec_of(&[guest("one", 1), guest("three", 3)])).unwrap().is_empty());
+    }
+
+    fn what_is_refused_in_many_messages_is_said_once() {
+        need(Capability::Tap);
+        need(Capability::Bridge);
+        if guestnet_lab::has(Capability::BridgeConntrack).is_ok() {
+            return guestnet_lab::note("rules that this kernel refuses: it knows connections in bridges");
+        }
+        let wanted = spec(&json!({ "version": 1, "bridges": [{ "name": "br0" }], "firewall": {}, "guests": [{
+            "name": "vm", "placement": "host", "access": { "egress": [{}], "ingress": [{}] },
+            "interfaces": [{ "name": "tapvm", "bridge": "br0", "mac": "02:00:5e:00:53:07" }],
+        }]}));
+        let failure = refused(&mut host(), &wanted);
+        let [refusal] = &failure.refusals[..] else { panic!("{failure}") };
+        assert_eq!(refusal.object, "table bridge guestnet_firewall");
     }
 
     fn a_kernel_without_esp_says_so() {

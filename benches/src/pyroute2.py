@@ -27,7 +27,8 @@ def options(words):
 
 
 def link(handle, words):
-    verb, name = words[0], words[1]
+    verb, _, name = words[:3]
+    words = words[1:]
     if verb == "add":
         said = options(words[2:4])
         rest = words[4:]

@@ -184,6 +184,26 @@ lab_test! {
         assert_eq!(said(&["show", "-n", "missing"], "").0, 1);
     }
 
+    fn a_link_in_use_is_made_again_by_its_name() {
+        need(Capability::Tap);
+        let with = |multi_queue: bool| {
+            let kind = json!({"tap": {"multi_queue": multi_queue}});
+            json!({"version": 1, "objects": {"host": {"links": [{"name": "t0", "kind": kind}]}}}).to_string()
+        };
+        assert_eq!(said(&["apply", "-f", "-"], &with(false)).0, 0);
+        support::sh("ip address add 10.77.0.1/24 dev t0");
+        let (code, out, _) = said(&["plan", "-f", "-"], &with(true));
+        assert!(code == 2 && out.contains("! link t0 is in use (it has the address 10.77.0.1/24)"), "{out}");
+        for wrong in [&["apply", "-f", "-", "-o", "json"][..], &["apply", "-f", "-", "--remake", "t1", "-o", "json"]] {
+            let (code, _, err) = said(wrong, &with(true));
+            let error = parsed(&err);
+            assert_eq!((code, &error["class"], &error["can_retry"]), (1, &json!("in_use"), &json!(false)), "{err}");
+            assert!(error["conflicts"][0].as_str().unwrap().contains("--remake t0"), "{err}");
+        }
+        assert_eq!(said(&["apply", "-f", "-", "--remake", "t0"], &with(true)).0, 0);
+        assert_eq!(said(&["verify", "-f", "-"], &with(true)).0, 0);
+    }
+
     fn files_go_where_they_are_told() {
         let spec = r#"{"version": 1, "objects": {"files": [{"path": "x", "content": "y"}]}}"#;
         assert_eq!(said(&["apply", "-f", "-", "--files", "/run/there"], spec).0, 0);

@@ -47,6 +47,9 @@ lab_test! {
         sh("ip netns add h; ip netns add other");
         for way in PRIVATE {
             let before = dump();
+            let (done, said) = run(&way.replace("COMMAND", &format!("GUESTNET add -f {SPEC}")));
+            assert!(!done && said.contains("mounts made here do not reach the process"), "{way}: {said}");
+            same(&before, &dump());
             let (done, said) = run(&way.replace("COMMAND", &format!("GUESTNET apply -f {SPEC}")));
             assert!(!done, "{way}: {said}");
             for words in ["mounts made here do not reach the process", "seen by nobody else", "nsenter -t ", "PrivateTmp="] {
@@ -55,8 +58,10 @@ lab_test! {
             assert_eq!(said.contains("say `guestnet -n h`"), way.contains("exec h"), "{way}: {said}");
             same(&before, &dump());
             // The plan and the doctor say it as well.
-            let (_, said) = run(&way.replace("COMMAND", &format!("GUESTNET plan -f {SPEC}")));
-            assert!(said.contains("? mounts made here do not reach"), "{way}: {said}");
+            for plan in ["plan", "plan --add", "verify"] {
+                let (_, said) = run(&way.replace("COMMAND", &format!("GUESTNET {plan} -f {SPEC}")));
+                assert!(said.contains("? mounts made here do not reach"), "{way}, {plan}: {said}");
+            }
             let (done, said) = run(&way.replace("COMMAND", &format!("GUESTNET doctor -f {SPEC}")));
             assert!(!done && said.contains("[private-mounts]") && said.contains("remedy: "), "{way}: {said}");
             // What needs no names is none of this.
@@ -149,8 +154,11 @@ lab_test! {
         with_a_namespace();
         sh("ip netns add h");
         let systemd = Systemd::start().unwrap_or_else(|e| panic!("{e:#}"));
+        // Where it was built may be somebody's home, which some settings hide.
+        let program = "/run/guestnet-lab/guestnet";
+        std::fs::copy(GUESTNET, program).unwrap();
         let run = |settings: &str, script: &str| {
-            systemd.run(settings, &script.replace("GUESTNET", GUESTNET)).unwrap_or_else(|e| panic!("{e:#}"))
+            systemd.run(settings, &script.replace("GUESTNET", program)).unwrap_or_else(|e| panic!("{e:#}"))
         };
         let apply = format!("GUESTNET apply -f {SPEC}");
         // One that has the host's mounts, and what it has made when it is over.

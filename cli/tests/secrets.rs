@@ -197,4 +197,16 @@ lab_test! {
         let (_, _, err) = said(&["plan", "-f", "-"], &spec);
         assert_eq!(err, "");
     }
+    fn esp_what_is_kept_has_no_secrets() {
+        need(Capability::Esp);
+        let file = "/run/spec.json";
+        fs::write(file, spec(json!(SECRET))).unwrap();
+        assert_eq!(said(&["apply", "-f", file], "").0, 0);
+        let kept = shell("find /run/guestnet -type f -exec cat {} +");
+        assert!(String::from_utf8_lossy(&kept.stdout).contains("2001:db8:2::a1"), "the tunnel is kept: {kept:?}");
+        hides(&kept, "what is kept");
+        // And it is known from that what the guest had.
+        assert_eq!(said(&["remove", "-f", file], "").0, 0);
+        assert_eq!(said(&["show"], "").1.trim(), "{\n  \"version\": 1\n}");
+    }
 }

@@ -5,9 +5,10 @@ mod support;
 
 use std::fs;
 
+use guestnet::HostSpec;
 use guestnet_lab::{Capability, lab_test, need, need_program};
 use serde_json::{Value, json};
-use support::{guest, host, sh, spec_of, with_uplink};
+use support::{guest, guest_in_host, host, sh, spec_of, with_uplink};
 
 /// How many sends `guestnet apply` of `guests` makes on an empty host: those that change something, and those that
 /// ask.
@@ -28,6 +29,18 @@ fn sends(guests: &[Value]) -> (usize, usize) {
     assert!(host().verify(&spec_of(guests)).unwrap().is_empty());
     host().remove_all().unwrap();
     (changed.len(), asked.len())
+}
+
+/// How many bytes `guestnet COMMAND` of `spec` reads. Libraries are mapped, but for their first bytes.
+fn bytes_read(command: &str, spec: &str) -> usize {
+    let (guestnet, log) = (env!("CARGO_BIN_EXE_guestnet"), "/run/strace.log");
+    fs::write("/run/spec.json", spec).unwrap();
+    sh(&format!(
+        "strace -f -qq -e trace=read,pread64,readv,recvfrom,recvmsg,recvmmsg,getdents64 -e signal=none -o {log} \
+         {guestnet} {command} -f /run/spec.json"
+    ));
+    let said = fs::read_to_string(log).unwrap();
+    said.lines().filter_map(|line| line.rsplit_once(" = ")?.1.split(' ').next()?.parse::<usize>().ok()).sum()
 }
 
 lab_test! {
@@ -51,5 +64,47 @@ lab_test! {
         assert!(of_eight.0 <= of_one.0 + 7, "{of_eight:?} where with one interface {of_one:?}");
         assert!(of_one.1 <= 45, "{of_one:?}");
         assert!(of_eight.1 <= of_one.1, "{of_eight:?} where with one interface {of_one:?}");
+    }
+
+    /// Whatever a call reads, of the kernel, of files and of directories, it reads by these.
+    fn what_is_read_for_one_guest_does_not_grow_with_the_others() {
+        need(Capability::Tap);
+        need_program("strace");
+        let _outside = with_uplink();
+        let walls = [None, Some(json!({
+            "groups": [{ "name": "web", "ingress": [{ "protocol": "tcp", "ports": ["80"] }] }],
+            "host": { "services": [{ "protocol": "tcp", "ports": ["22"] }] },
+        }))];
+        let makes: [fn(&str, u8) -> Value; 2] = [guest, guest_in_host];
+        for (wall, make) in walls.iter().flat_map(|wall| makes.map(|make| (wall, make))) {
+            let spec = |numbers: &[u8]| {
+                let guests = numbers.iter().map(|n| {
+                    let mut guest = make(&format!("vm{n}"), *n);
+                    if wall.is_some() {
+                        guest["interfaces"][0]["access"] = json!({ "groups": ["web"], "egress": [{}] });
+                    }
+                    guest
+                });
+                let mut spec = json!({ "version": 1, "uplink": "uplink", "guests": guests.collect::<Vec<_>>() });
+                if let Some(wall) = wall {
+                    spec["firewall"] = wall.clone();
+                }
+                spec.to_string()
+            };
+            let one = spec(&[200]);
+            let read = |others: u8| {
+                host().apply(&HostSpec::from_json(&spec(&(1..=others).collect::<Vec<_>>())).unwrap()).unwrap();
+                // What was written this very moment cannot be told from what is written next.
+                std::thread::sleep(std::time::Duration::from_millis(30));
+                let read = ["add", "remove"].map(|command| bytes_read(command, &one));
+                host().remove_all().unwrap();
+                read
+            };
+            let (few, many) = (read(4), read(64));
+            for (few, many) in few.into_iter().zip(many) {
+                assert!(few > 1000, "{few}");
+                assert!(many <= few + few / 5, "{many} bytes beside 64 guests, {few} beside 4; {wall:?}");
+            }
+        }
     }
 }

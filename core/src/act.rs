@@ -118,6 +118,7 @@ macro_rules! named {
     };
 }
 
+const CTNETLINK: u16 = 1 << 8;
 const NFTABLES: u16 = 10 << 8;
 
 impl Protocol {
@@ -137,7 +138,8 @@ impl Protocol {
                 XFRM_MSG_GETSPDINFO = 37, XFRM_MSG_SETDEFAULT = 39, XFRM_MSG_GETDEFAULT = 40,
             },
             Self::Netfilter => named! { kind;
-                NFNL_MSG_BATCH_BEGIN = 16, NFNL_MSG_BATCH_END = 17, NFT_MSG_NEWTABLE = NFTABLES,
+                NFNL_MSG_BATCH_BEGIN = 16, NFNL_MSG_BATCH_END = 17, IPCTNL_MSG_CT_GET = CTNETLINK + 1,
+                IPCTNL_MSG_CT_DELETE = CTNETLINK + 2, NFT_MSG_NEWTABLE = NFTABLES,
                 NFT_MSG_GETTABLE = NFTABLES + 1, NFT_MSG_DELTABLE = NFTABLES + 2, NFT_MSG_NEWCHAIN = NFTABLES + 3,
                 NFT_MSG_GETCHAIN = NFTABLES + 4, NFT_MSG_DELCHAIN = NFTABLES + 5, NFT_MSG_NEWRULE = NFTABLES + 6,
                 NFT_MSG_GETRULE = NFTABLES + 7, NFT_MSG_DELRULE = NFTABLES + 8, NFT_MSG_NEWSET = NFTABLES + 9,

@@ -16,7 +16,8 @@ impl Mendable for Besides {}
 mod connected;
 mod kernel;
 
-pub(crate) use kernel::{ip, others_on};
+pub(crate) use kernel::ip;
+pub use kernel::others_on;
 
 /// An address on an interface: `ip address add ADDRESS/LEN dev DEV`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]

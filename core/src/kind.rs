@@ -23,6 +23,8 @@ pub enum Phase {
     Filters,
     /// Links, still down.
     Links,
+    /// nf_tables at devices, which have to be there.
+    Devices,
     /// Sysctls, among them those of the new links.
     Settings,
     /// IPsec states and policies.
@@ -41,10 +43,11 @@ pub enum Phase {
 
 impl Phase {
     /// All phases, first to last.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Namespaces,
         Self::Filters,
         Self::Links,
+        Self::Devices,
         Self::Settings,
         Self::Tunnels,
         Self::Up,
@@ -333,8 +336,11 @@ pub trait Kind: Object {
         None
     }
 
-    /// The link that takes this object with it when it is deleted.
+    /// The link that takes this object with it, or what matters of it, when it is deleted.
     fn lives_on(&self) -> Option<&LinkName> {
         None
     }
+
+    /// Whether nothing is left of an object when the link that it lives on is deleted.
+    const GOES_WITH_ITS_LINK: bool = true;
 }

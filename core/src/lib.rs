@@ -6,6 +6,7 @@
 
 pub mod act;
 pub mod address;
+pub mod conntrack;
 pub mod diff;
 mod discreet;
 pub mod error;

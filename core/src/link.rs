@@ -26,10 +26,13 @@ pub use bridge::{BridgeOptions, PortOptions};
 pub(crate) use conf::Conf;
 pub(crate) use encode::{mark, mark_loopback};
 pub use flags::Flags;
-pub use in_use::{in_use, users};
+pub use in_use::{in_use, mac_of, users};
 pub use read::VethEnd;
 pub(crate) use read::{Names, dump_request, get_loopback, get_request, index_request};
 pub use settings::{AddrGenMode, Ipv4Settings, Ipv6Settings, Settings};
+
+/// The largest MTU of a tap: with the Ethernet header 65535 bytes (`tun_net_initialize` in the kernel).
+pub const MOST_OF_TAP: u32 = 65535 - 14;
 
 /// A network interface.
 ///
@@ -41,7 +44,7 @@ pub struct Link {
     pub name: LinkName,
     /// What it is.
     pub kind: LinkKind,
-    /// The largest packet, in bytes without the Ethernet header: 68 to 65535, from 1280 on for IPv6.
+    /// The largest packet, in bytes without the Ethernet header: 68 to 65535 (of a tap, to 65521), from 1280 on for IPv6.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u32>,
     /// The MAC address. A tap is made with it, and keeps another that was set since: some monitors set one when they open
@@ -149,8 +152,9 @@ impl Link {
 
     /// Notes what is wrong with the link itself.
     pub fn check(&self, path: &Path, problems: &mut Problems) {
-        if let Some(mtu) = self.mtu.filter(|mtu| !(68..=65535).contains(mtu)) {
-            problems.at(&path.field("mtu"), format!("{mtu} is not an MTU: 68 to 65535"));
+        let most = if matches!(self.kind, LinkKind::Tap(_)) { MOST_OF_TAP } else { 65535 };
+        if let Some(mtu) = self.mtu.filter(|mtu| !(68..=most).contains(mtu)) {
+            problems.at(&path.field("mtu"), format!("{mtu} is not an MTU of this link: 68 to {most}"));
         }
         if let LinkKind::Other(kind) = &self.kind {
             problems.at(&path.field("kind"), format!("guestnet cannot make a link of kind {kind:?}"));

@@ -61,6 +61,23 @@ where
     deserializer.deserialize_seq(Distinct(BTreeSet::new(), Vec::new())).map(L::from_iter)
 }
 
+/// The same of a list that narrows something down when it is given: one without elements would be taken for none.
+///
+/// # Errors
+/// As [`distinct`], and of a list without elements.
+pub fn narrowing<'de, D, L>(deserializer: D) -> Result<L, D::Error>
+where
+    D: Deserializer<'de>,
+    L: IntoIterator + FromIterator<L::Item>,
+    L::Item: Deserialize<'de> + Ord + Clone,
+{
+    let list = deserializer.deserialize_seq(Distinct(BTreeSet::new(), Vec::new()))?;
+    if list.is_empty() {
+        return Err(D::Error::custom("is an empty list: leave it out where everything is meant"));
+    }
+    Ok(L::from_iter(list))
+}
+
 /// What is in a list, as a set and in its order.
 struct Distinct<T>(BTreeSet<T>, Vec<T>);
 

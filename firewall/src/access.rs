@@ -1,11 +1,14 @@
 //! Access lists: who may speak to whom.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::str::FromStr;
 
 use guestnet_core::number;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+
+use crate::{IcmpMessage, RateLimit};
 
 /// What a guest may send and get, beside what the contract grants everybody. Nothing when it says nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -26,6 +29,10 @@ pub struct Access {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schemars(extend("default" = false))]
     pub stateless: bool,
+    /// How many connections it may have at once, from and to it; what would begin another one is dropped. Left out, as many
+    /// as conntrack of the host has room for. `ct count over 1000 drop`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections: Option<NonZeroU32>,
 }
 
 /// One entry of an access list. What it does not say is not asked for.
@@ -37,25 +44,32 @@ pub struct Entry {
     pub protocol: Option<Transport>,
     /// The ports of the destination: `"443"`, `"8000-8100"`. For TCP, UDP, UDP-Lite, SCTP and DCCP.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[serde(deserialize_with = "guestnet_core::records::distinct")]
-    #[schemars(extend("uniqueItems" = true))]
+    #[serde(deserialize_with = "guestnet_core::records::narrowing")]
+    #[schemars(extend("uniqueItems" = true, "minItems" = 1))]
     pub ports: Vec<PortRange>,
-    /// The types of ICMP or ICMPv6.
+    /// The types of ICMP or ICMPv6, or a type and a code: `8`, `"3/4"`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[serde(deserialize_with = "guestnet_core::records::distinct")]
-    #[schemars(extend("uniqueItems" = true))]
-    pub types: Vec<u8>,
+    #[serde(deserialize_with = "guestnet_core::records::narrowing")]
+    #[schemars(extend("uniqueItems" = true, "minItems" = 1))]
+    pub types: Vec<IcmpMessage>,
     /// The other side: any of these prefixes, or of the groups. Without either, everybody.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<guestnet_core::schema::IpPrefix>")]
-    #[serde(deserialize_with = "guestnet_core::records::distinct")]
-    #[schemars(extend("uniqueItems" = true))]
+    #[serde(deserialize_with = "guestnet_core::records::narrowing")]
+    #[schemars(extend("uniqueItems" = true, "minItems" = 1))]
     pub prefixes: Vec<IpNet>,
     /// The other side: the members of these groups.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[serde(deserialize_with = "guestnet_core::records::distinct")]
-    #[schemars(extend("uniqueItems" = true))]
+    #[serde(deserialize_with = "guestnet_core::records::narrowing")]
+    #[schemars(extend("uniqueItems" = true, "minItems" = 1))]
     pub groups: Vec<GroupName>,
+    /// Drops what it fits, whatever other entries say: an entry that denies comes before all that do not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(extend("default" = false))]
+    pub deny: bool,
+    /// Fits no faster: for each guest, port and type by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<RateLimit>,
 }
 
 /// A group of guests with one access list.
@@ -92,14 +106,14 @@ pub struct Tier {
     pub protocol: Option<Transport>,
     /// As in [`Entry`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[serde(deserialize_with = "guestnet_core::records::distinct")]
-    #[schemars(extend("uniqueItems" = true))]
+    #[serde(deserialize_with = "guestnet_core::records::narrowing")]
+    #[schemars(extend("uniqueItems" = true, "minItems" = 1))]
     pub ports: Vec<PortRange>,
     /// As in [`Entry`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[serde(deserialize_with = "guestnet_core::records::distinct")]
-    #[schemars(extend("uniqueItems" = true))]
-    pub types: Vec<u8>,
+    #[serde(deserialize_with = "guestnet_core::records::narrowing")]
+    #[schemars(extend("uniqueItems" = true, "minItems" = 1))]
+    pub types: Vec<IcmpMessage>,
 }
 
 impl Tier {
@@ -109,8 +123,8 @@ impl Tier {
             protocol: self.protocol,
             ports: self.ports.clone(),
             types: self.types.clone(),
-            prefixes: Vec::new(),
             groups: vec![other.clone()],
+            ..Entry::default()
         }
     }
 }

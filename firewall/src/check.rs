@@ -6,6 +6,7 @@ use guestnet_core::{Path, Problems};
 use ipnet::IpNet;
 
 use crate::spec::{check_trusted, is_a_guests};
+use crate::words::TAGS;
 use crate::{Access, Entry, FirewallSpec, GroupName, GuestLink, Transport};
 
 /// The groups that there are.
@@ -99,7 +100,8 @@ impl GuestLink {
                 problems.at(&path, format!("{net} cannot be a guest's"));
             }
         }
-        check_ethertypes(&self.ethertypes, self.bridged, &path.field("ethertypes"), problems);
+        check_ethertypes(&self.ethertypes, self.bridge.is_some(), &path.field("ethertypes"), problems);
+        check_vlans(&self.vlans, self.bridge.is_some(), &path.field("vlans"), problems);
     }
 }
 
@@ -109,11 +111,28 @@ pub fn check_ethertypes(kinds: &[u16], bridged: bool, path: &Path, problems: &mu
         problems.at(path, "only frames on a bridge are forwarded by their EtherType: this link is routed");
     }
     for (n, kind) in kinds.iter().enumerate() {
-        if *kind < 0x600 || [0x0800, 0x0806, 0x86dd].contains(kind) {
+        if *kind == 0x8100 {
+            problems.at(&path.index(n), "is that of VLAN tags: name the VLANs in `vlans`");
+        } else if TAGS.contains(kind) {
+            problems.at(
+                &path.index(n),
+                format!("{kind:#06x} is that of tags that carry others, which nobody looks into"),
+            );
+        } else if *kind < 0x600 || [0x0800, 0x0806, 0x86dd].contains(kind) {
             let words =
                 format!("{kind:#06x} cannot be allowed: 0x0600 to 0xffff, but for ARP, IPv4 and IPv6");
             problems.at(&path.index(n), words);
         }
+    }
+}
+
+/// Notes what is wrong with the VLANs of an interface.
+pub fn check_vlans(vlans: &[u16], bridged: bool, path: &Path, problems: &mut Problems) {
+    if !bridged && !vlans.is_empty() {
+        problems.at(path, "only frames on a bridge are forwarded by their VLAN: this link is routed");
+    }
+    for (n, vlan) in vlans.iter().enumerate().filter(|(_, vlan)| !(1..=4094).contains(*vlan)) {
+        problems.at(&path.index(n), format!("{vlan} is no VLAN: 1 to 4094"));
     }
 }
 
@@ -130,6 +149,9 @@ impl Access {
         }
         check_entries(&self.ingress, groups, &path.field("ingress"), problems);
         check_entries(&self.egress, groups, &path.field("egress"), problems);
+        if self.stateless && self.connections.is_some() {
+            problems.at(&path.field("connections"), "a stateless guest has no connections to count");
+        }
     }
 }
 
@@ -148,8 +170,39 @@ impl Entry {
             problems.at(&path.field("protocol"), words);
         }
         check_nets(&self.prefixes, &path.field("prefixes"), problems);
+        let other = match self.protocol {
+            Some(Transport::ICMP) => Some(true),
+            Some(Transport::ICMPV6) => Some(false),
+            _ => None,
+        };
+        let never = |net: &IpNet| Some(net.addr().is_ipv6()) == other;
+        for (n, net) in self.prefixes.iter().enumerate().filter(|(_, net)| never(net)) {
+            let protocol = self.protocol.map_or_else(String::new, |protocol| protocol.to_string());
+            let words = format!("{net} never has {protocol}, which is of the other family");
+            problems.at(&path.field("prefixes").index(n), words);
+        }
         for (n, group) in self.groups.iter().enumerate() {
             check_known(group, groups, &path.field("groups").index(n), problems);
+        }
+        if self.limit.is_some() {
+            self.check_limit(path, problems);
+        }
+    }
+
+    /// Notes where a limit would not be one: ranges and prefixes are cut into several elements, each with a count of its own.
+    fn check_limit(&self, path: &Path, problems: &mut Problems) {
+        if self.deny {
+            problems.at(&path.field("limit"), "what is denied has no rate");
+        }
+        for (n, range) in self.ports.iter().enumerate().filter(|(_, range)| range.first() != range.last()) {
+            let words =
+                format!("{range} are several ports: a limit counts for each, so name them one by one");
+            problems.at(&path.field("ports").index(n), words);
+        }
+        for (field, given) in [("prefixes", !self.prefixes.is_empty()), ("groups", !self.groups.is_empty())] {
+            if given {
+                problems.at(&path.field(field), "an entry with a limit is for everybody");
+            }
         }
     }
 }

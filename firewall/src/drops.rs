@@ -1,11 +1,13 @@
 //! What has been dropped, by paragraph.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use guestnet_core::{Namespace, Result};
-use guestnet_nft::{Family, TableKey, counters};
+use guestnet_nft::{Family, TableKey, counters, counters_of};
 use serde::Serialize;
 
+use crate::rules::ports;
 use crate::words::DROP;
 use crate::{Paragraph, TABLE};
 
@@ -31,23 +33,32 @@ pub struct Drops {
 /// # Errors
 /// When the kernel cannot be read.
 pub fn drops(namespace: &mut Namespace) -> Result<Vec<Drops>> {
-    let mut found = Vec::new();
+    let mut found = BTreeMap::new();
     for family in [Family::Inet, Family::Arp, Family::Bridge, Family::Netdev] {
         let Ok(table) = TABLE.parse() else { continue };
-        for count in counters(namespace, &TableKey(family, table))? {
+        // Of each port there is a table.
+        let mut counts = match family {
+            Family::Netdev => counters_of(namespace, family)?,
+            _ => counters(namespace, &TableKey(family, table))?,
+        };
+        counts.retain(|count| count.table == TABLE || ports::is_one(&count.table));
+        for count in counts {
             let suffix = count.chain.strip_prefix(DROP);
             let paragraph = Paragraph::ALL.iter().find(|p| suffix == Some(p.suffix().as_str()));
-            found.extend(paragraph.map(|paragraph| Drops {
-                family,
-                paragraph: *paragraph,
-                title: paragraph.title(),
-                packets: count.packets,
-                bytes: count.bytes,
-            }));
+            let Some(paragraph) = paragraph else { continue };
+            let sum: &mut (u64, u64) = found.entry((*paragraph, family)).or_default();
+            sum.0 = sum.0.saturating_add(count.packets);
+            sum.1 = sum.1.saturating_add(count.bytes);
         }
     }
-    found.sort_by_key(|drops| (drops.paragraph, drops.family));
-    Ok(found)
+    let drops = found.into_iter().map(|((paragraph, family), (packets, bytes))| Drops {
+        family,
+        paragraph,
+        title: paragraph.title(),
+        packets,
+        bytes,
+    });
+    Ok(drops.collect())
 }
 
 impl fmt::Display for Drops {

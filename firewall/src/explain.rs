@@ -2,6 +2,7 @@
 //!
 //! The packet is taken to be the first of its connection: what answers it passes where lists are stateful.
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -11,9 +12,11 @@ use serde::Serialize;
 
 use crate::guests::members;
 use crate::rules::icmp::{TRANSIT, TRANSIT_IPV4, TRANSIT_UP_TO};
-use crate::rules::{bridge, input, list};
+use crate::rules::source::NEVER_ICMP;
+use crate::rules::{discovery, input, list};
 use crate::shape::Direction;
-use crate::{Entry, FirewallSpec, GuestLink, Paragraph, Transport};
+use crate::words::IGMP;
+use crate::{Entry, FirewallSpec, GroupName, GuestLink, Paragraph, Transport};
 
 /// A packet in a few words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +72,7 @@ impl Packet {
     /// Whether it is a message that a guest may send on its link only.
     fn of_the_link(&self) -> bool {
         let kind = self.icmp.filter(|_| self.protocol == Some(Transport::ICMPV6)).map(|(kind, _)| kind);
-        kind.is_some_and(|kind| bridge::LINK.contains(&kind))
+        kind.is_some_and(|kind| discovery::LINK.contains(&kind))
     }
 
     fn is_udp(&self, port: u16) -> bool {
@@ -92,12 +95,17 @@ impl Entry {
         let protocol = self.protocol.is_none() || self.protocol == packet.protocol;
         let port = |port: u16| self.ports.iter().any(|range| range.contains(port));
         let port = self.ports.is_empty() || packet.port.is_some_and(port);
-        let kind = |(kind, _): (u8, u8)| self.types.contains(&kind);
+        let kind = |icmp: (u8, u8)| self.types.iter().any(|message| message.is(icmp));
         let kind = self.types.is_empty() || packet.icmp.is_some_and(kind);
         let anybody = self.prefixes.is_empty() && self.groups.is_empty();
         let in_prefix = self.prefixes.iter().any(|net| net.contains(&peer));
         let in_group = || self.groups.iter().flat_map(|g| nets(g.as_str())).any(|net| net.contains(&peer));
         protocol && port && kind && (anybody || in_prefix || in_group())
+    }
+
+    /// How fast it fits, as the end of a sentence.
+    fn limit_in_words(&self) -> String {
+        self.limit.map_or_else(String::new, |limit| format!(", no faster than {}", limit.rate))
     }
 }
 
@@ -117,8 +125,32 @@ impl FirewallSpec {
         self.explain_list(guest, packet, Direction::Out)
     }
 
+    /// Why a packet from a link that is no guest's is dropped for its source, if it is: paragraph 3.8.
+    pub fn explain_stranger(&self, packet: &Packet) -> Option<Decision> {
+        let own = self.guests.iter().flat_map(|guest| guest.owned().map(move |net| (net, Some(guest))));
+        let mut all = own.chain(self.beyond.iter().map(|net| (*net, None)));
+        let (_, guest) = all.find(|(net, _)| net.contains(&packet.source))?;
+        let whose = guest.map_or("a guest here".to_owned(), |guest| guest.name.to_string());
+        let because = format!("{} is of {whose}, and of nobody else", packet.source);
+        Some(Decision::drop(Paragraph::OWNED, because))
+    }
+
     /// Whether what is sent to a guest gets to it: paragraphs 5 and 6.
     pub fn explain_got(&self, guest: &GuestLink, packet: &Packet) -> Decision {
+        self.explain_list(guest, packet, Direction::In)
+    }
+
+    /// Whether what the host sends to a guest on a bridge gets to it: paragraphs 6.5, 6.6 and 5.
+    pub fn explain_from_host(&self, guest: &GuestLink, packet: &Packet) -> Decision {
+        let kind = packet.icmp.filter(|_| packet.protocol == Some(Transport::ICMPV6)).map(|(kind, _)| kind);
+        let of_routers = [discovery::ROUTER_ADVERTISEMENT, discovery::MLD_QUERY];
+        let neighbours = packet.of_the_link() || kind.is_some_and(|kind| of_routers.contains(&kind));
+        if neighbours {
+            return Decision::pass(Paragraph::BRIDGE, Paragraph::BRIDGE.title());
+        }
+        if packet.protocol == Some(Transport(IGMP)) {
+            return Decision::pass(Paragraph::MULTICAST, Paragraph::MULTICAST.title());
+        }
         self.explain_list(guest, packet, Direction::In)
     }
 
@@ -130,6 +162,8 @@ impl FirewallSpec {
         let members = members(self);
         let nets = |group: &str| members.get(group).cloned().unwrap_or_default();
         let fits = |(_, entry): &(usize, &Entry)| entry.fits(packet, packet.source, nets);
+        // What denies comes before what does not, and what has no limit before what has one; then the first of several.
+        let first = |(n, entry): &(usize, &Entry)| (entry.deny, Reverse((entry.limit, *n)));
         if from.is_some() {
             let icmpv6 = packet.icmp.filter(|_| packet.protocol == Some(Transport::ICMPV6));
             if icmpv6.is_some_and(|(kind, _)| input::FROM_ANYWHERE.contains(&kind)) {
@@ -144,12 +178,19 @@ impl FirewallSpec {
             if packet.is_udp(67) || packet.is_udp(547) {
                 return Decision::pass(Paragraph::DHCP_CLIENT, Paragraph::DHCP_CLIENT.title());
             }
-            return match self.guest_services.iter().enumerate().find(fits) {
-                Some((n, _)) => {
-                    Decision::pass(Paragraph::HOST_FROM_GUEST, format!("guest_services[{n}] fits"))
+            return match self.guest_services.iter().enumerate().filter(fits).max_by_key(first) {
+                Some((n, entry)) if entry.deny => {
+                    Decision::drop(Paragraph::DENIED, format!("guest_services[{n}] denies it"))
+                }
+                Some((n, entry)) => {
+                    let because = format!("guest_services[{n}] fits{}", entry.limit_in_words());
+                    Decision::pass(Paragraph::HOST_FROM_GUEST, because)
                 }
                 None => Decision::drop(Paragraph::HOST_FROM_GUEST, "nothing that guests may use on the host"),
             };
+        }
+        if let Some(stranger) = self.explain_stranger(packet) {
+            return stranger;
         }
         let Some(host) = &self.host else {
             return Decision::pass(Paragraph::HOST, "the spec has no \"host\": it is not protected");
@@ -169,14 +210,21 @@ impl FirewallSpec {
             }
         }
         let tunnel = self.tunnels.iter().find(|tunnel| {
-            (tunnel.remote, tunnel.local) == (packet.source, packet.destination)
+            let here = tunnel.local == packet.destination || packet.destination.is_unspecified();
+            (here && tunnel.remote == packet.source)
                 && (packet.protocol == Some(Transport(50)) || packet.is_udp(4500))
         });
         if tunnel.is_some() {
             return Decision::pass(Paragraph::HOST, "from the other end of a tunnel");
         }
-        match host.services.iter().enumerate().find(fits) {
-            Some((n, _)) => Decision::pass(Paragraph::HOST, format!("host.services[{n}] fits")),
+        match host.services.iter().enumerate().filter(fits).max_by_key(first) {
+            Some((n, entry)) if entry.deny => {
+                Decision::drop(Paragraph::DENIED, format!("host.services[{n}] denies it"))
+            }
+            Some((n, entry)) => {
+                let because = format!("host.services[{n}] fits{}", entry.limit_in_words());
+                Decision::pass(Paragraph::HOST, because)
+            }
             None => Decision::drop(Paragraph::HOST, format!("no service takes {}", packet.words())),
         }
     }
@@ -196,11 +244,16 @@ impl FirewallSpec {
                 .then(|| Decision::drop(Paragraph::DHCP_CLIENT, "without a source only to 255.255.255.255"));
         }
         let icmpv6 = packet.icmp.filter(|_| packet.protocol == Some(Transport::ICMPV6));
-        if let Some((kind, _)) = icmpv6.filter(|(kind, _)| crate::rules::discovery::NEVER.contains(kind)) {
+        if let Some((kind, _)) = icmpv6.filter(|(kind, _)| discovery::NEVER.contains(kind)) {
             return Some(Decision::drop(
                 Paragraph::DISCOVERY_TYPES,
                 format!("a guest never sends type {kind}"),
             ));
+        }
+        let icmp = packet.icmp.filter(|_| packet.protocol == Some(Transport::ICMP));
+        if let Some((kind, _)) = icmp.filter(|(kind, _)| NEVER_ICMP.contains(kind)) {
+            let because = format!("a guest never sends type {kind}");
+            return Some(Decision::drop(Paragraph::DISCOVERY_TYPES, because));
         }
         if packet.of_the_link() {
             return None;
@@ -208,7 +261,10 @@ impl FirewallSpec {
         if guest.routers.contains(&source) {
             return Some(Decision::drop(Paragraph::ROUTER, format!("{source} is the host's")));
         }
-        if !guest.sources().any(|net| net.contains(&source)) {
+        let link_local = matches!(source, IpAddr::V6(ip) if ip.is_unicast_link_local());
+        let others = || self.guests.iter().any(|other| other.link_local().contains(&source));
+        let any = guest.any_link_local && link_local && !others();
+        if !any && !guest.sources().any(|net| net.contains(&source)) {
             if source.is_ipv4() && packet.is_udp(67) {
                 return Some(Decision::drop(Paragraph::DHCP_CLIENT, format!("{source} is not the client's")));
             }
@@ -222,31 +278,50 @@ impl FirewallSpec {
     }
 
     fn explain_list(&self, guest: &GuestLink, packet: &Packet, direction: Direction) -> Decision {
-        if let Some(paragraph) = packet.in_transit() {
-            return Decision::pass(paragraph, paragraph.title());
-        }
         let members = members(self);
         let nets = |group: &str| members.get(group).cloned().unwrap_or_default();
         let (field, own, peer) = match direction {
             Direction::Out => ("egress", &guest.access.egress, packet.destination),
             Direction::In => ("ingress", &guest.access.ingress, packet.source),
         };
-        if let Some(n) = own.iter().position(|entry| entry.fits(packet, peer, nets)) {
-            return Decision::pass(Paragraph::LIST, format!("{field}[{n}] of {} fits", guest.name));
+        let own =
+            own.iter().cloned().enumerate().map(|(n, e)| (format!("{field}[{n}] of {}", guest.name), e));
+        let groups = guest.access.groups.iter().flat_map(|group| self.of_group(group, direction, field));
+        let fitting: Vec<(String, Entry)> =
+            own.chain(groups).filter(|(_, entry)| entry.fits(packet, peer, nets)).collect();
+        if let Some((which, _)) = fitting.iter().find(|(_, entry)| entry.deny) {
+            return Decision::drop(Paragraph::DENIED, format!("{which} denies it"));
         }
-        for group in &guest.access.groups {
-            let entries = list::of_group(self, group, direction);
-            if let Some(n) = entries.iter().position(|entry| entry.fits(packet, peer, nets)) {
-                let own = self.groups.iter().filter(|g| g.name == *group).map(|g| match direction {
-                    Direction::Out => g.egress.len(),
-                    Direction::In => g.ingress.len(),
-                });
-                let what = if n < own.sum() { format!("{field}[{n}]") } else { "a tier".to_owned() };
-                return Decision::pass(Paragraph::LIST, format!("{what} of group {group} fits"));
+        if let Some(paragraph) = packet.in_transit() {
+            return Decision::pass(paragraph, paragraph.title());
+        }
+        match fitting.iter().min_by_key(|(_, entry)| entry.limit) {
+            Some((which, entry)) => {
+                Decision::pass(Paragraph::LIST, format!("{which} fits{}", entry.limit_in_words()))
+            }
+            None => {
+                let packet = packet.words();
+                let because = format!("no entry in the {field} of {} fits {packet} and {peer}", guest.name);
+                Decision::drop(Paragraph::LIST, because)
             }
         }
-        let because = format!("no entry in the {field} of {} fits {} and {peer}", guest.name, packet.words());
-        Decision::drop(Paragraph::LIST, because)
+    }
+
+    /// The entries of a group in one direction, those of tiers included, each with what it is called.
+    fn of_group(
+        &self,
+        group: &GroupName,
+        direction: Direction,
+        field: &str,
+    ) -> impl Iterator<Item = (String, Entry)> {
+        let own = self.groups.iter().filter(|g| g.name == *group).map(|g| match direction {
+            Direction::Out => g.egress.len(),
+            Direction::In => g.ingress.len(),
+        });
+        let own: usize = own.sum();
+        let named = move |n| if n < own { format!("{field}[{n}]") } else { "a tier".to_owned() };
+        let entries = list::of_group(self, group, direction).into_iter().enumerate();
+        entries.map(move |(n, entry)| (format!("{} of group {group}", named(n)), entry))
     }
 }
 

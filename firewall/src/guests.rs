@@ -1,31 +1,42 @@
 //! Sets of what guests are: the only thing that grows with them.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::collections::BTreeMap;
 
-use guestnet_nft::{DataType, Element, Field, Name, Set, Statement, Value, meta};
+use guestnet_nft::{DataType, Element, Field, Rule, Set, Statement, Value, meta};
 use ipnet::IpNet;
 
-use crate::words::{name, room};
-use crate::{FirewallSpec, GuestLink};
+use crate::prefixes::{Ip, Prefixes, USUAL};
+use crate::rules::source::{LINK_LOCAL, LINK_LOCAL_MASK};
+use crate::words::{deny, name, room};
+use crate::{FirewallSpec, GuestLink, Paragraph as P};
 
 /// Guests as the tables of one family need them.
 pub struct Guests<'a> {
     links: Vec<&'a GuestLink>,
-    /// The lengths of prefixes in use, longest first.
-    lengths: [Vec<u8>; 2],
+    /// Sources of each, without addresses of the host's on their links.
+    sources: Prefixes,
+    /// By what others know them, where that is translated.
+    known_as: Prefixes,
+    /// Addresses of one guest alone, on a link that guests have together.
+    owned: Option<&'a Prefixes>,
 }
 
 impl<'a> Guests<'a> {
-    /// Those that are ports of bridges, or the others.
-    pub fn of(spec: &'a FirewallSpec, bridged: bool) -> Self {
-        let links: Vec<&GuestLink> = spec.guests.iter().filter(|guest| guest.bridged == bridged).collect();
-        // Those that nearly everybody has are there from the start, so that the first of them changes no rule.
-        let mut lengths = [BTreeSet::from([32]), BTreeSet::from([64, 128])];
-        for net in links.iter().flat_map(|guest| guest.sources()) {
-            lengths[usize::from(net.addr().is_ipv6())].insert(net.prefix_len());
+    /// Guests on routed links; with `owned`, the addresses that are one guest's alone, guests that are ports of bridges.
+    pub fn of(spec: &'a FirewallSpec, owned: Option<&'a Prefixes>) -> Self {
+        let is_one = |guest: &&GuestLink| guest.bridge.is_some() == owned.is_some();
+        let links: Vec<&GuestLink> = spec.guests.iter().filter(is_one).collect();
+        let mut sources = Prefixes::new(SOURCES, true, USUAL);
+        let mut known_as = Prefixes::new(KNOWN_AS, true, [&[32], &[]]);
+        for guest in &links {
+            // An address of the host's on the link is not the guest's, so it can be looked for after these.
+            let is_routers =
+                |net: &IpNet| net.prefix_len() == net.max_prefix_len() && guest.routers.contains(&net.addr());
+            let own = guest.sources().filter(|net| !is_routers(net));
+            own.for_each(|net| sources.add(Some(&guest.name), &net));
+            guest.known_as.iter().for_each(|net| known_as.add(Some(&guest.name), &net.trunc()));
         }
-        Self { links, lengths: lengths.map(|lengths| lengths.into_iter().rev().collect()) }
+        Self { links, sources, known_as, owned }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -45,26 +56,16 @@ impl<'a> Guests<'a> {
             Set::new(name("macs"), vec![DataType::Ifname, DataType::EtherAddr]).with(macs),
         ];
         for ip in families {
-            let mut by_length: BTreeMap<u8, Vec<Element>> =
-                self.lengths[*ip as usize].iter().map(|length| (*length, Vec::new())).collect();
-            for guest in &self.links {
-                // An address of the host's on the link is not the guest's, so it can be looked for after these.
-                let routers =
-                    |net: &IpNet| net.prefix_len() == ip.bits() && guest.routers.contains(&net.addr());
-                for net in guest.sources().filter(|net| ip.has(&net.addr()) && !routers(net)) {
-                    let element = Element::new([Value::from(&guest.name), net.network().into()]);
-                    by_length.entry(net.prefix_len()).or_default().push(element);
-                }
-            }
-            let set = |(length, elements)| {
-                Set::new(ip.sources(length), vec![DataType::Ifname, ip.data()]).with(elements)
-            };
-            sets.extend(by_length.into_iter().map(set));
+            sets.extend(self.sources.sets(*ip));
             let routers = self.links.iter().flat_map(|guest| {
-                let of = guest.routers.iter().filter(|address| ip.has(address));
+                let of = guest.routers.iter().filter(|address| Ip::of(address) == *ip);
                 of.map(|address| Element::new([Value::from(&guest.name), (*address).into()]))
             });
-            sets.push(Set::new(ip.routers(), vec![DataType::Ifname, ip.data()]).with(routers));
+            sets.push(Set::new(routers_of(*ip), vec![DataType::Ifname, ip.data()]).with(routers));
+        }
+        if families.contains(&Ip::V6) && self.any_link_local().next().is_some() {
+            let names = self.any_link_local().map(|guest| Element::new(guest.name.clone()));
+            sets.push(Set::new(name(ANY_LINK_LOCAL), DataType::Ifname).with(names));
         }
         sets.into_iter().map(|set| Set { size: room(set.elements.len()), ..set }).collect()
     }
@@ -72,12 +73,39 @@ impl<'a> Guests<'a> {
     /// Whether `field`, an address, is one of the guest's: a statement for each length of prefix, the longest first. Only
     /// the first never holds for addresses of the host's, which can be inside of the shorter prefixes.
     pub fn is_its_address(&self, ip: Ip, field: &Field) -> Vec<Statement> {
-        let statement = |length: &u8| {
-            let field = field.clone();
-            let field = if *length == ip.bits() { field } else { field.prefix(*length) };
-            meta::iifname().then(field).is_in(ip.sources(*length))
-        };
-        self.lengths[ip as usize].iter().map(statement).collect()
+        self.sources.have_of(&meta::iifname(), ip, field)
+    }
+
+    fn any_link_local(&self) -> impl Iterator<Item = &'a GuestLink> + '_ {
+        self.iter().filter(|guest| guest.any_link_local)
+    }
+
+    /// Goes on by `own` where `field`, an address, is one of the guest's, and drops what is the host's on its link. One of all
+    /// link-local addresses is nobody else's.
+    pub fn own(&self, ip: Ip, field: &Field, own: impl Fn(Statement) -> Rule) -> Vec<Rule> {
+        let mut addresses = self.is_its_address(ip, field).into_iter().map(&own);
+        let mut rules: Vec<Rule> = addresses.next().into_iter().collect();
+        rules.push(deny(P::ROUTER, [is_routers(ip, field.clone())]));
+        rules.extend(addresses);
+        if ip == Ip::V6 && self.any_link_local().next().is_some() {
+            let mut any = meta::iifname().is_in(name(ANY_LINK_LOCAL));
+            any.extend(field.clone().masked(LINK_LOCAL_MASK).eq(LINK_LOCAL));
+            let others = self.owned.into_iter().flat_map(|owned| owned.have(ip, field));
+            rules.extend(others.map(|other| deny(P::OWNED, [any.clone(), other])));
+            rules.push(own(any));
+        }
+        rules
+    }
+
+    /// Whether `field`, an address of a connection, is one of the guest's, translated or not.
+    pub fn is_its_end(&self, ip: Ip, field: &Field) -> Vec<Statement> {
+        let known_as = self.known_as.have_of(&meta::iifname(), ip, field);
+        self.is_its_address(ip, field).into_iter().chain(known_as).collect()
+    }
+
+    /// The sets that only connections are asked about.
+    pub fn ends(&self) -> impl Iterator<Item = Set> {
+        Ip::BOTH.into_iter().flat_map(|ip| self.known_as.sets(ip))
     }
 
     /// Whether any of them is asked for connections.
@@ -86,40 +114,21 @@ impl<'a> Guests<'a> {
     }
 }
 
-/// A family of addresses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ip {
-    V4 = 0,
-    V6 = 1,
+/// Start of the names of the sets of guests' sources: these begin with the family.
+pub const SOURCES: &str = "";
+/// The same of that by which others know them.
+pub const KNOWN_AS: &str = "known_";
+
+/// The guests that may have any link-local address.
+const ANY_LINK_LOCAL: &str = "any_link_local";
+
+/// Whether `field`, an address, is one of the host's on the guest's link.
+fn is_routers(ip: Ip, field: Field) -> Statement {
+    meta::iifname().then(field).is_in(routers_of(ip))
 }
 
-impl Ip {
-    pub const BOTH: [Self; 2] = [Self::V4, Self::V6];
-
-    fn has(self, address: &IpAddr) -> bool {
-        address.is_ipv6() == (self == Self::V6)
-    }
-
-    pub fn data(self) -> DataType {
-        if self == Self::V4 { DataType::Ipv4Addr } else { DataType::Ipv6Addr }
-    }
-
-    fn bits(self) -> u8 {
-        if self == Self::V4 { 32 } else { 128 }
-    }
-
-    fn sources(self, length: u8) -> Name {
-        name(&format!("{}_{length}", if self == Self::V4 { "ipv4" } else { "ipv6" }))
-    }
-
-    /// Whether `field`, an address, is one of the host's on the guest's link.
-    pub fn is_routers(self, field: Field) -> Statement {
-        meta::iifname().then(field).is_in(self.routers())
-    }
-
-    fn routers(self) -> Name {
-        name(if self == Self::V4 { "routers_ipv4" } else { "routers_ipv6" })
-    }
+fn routers_of(ip: Ip) -> guestnet_nft::Name {
+    name(&format!("routers_{}", ip.word()))
 }
 
 /// The members of each group: guests, and what the spec adds.

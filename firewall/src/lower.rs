@@ -3,11 +3,13 @@
 use guestnet_nft::expr::{Limit, LimitUnit, Log};
 use guestnet_nft::{Chain, Expr, Family, Hook, Rule, Set, Table, TableName, Verdict, ether, statement};
 
-use crate::guests::{Guests, Ip, members};
+use crate::guests::{Guests, members};
+use crate::prefixes::Ip;
 use crate::rules::list::Lists;
-use crate::rules::{arp, bridge, guard, inet, input};
+use crate::rules::owned::{Bridged, Owned};
+use crate::rules::{arp, bridge, guard, inet, input, ports};
 use crate::shape::{Direction, List};
-use crate::words::{DROP, chain, deny, is_its_mac, name, not_from_guest, on, pass};
+use crate::words::{DROP, chain, deny, from_guest, is_its_mac, name, on};
 use crate::{FirewallSpec, Paragraph};
 
 /// The name of the tables, in each family: `nft list table inet guestnet_firewall`.
@@ -17,23 +19,23 @@ impl FirewallSpec {
     /// The tables that do it. Their chains and rules depend on the lengths of prefixes, the shapes of entries and the
     /// most groups of a guest, not on how many guests there are.
     pub fn lower(&self) -> Vec<Table> {
-        let mut tables = vec![self.inet()];
-        let routed = Guests::of(self, false);
+        let routed = Guests::of(self, None);
+        let owned = Owned::of(self);
+        let mut tables = vec![self.inet(&routed, &owned)];
         if !routed.is_empty() {
             tables.push(self.arp(&routed));
         }
-        let bridged = Guests::of(self, true);
-        if !bridged.is_empty() {
-            tables.push(self.bridge(&bridged));
-        }
+        tables.extend(
+            owned.bridged().map(|bridged| self.bridge(&Guests::of(self, Some(bridged.owned())), bridged)),
+        );
+        tables.extend(self.guests.iter().filter(|guest| guest.bridge.is_some()).map(ports::table));
         tables.extend(self.guard.iter().filter_map(|guard| guard::table(guard, table_name())));
         tables.into_iter().map(|table| self.with_drops(table)).collect()
     }
 
-    fn inet(&self) -> Table {
-        let guests = Guests::of(self, false);
+    fn inet(&self, guests: &Guests<'_>, owned: &Owned) -> Table {
         let members = members(self);
-        let lists = [Direction::Out, Direction::In].map(|way| Lists::of(self, &guests, &members, way));
+        let lists = [Direction::Out, Direction::In].map(|way| Lists::of(self, guests, &members, way));
         let [out, into] = &lists;
         let mut served = List::new("served", Direction::In, None);
         self.guest_services.iter().for_each(|entry| served.add(None, entry, &members));
@@ -41,32 +43,33 @@ impl FirewallSpec {
         let host = self.host.iter().flat_map(|host| &host.services);
         host.for_each(|entry| services.add(None, entry, &members));
 
-        let mut sets: Vec<Set> = inet::sets(self, &guests);
+        let mut sets: Vec<Set> = inet::sets(self, guests, owned);
         sets.extend(input::sets(self));
         sets.extend(lists.iter().flat_map(Lists::sets).chain(served.sets()).chain(services.sets()));
-        let mut chains = inet::chains(self, &guests, out, into);
-        chains.extend(input::chains(self, &served, &services, !guests.is_empty()));
+        let mut chains = inet::chains(self, guests, owned, out, into);
+        chains.extend(input::chains(self, &served, &services, owned));
         table(Family::Inet, sets, chains)
     }
 
     fn arp(&self, guests: &Guests<'_>) -> Table {
-        let input = Chain::base(name("from_link"), Hook::Input, 0)
-            .rule(pass(Paragraph::MAC, [not_from_guest()]).comment("not a guest's"))
-            .rule(on(Paragraph::MAC, [is_its_mac(ether::saddr())], arp::ENTRY))
-            .rule(deny(Paragraph::MAC, []));
-        let chains = std::iter::once(input).chain(arp::chains(guests));
+        let input =
+            Chain::base(name("input"), Hook::Input, 0).rule(on(Paragraph::MAC, [from_guest()], "from_link"));
+        let its = on(Paragraph::MAC, [is_its_mac(ether::saddr())], arp::ENTRY);
+        let from_link = chain("from_link", [its, deny(Paragraph::MAC, [])]);
+        let chains = [input, from_link].into_iter().chain(arp::chains(guests));
         table(Family::Arp, guests.sets(&[Ip::V4]), chains.collect())
     }
 
-    fn bridge(&self, guests: &Guests<'_>) -> Table {
+    fn bridge(&self, guests: &Guests<'_>, bridged: &Bridged) -> Table {
         let members = members(self);
-        let lists = [Direction::Out, Direction::In].map(|way| Lists::of(self, guests, &members, way));
+        let [out, into] = [Direction::Out, Direction::In].map(|way| Lists::of(self, guests, &members, way));
+        let lists = [out.denied_to(bridge::DENIED), into];
         let [out, into] = &lists;
         let mut served = List::new("served", Direction::In, None);
         self.guest_services.iter().for_each(|entry| served.add(None, entry, &members));
-        let mut sets = bridge::sets(self, guests);
+        let mut sets = bridge::sets(self, guests, bridged);
         sets.extend(lists.iter().flat_map(Lists::sets).chain(served.sets()));
-        table(Family::Bridge, sets, bridge::chains(self, guests, out, into, &served))
+        table(Family::Bridge, sets, bridge::chains(self, guests, bridged, out, into, &served))
     }
 
     /// The table with the chains that count drops, as far as rules lead there.

@@ -34,18 +34,24 @@ macro_rules! paragraphs {
 paragraphs! {
     DENY = 1, 1, "nothing else is forwarded";
     HOST_SENDS = 1, 5, "what the host itself sends";
+    RENAMED = 1, 6, "a link of guestnet under another name";
     MAC = 2, 1, "the MAC address is the guest's";
     ETHERTYPE = 2, 2, "ARP, IPv4, IPv6, or an EtherType of the interface";
     ARP_LAYOUT = 2, 3, "ARP is for Ethernet and IPv4";
     ARP_MAC = 2, 4, "the ARP sender's MAC address is the guest's";
     ARP_ADDRESS = 2, 5, "the ARP sender's address is the guest's";
+    HEADERS = 2, 6, "headers and length can be told";
+    BRIDGE_GROUP = 2, 7, "what bridges say to each other";
+    TAG = 2, 8, "the VLANs of the interface";
     SOURCE_IPV4 = 3, 1, "the IPv4 source is the guest's";
     SOURCE_IPV6 = 3, 2, "the IPv6 source is the guest's";
     ROUTER = 3, 3, "the host's own addresses";
     UNSPECIFIED = 3, 4, "without a source";
     DHCP_SERVER = 3, 5, "a guest is no DHCP server";
     DHCP_CLIENT = 3, 6, "DHCP for clients";
-    ROUTING_HEADER = 3, 7, "no routing header of type 0";
+    ROUTING_HEADER = 3, 7, "no route that the sender has chosen";
+    OWNED = 3, 8, "a guest's addresses are nobody else's";
+    AUTHENTICATION = 3, 9, "what an authentication header hides";
     DISCOVERY_LAYOUT = 4, 1, "neighbour discovery without extension headers and fragments";
     DISCOVERY_HOPS = 4, 2, "neighbour discovery from the link itself";
     DISCOVERY_TYPES = 4, 3, "what a guest may say on its link";
@@ -59,6 +65,9 @@ paragraphs! {
     STATE = 6, 2, "connections";
     BRIDGE = 6, 5, "neighbours on a bridge";
     FLOODED = 6, 7, "what a bridge floods is for its owner";
+    BEYOND = 6, 8, "what is for the host is not forwarded";
+    DENIED = 6, 9, "entries that deny";
+    CONNECTIONS = 6, 10, "how many connections a guest has";
     HOST_FROM_GUEST = 7, 1, "the host, from guests";
     HOST = 7, 2, "the host";
     HOST_ICMPV6 = 7, 3, "ICMPv6 to the host (RFC 4890 4.4)";

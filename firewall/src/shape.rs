@@ -8,16 +8,19 @@
 use std::collections::BTreeMap;
 
 use guestnet_nft::{
-    DataType, Element, Field, Load, Name, Set, Statement, Types, Value, icmp, icmpv6, ip, ip6, meta, th,
+    DataType, Element, Field, Load, Name, Set, Stateful, Statement, Types, Value, icmp, icmpv6, ip, ip6,
+    meta, th,
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::words::{ICMP, ICMPV6, Words, name, room};
-use crate::{Entry, PortRange, Transport};
+use crate::{Entry, IcmpMessage, PortRange, RateLimit, Transport};
 
 /// What of a packet is in a key, beside who it is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Shape {
+    /// How fast. What fits without a limit is not counted by one: it comes first.
+    limit: Option<RateLimit>,
     what: What,
     peer: Peer,
 }
@@ -30,7 +33,9 @@ enum What {
     /// The first bits of the destination port.
     Port(u8),
     Icmp,
+    IcmpCode,
     Icmpv6,
+    Icmpv6Code,
 }
 
 /// The part of the other side: the first bits of its address.
@@ -57,40 +62,73 @@ pub struct List {
     direction: Direction,
     /// Whose list it is, where that is asked.
     subject: Option<Field>,
-    keys: BTreeMap<Shape, Vec<Vec<Value>>>,
+    allowed: Keys,
+    denied: Keys,
 }
+
+/// The keys of each shape.
+type Keys = BTreeMap<Shape, Vec<Vec<Value>>>;
+
+/// The start of the names of sets whose entries deny.
+const DENY: &str = "deny_";
 
 impl List {
     /// An empty list.
     pub fn new(prefix: impl Into<String>, direction: Direction, subject: Option<Field>) -> Self {
-        Self { prefix: prefix.into(), direction, subject, keys: BTreeMap::new() }
+        let (allowed, denied) = (Keys::new(), Keys::new());
+        Self { prefix: prefix.into(), direction, subject, allowed, denied }
     }
 
     /// Adds an entry of `subject`; `members` says what a group is.
     pub fn add(&mut self, subject: Option<Value>, entry: &Entry, members: &BTreeMap<&str, Vec<IpNet>>) {
+        let keys = if entry.deny { &mut self.denied } else { &mut self.allowed };
         for (peer, address) in peers(entry, members) {
             for (what, mut key) in whats(entry) {
                 key.extend(address.clone());
                 let key = subject.iter().cloned().chain(key).collect();
-                self.keys.entry(Shape { what, peer }).or_default().push(key);
+                keys.entry(Shape { limit: entry.limit, what, peer }).or_default().push(key);
             }
         }
     }
 
-    /// Its sets, but for one: of what holds for everybody, always, no set is needed.
-    pub fn sets(&self) -> impl Iterator<Item = Set> {
-        self.keys.iter().filter_map(|(shape, keys)| {
-            let subject = self.subject.iter().map(|_| DataType::Ifname);
-            let types: Types = subject.chain(shape.types()).collect();
-            let set = Set::new(self.set(shape), types).with(keys.iter().cloned().map(Element::new));
-            let size = room(set.elements.len());
-            (!set.key.is_empty()).then_some(Set { size, ..set })
-        })
+    /// Whether any entry denies.
+    pub fn denies(&self) -> bool {
+        !self.denied.is_empty()
     }
 
-    /// What matches a packet that an entry fits, a statement for each shape.
+    /// Its sets, but for one: of what holds for everybody, always, no set is needed.
+    pub fn sets(&self) -> impl Iterator<Item = Set> {
+        let all = [("", &self.allowed), (DENY, &self.denied)].into_iter();
+        all.flat_map(|(deny, keys)| keys.iter().map(move |(shape, keys)| (deny, shape, keys))).filter_map(
+            |(deny, shape, keys)| {
+                let subject = self.subject.iter().map(|_| DataType::Ifname);
+                let types: Types = subject.chain(shape.types()).collect();
+                let limit = shape.limit.map(|limit| Stateful::Limit(limit.expression()));
+                let set = Set::new(self.set(deny, shape), types).stateful(limit);
+                let set = set.with(keys.iter().cloned().map(Element::new));
+                let size = room(set.elements.len());
+                (!set.key.is_empty()).then_some(Set { size, ..set })
+            },
+        )
+    }
+
+    /// Statements, one for each shape, that match a packet which an entry lets pass.
     pub fn matches(&self, words: Words) -> impl Iterator<Item = Statement> {
-        self.keys.keys().map(move |shape| {
+        self.each("", &self.allowed, words)
+    }
+
+    /// Statements, one for each shape, that match a packet which an entry denies.
+    pub fn denials(&self, words: Words) -> impl Iterator<Item = Statement> {
+        self.each(DENY, &self.denied, words)
+    }
+
+    fn each<'a>(
+        &'a self,
+        deny: &'a str,
+        keys: &'a Keys,
+        words: Words,
+    ) -> impl Iterator<Item = Statement> + 'a {
+        keys.keys().map(move |shape| {
             let mut statement = Statement::new();
             match shape.peer {
                 Peer::Ipv4(_) => statement.extend(words.is_ipv4()),
@@ -98,33 +136,36 @@ impl List {
                 Peer::Anybody => {}
             }
             match shape.what {
-                What::Icmp => statement.extend(meta::l4proto().eq(ICMP)),
-                What::Icmpv6 => statement.extend(meta::l4proto().eq(ICMPV6)),
+                What::Icmp | What::IcmpCode => statement.extend(meta::l4proto().eq(ICMP)),
+                What::Icmpv6 | What::Icmpv6Code => statement.extend(meta::l4proto().eq(ICMPV6)),
                 _ => {}
             }
             let fields = self.subject.iter().cloned().chain(shape.fields(self.direction));
             let load = fields.fold(None::<Load>, |load, field| {
                 Some(load.map_or_else(|| field.clone().into(), |load| load.then(field.clone())))
             });
-            statement.extend(load.into_iter().flat_map(|load| load.is_in(self.set(shape))));
+            statement.extend(load.into_iter().flat_map(|load| load.is_in(self.set(deny, shape))));
             statement
         })
     }
 
-    fn set(&self, shape: &Shape) -> Name {
+    fn set(&self, deny: &str, shape: &Shape) -> Name {
         let what = match shape.what {
             What::Anything => "any".to_owned(),
             What::Protocol => "protocol".to_owned(),
             What::Port(bits) => format!("port{bits}"),
             What::Icmp => "icmp".to_owned(),
+            What::IcmpCode => "icmpcode".to_owned(),
             What::Icmpv6 => "icmpv6".to_owned(),
+            What::Icmpv6Code => "icmpv6code".to_owned(),
         };
         let peer = match shape.peer {
             Peer::Anybody => String::new(),
             Peer::Ipv4(bits) => format!("_ipv4_{bits}"),
             Peer::Ipv6(bits) => format!("_ipv6_{bits}"),
         };
-        name(&format!("{}_{what}{peer}", self.prefix))
+        let limit = shape.limit.map(RateLimit::suffix).unwrap_or_default();
+        name(&format!("{deny}{}_{what}{peer}{limit}", self.prefix))
     }
 }
 
@@ -135,7 +176,9 @@ impl Shape {
             What::Protocol => &[DataType::InetProto],
             What::Port(_) => &[DataType::InetProto, DataType::InetService],
             What::Icmp => &[DataType::IcmpType],
+            What::IcmpCode => &[DataType::IcmpType, DataType::IcmpCode],
             What::Icmpv6 => &[DataType::Icmpv6Type],
+            What::Icmpv6Code => &[DataType::Icmpv6Type, DataType::Icmpv6Code],
         };
         let peer = match self.peer {
             Peer::Anybody => None,
@@ -152,7 +195,9 @@ impl Shape {
             What::Port(16) => vec![meta::l4proto(), th::dport()],
             What::Port(bits) => vec![meta::l4proto(), th::dport().prefix(bits)],
             What::Icmp => vec![icmp::kind()],
+            What::IcmpCode => vec![icmp::kind(), icmp::code()],
             What::Icmpv6 => vec![icmpv6::kind()],
+            What::Icmpv6Code => vec![icmpv6::kind(), icmpv6::code()],
         };
         let first = |field: Field, bits, all| if bits == all { field } else { field.prefix(bits) };
         let peer = match (self.peer, direction) {
@@ -172,8 +217,16 @@ fn whats(entry: &Entry) -> Vec<(What, Vec<Value>)> {
     let number = Value::from(protocol.0);
     match protocol {
         Transport::ICMP | Transport::ICMPV6 if !entry.types.is_empty() => {
-            let what = if protocol == Transport::ICMP { What::Icmp } else { What::Icmpv6 };
-            entry.types.iter().map(|kind| (what, vec![Value::from(*kind)])).collect()
+            let [kind, code] = if protocol == Transport::ICMP {
+                [What::Icmp, What::IcmpCode]
+            } else {
+                [What::Icmpv6, What::Icmpv6Code]
+            };
+            let key = |message: &IcmpMessage| {
+                let what = if message.code.is_some() { code } else { kind };
+                (what, [Some(message.kind), message.code].into_iter().flatten().map(Value::from).collect())
+            };
+            entry.types.iter().map(key).collect()
         }
         _ if entry.ports.is_empty() => vec![(What::Protocol, vec![number])],
         _ => {

@@ -19,8 +19,14 @@ pub struct FirewallSpec {
     pub groups: Vec<Group>,
     /// What groups may send to each other.
     pub tiers: Vec<Tier>,
-    /// Links to guests that are filtered elsewhere: to their namespaces, and bridges whose ports are guests'.
+    /// Links to the namespaces of guests that are filtered there.
     pub inner: BTreeSet<LinkName>,
+    /// The addresses of the guests behind `inner`.
+    #[schemars(with = "Vec<guestnet_core::schema::IpPrefix>")]
+    pub beyond: Vec<IpNet>,
+    /// Links of ours (in the link group of guestnet) that are neither guests' nor in `inner`. What comes from a link of the
+    /// group that is named nowhere is dropped: it is a guest's that somebody has renamed.
+    pub links: BTreeSet<LinkName>,
     /// Links between which packets are forwarded although they are no guest's; for frames, ports of bridges. A name that
     /// ends in `*` is every one that starts so: `br-*`.
     pub trusted: BTreeSet<LinkName>,
@@ -44,13 +50,21 @@ pub struct GuestLink {
     pub name: LinkName,
     /// The MAC address that the guest uses.
     pub mac: Mac,
-    /// Whether it is a port of a bridge.
-    #[serde(default)]
-    pub bridged: bool,
-    /// The addresses and prefixes that the guest may send from. Its link-local address of IPv6 follows from the MAC.
+    /// The bridge that it is a port of; left out, the link is routed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bridge: Option<LinkName>,
+    /// The addresses and prefixes that are the guest's. Its link-local address of IPv6 follows from the MAC.
     #[serde(default)]
     #[schemars(with = "Vec<guestnet_core::schema::IpPrefix>")]
     pub addresses: Vec<IpNet>,
+    /// Prefixes that it may send from, too, and that others may have as well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<guestnet_core::schema::IpPrefix>")]
+    pub shared: Vec<IpNet>,
+    /// Whether it may have any link-local address of IPv6, and not only that which follows from the MAC: but none that follows
+    /// from another guest's on its bridge.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub any_link_local: bool,
     /// By what others know it, where that is translated.
     #[serde(default)]
     #[schemars(with = "Vec<guestnet_core::schema::IpPrefix>")]
@@ -61,6 +75,9 @@ pub struct GuestLink {
     /// Other EtherTypes than ARP, IPv4 and IPv6 that it may send and get; only of a port of a bridge.
     #[serde(default)]
     pub ethertypes: Vec<u16>,
+    /// VLANs of which it may send and get tagged frames; only of a port of a bridge.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vlans: Vec<u16>,
     /// What it may send and get.
     #[serde(default)]
     pub access: Access,
@@ -126,24 +143,36 @@ impl GuestLink {
         Self {
             name,
             mac,
-            bridged: false,
+            bridge: None,
             addresses: Vec::new(),
+            shared: Vec::new(),
+            any_link_local: false,
             known_as: Vec::new(),
             routers: Vec::new(),
             ethertypes: Vec::new(),
+            vlans: Vec::new(),
             access: Access::default(),
         }
     }
 
     /// All that it may send from, its link-local address included.
     pub fn sources(&self) -> impl Iterator<Item = IpNet> {
-        let link_local = IpNet::from(IpAddr::from(self.mac.link_local()));
-        self.addresses.iter().map(IpNet::trunc).chain([link_local])
+        self.addresses.iter().chain(&self.shared).map(IpNet::trunc).chain([self.link_local()])
+    }
+
+    /// What is the guest's and nobody else's, as others see it and as it does itself.
+    pub fn owned(&self) -> impl Iterator<Item = IpNet> {
+        self.addresses.iter().chain(&self.known_as).map(IpNet::trunc)
     }
 
     /// All that others know it by: what it is as a member of a group.
     pub fn known(&self) -> impl Iterator<Item = IpNet> {
-        self.addresses.iter().chain(&self.known_as).map(IpNet::trunc)
+        self.owned().chain(self.shared.iter().map(IpNet::trunc))
+    }
+
+    /// Its link-local address of IPv6, by its MAC address.
+    pub fn link_local(&self) -> IpNet {
+        IpAddr::from(self.mac.link_local()).into()
     }
 }
 

@@ -1,23 +1,42 @@
 //! The words that rules are made of.
 
-use guestnet_nft::expr::{Bitwise, Bytes, Cmp, CmpOp, Exthdr, ExthdrKind, PayloadBase, Register};
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use guestnet_nft::expr::{
+    Bitwise, Bytes, Cmp, CmpOp, Exthdr, ExthdrKind, Fib, FibFlag, FibResult, PayloadBase, Register,
+};
 use guestnet_nft::{
-    Chain, DataType, Expr, Family, Field, Name, Rule, Statement, Verdict, ip6, meta, raw, statement,
+    Chain, DataType, Expr, Family, Field, Name, Rule, Statement, Value, Verdict, ether, ip, ip6, meta, raw,
+    statement,
 };
 
 use crate::Paragraph;
+use crate::prefixes::Ip;
 
 /// Numbers of protocols.
 pub const ICMP: u8 = 1;
 pub const IGMP: u8 = 2;
 pub const UDP: u8 = 17;
 pub const ESP: u8 = 50;
+pub const AH: u8 = 51;
 pub const ICMPV6: u8 = 58;
+pub const PIM: u8 = 103;
+
+/// Extension headers of IPv6 (RFC 8200), and what may stand among them: hop-by-hop options, routing, fragment, ESP,
+/// authentication, destination options, mobility, HIP, shim6.
+pub const EXTENSIONS: [u8; 9] = [0, 43, 44, 50, 51, 60, 135, 139, 140];
+
+/// The type of the host's own addresses.
+const RTN_LOCAL: u32 = 2;
 
 /// EtherTypes.
 pub const IPV4: u16 = 0x0800;
 pub const ARP: u16 = 0x0806;
 pub const IPV6: u16 = 0x86dd;
+/// A VLAN tag.
+pub const VLAN: u16 = 0x8100;
+/// All tags: of customers, of services, and those that were such before.
+pub const TAGS: [u16; 5] = [VLAN, 0x88a8, 0x9100, 0x9200, 0x9300];
 
 /// `NFPROTO_IPV4`, `NFPROTO_IPV6`.
 const NFPROTO: [u8; 2] = [2, 10];
@@ -35,6 +54,17 @@ pub fn room(count: usize) -> Option<u32> {
     }
     u32::try_from(room).ok().filter(|_| count > FEW)
 }
+
+/// The bit of a packet's mark that says: for the host alone. It is set as a frame comes up from a bridge, and looked at where
+/// the packet is forwarded or taken; all other bits are left alone. A routing rule that looks at marks should mask it out.
+pub const HERE: u32 = 0x0200_0000;
+
+/// The bit that says: from a guest's port of a bridge, and where the host forwards into a bridge, to such a port only.
+pub const GUEST: u32 = 0x0400_0000;
+
+/// The bit that says: on its way from one port of a bridge to another. It is set and cleared where frames are forwarded, and
+/// looked at between, as br_netfilter shows them to the rules of IP.
+pub const THROUGH: u32 = 0x0800_0000;
 
 /// A name that is fit by construction.
 pub fn name(text: &str) -> Name {
@@ -86,6 +116,10 @@ impl Words {
         if self.0 == Family::Inet { meta::nfproto().eq(NFPROTO[0]) } else { meta::protocol().eq(IPV4) }
     }
 
+    pub fn is(self, ip: Ip) -> Statement {
+        if ip == Ip::V4 { self.is_ipv4() } else { self.is_ipv6() }
+    }
+
     pub fn is_ipv6(self) -> Statement {
         if self.0 == Family::Inet { meta::nfproto().eq(NFPROTO[1]) } else { meta::protocol().eq(IPV6) }
     }
@@ -129,6 +163,16 @@ pub fn ethertype() -> Field {
     raw(PayloadBase::Link, 12, 2).typed(DataType::EtherType)
 }
 
+/// The VLAN of a tag.
+pub fn vlan() -> Field {
+    raw(PayloadBase::Link, 14, 2).typed(DataType::EtherType).masked(0x0fff_u16)
+}
+
+/// The EtherType behind a tag.
+pub fn tagged_ethertype() -> Field {
+    raw(PayloadBase::Link, 16, 2).typed(DataType::EtherType)
+}
+
 /// `ip6 nexthdr`: of the IPv6 header itself.
 pub fn nexthdr() -> Field {
     raw(PayloadBase::Network, 6, 1)
@@ -150,9 +194,45 @@ pub fn is_first_fragment() -> Statement {
     statement
 }
 
-/// An IPv6 routing header of type 0.
-pub fn has_routing_header() -> Statement {
+/// The packet has an IPv6 routing header whose byte at `offset` is `value`: 0 is the header behind it, 2 its type.
+pub fn routing_header(offset: u32, value: u8) -> Statement {
     let register = Register::default();
-    let load = Exthdr { kind: ExthdrKind::Ipv6, header: 43, exists: false, offset: 2, length: 1, register };
-    vec![load.into(), Cmp { op: CmpOp::Eq, data: Bytes(vec![0]), register }.into()]
+    let load = Exthdr { kind: ExthdrKind::Ipv6, header: 43, exists: false, offset, length: 1, register };
+    vec![load.into(), Cmp { op: CmpOp::Eq, data: Bytes(vec![value]), register }.into()]
+}
+
+/// The packet has the IPv4 option `number` (kernel 5.3).
+pub fn has_option(number: u8) -> Statement {
+    let register = Register::default();
+    let load =
+        Exthdr { kind: ExthdrKind::Ipv4, header: number, exists: true, offset: 0, length: 1, register };
+    vec![load.into(), Cmp { op: CmpOp::Eq, data: Bytes(vec![1]), register }.into()]
+}
+
+/// The frame has an Ethernet header.
+pub fn has_ethernet_header() -> Statement {
+    // Without one the field is not loaded, and the rule does not match; what is in it is no matter.
+    let none = Value::Ether([0; 6]);
+    ether::saddr().masked(none.clone()).eq(none)
+}
+
+/// The source is an address of the host. (Of IPv4 the kernel drops what comes in with one: RFC 1812 section 5.3.8.)
+pub fn is_from_own_ipv6(words: Words) -> [Statement; 2] {
+    let register = Register::default();
+    let flags = [FibFlag::Saddr].into();
+    let load = Fib { result: FibResult::Addrtype, flags, present: false, register };
+    let local = Cmp { op: CmpOp::Eq, data: Bytes(RTN_LOCAL.to_ne_bytes().into()), register };
+    [words.is_ipv6(), vec![load.into(), local.into()]]
+}
+
+/// The packet is for a multicast group of IPv4.
+pub fn to_group4() -> Statement {
+    let (net, mask) = (Ipv4Addr::new(224, 0, 0, 0), Ipv4Addr::new(240, 0, 0, 0));
+    ip::daddr().masked(mask).eq(net)
+}
+
+/// The packet is for a multicast group of IPv6.
+pub fn to_group6() -> Statement {
+    let net = Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0);
+    ip6::daddr().masked(net).eq(net)
 }

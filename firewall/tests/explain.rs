@@ -31,7 +31,7 @@ const ADDRESSES: [&str; 14] = [
 
 fn spec() -> FirewallSpec {
     let mut spec = full();
-    spec.guests.iter_mut().for_each(|guest| guest.bridged = false);
+    spec.guests.iter_mut().for_each(|guest| guest.bridge = None);
     spec.guests.iter_mut().for_each(|guest| guest.ethertypes.clear());
     spec
 }
@@ -46,7 +46,11 @@ const ENTRIES: &str = r#"[
     {"prefixes": ["198.51.100.0/24", "2001:db8:2::/48"]},
     {"protocol": "tcp", "ports": ["443", "5432"], "groups": ["web"]},
     {"groups": ["db", "web"]},
-    {"protocol": "gre"}
+    {"protocol": "gre"},
+    {"deny": true, "protocol": "tcp", "ports": ["8032-8047"]},
+    {"deny": true, "prefixes": ["198.51.100.128/25", "2001:db8:2::/64"]},
+    {"protocol": "icmp", "types": ["3/4", "13/0"], "limit": {"rate": "10/second"}},
+    {"protocol": "tcp", "ports": ["22"], "limit": {"rate": "1/minute", "burst": 3}}
 ]"#;
 
 /// Specs of the same guests, which may send and get other things.
@@ -62,7 +66,7 @@ fn specs() -> impl Strategy<Value = FirewallSpec> {
         let mut spec = spec();
         for (guest, (ingress, egress, groups, stateless)) in spec.guests.iter_mut().zip(guests) {
             let groups = groups.iter().map(|name| name.parse().unwrap()).collect();
-            guest.access = Access { ingress, egress, groups, stateless };
+            guest.access = Access { ingress, egress, groups, stateless, connections: None };
         }
         for (group, (ingress, egress)) in spec.groups.iter_mut().zip(lists) {
             (group.ingress, group.egress) = (ingress, egress);
@@ -134,6 +138,9 @@ fn bytes(packet: &Packet, mac: [u8; 6]) -> Vec<u8> {
     header
 }
 
+/// The type of an address that is not the host's own.
+const RTN_UNICAST: u8 = 1;
+
 fn inet(spec: &FirewallSpec) -> Table {
     spec.lower().into_iter().find(|table| table.family == Family::Inet).unwrap()
 }
@@ -150,7 +157,9 @@ fn met(
         |guest: Option<&GuestLink>| guest.map_or("uplink".parse().unwrap(), |guest| guest.name.clone());
     let mac = from.map_or([2, 0, 0, 0, 0, 9], |guest| guest.mac.0);
     let oifname = (hook == "forward").then(|| link(to));
-    let side = |name: LinkName| Side::Known(Interface { name: name.to_string(), ..Interface::default() });
+    let side = |name: LinkName| {
+        Side::Known(Interface { name: name.to_string(), group: Some(0), ..Interface::default() })
+    };
     let network = bytes(packet, mac);
     let ethertype = if network[0] >> 4 == 4 { 0x0800_u16 } else { 0x86dd };
     let mut packet = Observed {
@@ -160,11 +169,28 @@ fn met(
         input: side(link(from)),
         // The first packet of a connection, and a new one.
         conntrack: Some(Conntrack::NEW),
+        source_type: Some(RTN_UNICAST),
         ..Observed::default()
     };
     let before = run(table, "prerouting", &mut packet);
     packet.output = oifname.map_or(Side::None, side);
     if before == Outcome::Pass { run(table, hook, &mut packet) } else { before }
+}
+
+/// From the host itself, to a guest's port.
+fn sent(table: &Table, to: &GuestLink, packet: &Packet) -> Outcome {
+    let network = bytes(packet, [2, 0, 0, 0, 0, 9]);
+    let ethertype = if network[0] >> 4 == 4 { 0x0800_u16 } else { 0x86dd };
+    let name = to.name.to_string();
+    let mut packet = Observed {
+        ethertype,
+        link: [&to.mac.0[..], &[2, 0, 0, 0, 0, 9], &ethertype.to_be_bytes()].concat(),
+        network,
+        output: Side::Known(Interface { name, group: Some(0), ..Interface::default() }),
+        conntrack: Some(Conntrack::NEW),
+        ..Observed::default()
+    };
+    run(table, "output", &mut packet)
 }
 
 /// Runs `packet` through the base chain `name`.
@@ -203,7 +229,8 @@ proptest! {
         let table = inet(&spec);
         let (from, to) = (&spec.guests[from], &spec.guests[to]);
         agree(&spec.explain_sent(from, None, &packet), &met(&table, Some(from), None, &packet, "forward"))?;
-        agree(&spec.explain_got(to, &packet), &met(&table, None, Some(to), &packet, "forward"))?;
+        let said = spec.explain_stranger(&packet).unwrap_or_else(|| spec.explain_got(to, &packet));
+        agree(&said, &met(&table, None, Some(to), &packet, "forward"))?;
     }
 
     /// What the one may send, the other has to let in.
@@ -214,6 +241,16 @@ proptest! {
         let sent = spec.explain_sent(from, None, &packet);
         let said = if sent.passes { spec.explain_got(to, &packet) } else { sent };
         agree(&said, &met(&table, Some(from), Some(to), &packet, "forward"))?;
+    }
+
+    /// On a bridge, where the host is a peer like any other.
+    #[test]
+    fn from_the_host_to_a_port(spec in specs(), packet in packets(), to in 0_usize..3) {
+        let mut spec = spec;
+        spec.guests.iter_mut().for_each(|guest| guest.bridge = Some("br0".parse().unwrap()));
+        let table = spec.lower().into_iter().find(|table| table.family == Family::Bridge).unwrap();
+        let to = &spec.guests[to];
+        agree(&spec.explain_from_host(to, &packet), &sent(&table, to, &packet))?;
     }
 
     #[test]

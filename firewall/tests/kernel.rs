@@ -12,14 +12,17 @@ use support::{apply, changes, full, guest, plan, send};
 /// A spec without what this kernel may lack: connections on bridges.
 fn everywhere() -> FirewallSpec {
     let mut spec = full();
-    spec.guests.iter_mut().filter(|guest| guest.bridged).for_each(|guest| guest.access.stateless = true);
+    spec.guests
+        .iter_mut()
+        .filter(|guest| guest.bridge.is_some())
+        .for_each(|guest| guest.access.stateless = true);
     spec
 }
 
 lab_test! {
     fn the_kernel_takes_it_and_gives_it_back() -> Result<()> {
         let netns = Netns::here()?;
-        netns.ip("link add uplink type veth peer name uplinkp")?;
+        netns.ip("link add uplink type veth peer name tap3")?;
         apply(&everywhere())?;
         let listed = netns.command("nft").args(["list", "ruleset"]).output()?;
         ensure!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
@@ -36,7 +39,7 @@ lab_test! {
 
     fn a_guest_more_changes_elements_only() -> Result<()> {
         let netns = Netns::here()?;
-        netns.ip("link add uplink type veth peer name uplinkp")?;
+        netns.ip("link add uplink type veth peer name tap3")?;
         let mut spec = everywhere();
         apply(&spec)?;
         let mut new = guest(7);

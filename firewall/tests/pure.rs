@@ -16,10 +16,14 @@ fn with_more(more: u8) -> FirewallSpec {
     let like = |n: u8| -> GuestLink {
         let model = &known[usize::from(n) % known.len()];
         let (access, ethertypes) = (model.access.clone(), model.ethertypes.clone());
-        GuestLink { access, ethertypes, bridged: model.bridged, ..guest(n) }
+        GuestLink { access, ethertypes, bridge: model.bridge.clone(), ..guest(n) }
     };
     spec.guests.extend((10..10 + more).map(like));
     spec
+}
+
+fn is_of_a_port(table: &Table) -> bool {
+    table.name.as_str().starts_with("guestnet_port_")
 }
 
 fn rules(table: &Table) -> usize {
@@ -28,7 +32,10 @@ fn rules(table: &Table) -> usize {
 
 #[test]
 fn guests_add_no_rules() {
-    for (few, many) in with_more(0).lower().iter().zip(&with_more(200).lower()) {
+    // But for what is at their ports, which no other guest's frames cross.
+    let tables = |more| with_more(more).lower().into_iter().filter(|table| !is_of_a_port(table));
+    for (few, many) in tables(0).zip(tables(200)) {
+        let (few, many) = (&few, &many);
         assert!(few.same_structure(many), "{} differs from {}", few, many);
         assert_eq!(rules(few), rules(many));
     }
@@ -94,7 +101,8 @@ fn passes(spec: &FirewallSpec, family: Family, from: &str, to: &str) -> bool {
     let tables = spec.lower();
     let table = tables.iter().find(|table| table.family == family).unwrap();
     let ruleset: Ruleset = [table].into_iter().collect();
-    let side = |name: &str| Side::Known(Interface { name: name.into(), ..Interface::default() });
+    let side =
+        |name: &str| Side::Known(Interface { name: name.into(), group: Some(0), ..Interface::default() });
     let syn = [&[0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2][..], &[0; 20]].concat();
     let mut packet = Packet {
         ethertype: 0x0800,
@@ -114,7 +122,7 @@ fn passes(spec: &FirewallSpec, family: Family, from: &str, to: &str) -> bool {
 fn trusted_links_are_said_by_name_or_by_how_they_start() {
     let mut spec = full();
     spec.trusted = ["uplink", "br-*", "docker*"].map(|name| name.parse().unwrap()).into();
-    let port = &spec.guests.iter().find(|guest| guest.bridged).unwrap().name.clone();
+    let port = &spec.guests.iter().find(|guest| guest.bridge.is_some()).unwrap().name.clone();
     for family in [Family::Inet, Family::Bridge] {
         for (from, to, trusted) in [
             ("br-1", "uplink", true),

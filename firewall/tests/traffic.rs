@@ -3,14 +3,19 @@
 
 mod support;
 
-use std::net::IpAddr;
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpStream, UdpSocket};
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use guestnet_core::Namespace;
 use guestnet_firewall::{Entry, FirewallSpec, Guard, HostAccess, Paragraph, Transport, drops};
-use guestnet_lab::{Echo, Netns, arp, echo, lab_test, ping, ping_of_size, solicit};
-use support::{apply, guest, tcp};
+use guestnet_lab::{
+    Capability, Echo, Netns, arp, echo, lab_test, need, ping, ping_of_size, solicit, wait_until,
+};
+use nix::net::if_::if_nametoindex;
+use support::{apply, guest, plan, tcp};
 
 /// A guest behind tap1, a host, and the world behind its uplink.
 struct Lab {
@@ -65,6 +70,11 @@ impl Lab {
     fn dropped(&self, paragraph: Paragraph) -> Result<u64> {
         let found = self.host.run(|| drops(&mut Namespace::current()?))?;
         Ok(found.iter().filter(|drops| drops.paragraph == paragraph).map(|drops| drops.packets).sum())
+    }
+
+    /// How many packets have been dropped in all.
+    fn dropped_by_any(&self) -> Result<u64> {
+        Ok(self.host.run(|| drops(&mut Namespace::current()?))?.iter().map(|drops| drops.packets).sum())
     }
 
     /// Sees that `act` fails, and that it is for `paragraph`.
@@ -182,4 +192,124 @@ lab_test! {
         }
         Ok(())
     }
+
+    fn the_host_hears_itself() -> Result<()> {
+        let lab = Lab::build()?;
+        apply(&spec())?;
+        let before = lab.dropped_by_any()?;
+        // An address of its own in the prefix of a guest.
+        for own in HOST.into_iter().chain(["2001:db8:1::1", "169.254.1.1"]).map(address) {
+            ping(&lab.host, None, own)?;
+            let _echo = Echo::start(&lab.host, (own, 99).into())?;
+            echo::udp(&lab.host, None, (own, 99).into(), b"hello")?;
+        }
+        // Multicast DNS between programs of the host, on the guest's link and on another. The port is not served.
+        let own = [("uplink", HOST[0]), ("tap1", "169.254.1.1"), ("uplink", HOST[1]), ("tap1", "2001:db8:1::1")];
+        for (link, own) in own.map(|(link, own)| (link, address(own))) {
+            let listener = Listener::start(&lab.host, link, own)?;
+            say(&lab.host, link, own)?;
+            listener.hears(Duration::from_secs(5)).with_context(|| format!("{own} on {link}"))?;
+        }
+        ensure!(lab.dropped_by_any()? == before, "what the host said to itself was counted as dropped");
+        // Another host that takes one of its addresses.
+        lab.world.ip("address add 2001:db8:f::1/64 dev eth0 nodad")?;
+        let own = address(HOST[1]);
+        let listener = Listener::start(&lab.host, "uplink", own)?;
+        lab.denied(Paragraph::OWNED, || {
+            say(&lab.world, "eth0", own)?;
+            listener.hears(Duration::from_millis(500))
+        })
+    }
+
+    fn an_entry_with_a_limit_fits_no_faster() -> Result<()> {
+        let lab = Lab::build()?;
+        let mut spec = spec();
+        let limit = Some(serde_json::from_str(r#"{"rate": "1/day", "burst": 3}"#)?);
+        spec.guests[0].access.ingress = vec![Entry { limit, ..tcp("85") }, tcp("86")];
+        spec.host = Some(HostAccess { services: vec![Entry { limit, ..tcp("22") }] });
+        apply(&spec)?;
+        for (netns, to) in [(&lab.guest, (address(GUEST[0]), 85)), (&lab.host, (address(HOST[0]), 22))] {
+            let to = to.into();
+            let _open = Echo::start(netns, to)?;
+            // What belongs to a connection is not counted.
+            for _ in 0..3 {
+                echo::tcp(&lab.world, None, to, 10_000)?;
+            }
+            let paragraph = if to.port() == 22 { Paragraph::HOST } else { Paragraph::LIST };
+            lab.denied(paragraph, || connect(&lab.world, to))?;
+        }
+        let unlimited = (address(GUEST[0]), 86).into();
+        let _open = Echo::start(&lab.guest, unlimited)?;
+        for _ in 0..5 {
+            echo::tcp(&lab.world, None, unlimited, 1000)?;
+        }
+        ensure!(plan(&spec)?.is_empty(), "what was counted is taken for a difference");
+        Ok(())
+    }
+
+    fn a_guest_has_no_more_connections_than_it_may() -> Result<()> {
+        need(Capability::Connlimit);
+        let lab = Lab::build()?;
+        let mut spec = spec();
+        spec.guests[0].access.connections = NonZeroU32::new(2);
+        apply(&spec)?;
+        let (inward, outward) = ((address(GUEST[0]), 85).into(), (address(WORLD[0]), 443).into());
+        let _open = [Echo::start(&lab.guest, inward)?, Echo::start(&lab.world, outward)?];
+        // The kernel forgets who has no connection, and not how many it may have.
+        drop(connect(&lab.world, inward)?);
+        std::thread::sleep(Duration::from_secs(3));
+        let mut first = connect(&lab.world, inward)?;
+        let second = connect(&lab.guest, outward)?;
+        lab.denied(Paragraph::CONNECTIONS, || connect(&lab.world, inward))?;
+        lab.denied(Paragraph::CONNECTIONS, || connect(&lab.guest, outward))?;
+        lab.denied(Paragraph::CONNECTIONS, || ping(&lab.world, None, address(GUEST[1])))?;
+        first.write_all(b"on")?;
+        first.read_exact(&mut [0; 2]).context("the connections that it has go on")?;
+        ensure!(plan(&spec)?.is_empty(), "what was counted is taken for a difference");
+        drop(second);
+        wait_until("another one", Duration::from_secs(10), || connect(&lab.guest, outward).is_ok())
+    }
+}
+
+/// Opens a connection, which takes a second at most.
+fn connect(netns: &Netns, to: SocketAddr) -> Result<TcpStream> {
+    Ok(netns.run(|| TcpStream::connect_timeout(&to, Duration::from_secs(1)))?)
+}
+
+/// A program that listens to multicast DNS on a link.
+struct Listener(UdpSocket);
+
+impl Listener {
+    /// In `netns`, which has the address `own` on `link`.
+    fn start(netns: &Netns, link: &str, own: IpAddr) -> Result<Self> {
+        netns.run(|| {
+            let socket = UdpSocket::bind(group(link, own)?)?;
+            match own {
+                IpAddr::V4(own) => socket.join_multicast_v4(&GROUP4, &own)?,
+                IpAddr::V6(_) => socket.join_multicast_v6(&GROUP6, if_nametoindex(link)?)?,
+            }
+            Ok(Self(socket))
+        })
+    }
+
+    fn hears(&self, patience: Duration) -> Result<()> {
+        self.0.set_read_timeout(Some(patience))?;
+        self.0.recv(&mut [0; 16]).context("nothing was heard").map(drop)
+    }
+}
+
+const GROUP4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
+const GROUP6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xfb);
+
+/// Where programs on `link` listen that speak the protocol of `own`.
+fn group(link: &str, own: IpAddr) -> Result<SocketAddr> {
+    Ok(match own {
+        IpAddr::V4(_) => (GROUP4, 5353).into(),
+        IpAddr::V6(_) => SocketAddrV6::new(GROUP6, 5353, 0, if_nametoindex(link)?).into(),
+    })
+}
+
+/// Says something on `link` to all who listen, from the address `own`.
+fn say(netns: &Netns, link: &str, own: IpAddr) -> Result<()> {
+    netns.run(|| Ok(UdpSocket::bind((own, 0))?.send_to(b"hello", group(link, own)?).map(drop)?))
 }

@@ -33,6 +33,10 @@ struct Known {
 
 /// What makes the chains of `table` and fills them.
 pub(crate) fn messages(table: &Table) -> Result<Arc<Messages>> {
+    if table.device().is_some() {
+        // Each device has its own.
+        return Ok(Arc::new(encode(table)?));
+    }
     let key = table.key();
     let is_it = |known: &&Known| known.table == key && known.chains == table.chains;
     // Nothing that can panic happens while it is held.

@@ -221,6 +221,16 @@ fn check_set(table: &Table, set: &Set, path: &Path, problems: &mut Problems) {
     {
         problems.at(&path.field("interval"), format!("values of {data} have no order that the kernel knows"));
     }
+    if let Some(stateful) = &set.stateful {
+        let path = path.field("stateful");
+        stateful.check(&path, problems);
+        if set.interval && stateful.is_dynamic() {
+            problems.at(&path, format!("a set of intervals cannot have {stateful}"));
+        }
+        if set.is_dynamic() && !set.elements.is_empty() {
+            problems.at(&path, format!("only packets put elements into a set that has {stateful}"));
+        }
+    }
     // The kernel counts both ends of an interval.
     let needed = set.elements.len() * if set.interval && set.key.len() == 1 { 2 } else { 1 };
     if let Some(size) = set.size.filter(|size| (*size as usize) < needed) {

@@ -37,13 +37,18 @@ pub enum DataType {
     /// An ICMPv6 type, 1 byte.
     #[serde(rename = "icmpv6_type")]
     Icmpv6Type,
+    /// An ICMP code, 1 byte.
+    IcmpCode,
+    /// An ICMPv6 code, 1 byte.
+    #[serde(rename = "icmpv6_code")]
+    Icmpv6Code,
     /// An ARP operation, 2 bytes.
     ArpOp,
 }
 
 impl DataType {
     /// All types.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Ipv4Addr,
         Self::Ipv6Addr,
         Self::EtherAddr,
@@ -55,6 +60,8 @@ impl DataType {
         Self::IfaceIndex,
         Self::IcmpType,
         Self::Icmpv6Type,
+        Self::IcmpCode,
+        Self::Icmpv6Code,
         Self::ArpOp,
     ];
 
@@ -75,6 +82,8 @@ impl DataType {
             Self::Mark => 19,
             Self::IfaceIndex => 20,
             Self::Icmpv6Type => 29,
+            Self::IcmpCode => 32,
+            Self::Icmpv6Code => 33,
             Self::Ifname => 41,
         }
     }
@@ -97,7 +106,7 @@ impl DataType {
     /// How many bytes a value has.
     pub fn size(self) -> usize {
         match self {
-            Self::InetProto | Self::IcmpType | Self::Icmpv6Type => 1,
+            Self::InetProto | Self::IcmpType | Self::Icmpv6Type | Self::IcmpCode | Self::Icmpv6Code => 1,
             Self::EtherType | Self::InetService | Self::ArpOp => 2,
             Self::Ipv4Addr | Self::Mark | Self::IfaceIndex => 4,
             Self::EtherAddr => 6,
@@ -139,10 +148,12 @@ impl DataType {
             Self::EtherType | Self::InetService | Self::ArpOp => {
                 <[u8; 2]>::try_from(bytes).ok().map(|b| Value::Number(u16::from_be_bytes(b).into()))
             }
-            Self::InetProto | Self::IcmpType | Self::Icmpv6Type => match bytes {
-                [byte] => Some(Value::Number((*byte).into())),
-                _ => None,
-            },
+            Self::InetProto | Self::IcmpType | Self::Icmpv6Type | Self::IcmpCode | Self::Icmpv6Code => {
+                match bytes {
+                    [byte] => Some(Value::Number((*byte).into())),
+                    _ => None,
+                }
+            }
         }
     }
 
@@ -192,7 +203,7 @@ impl DataType {
             Self::InetProto => "0 to 255, or a name as in tcp",
             Self::EtherType => "0 to 65535, or ip, ip6, arp, vlan",
             Self::InetService | Self::ArpOp => "0 to 65535",
-            Self::IcmpType | Self::Icmpv6Type => "0 to 255",
+            Self::IcmpType | Self::Icmpv6Type | Self::IcmpCode | Self::Icmpv6Code => "0 to 255",
             Self::Mark | Self::IfaceIndex => "0 to 4294967295, or hex as in 0x100",
         }
     }
@@ -230,6 +241,8 @@ impl fmt::Display for DataType {
             Self::IfaceIndex => "iface_index",
             Self::IcmpType => "icmp_type",
             Self::Icmpv6Type => "icmpv6_type",
+            Self::IcmpCode => "icmp_code",
+            Self::Icmpv6Code => "icmpv6_code",
             Self::ArpOp => "arp_op",
         })
     }

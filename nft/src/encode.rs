@@ -2,7 +2,7 @@
 
 use guestnet_core::diff::Change;
 use guestnet_core::{
-    Context, Kind, Message, Namespace, Observed, Outbox, Phase, Protocol, Result, Set as Keyed,
+    Context, Kind, LinkName, Message, Namespace, Observed, Outbox, Phase, Protocol, Result, Set as Keyed,
 };
 use nftnl::nftnl_sys as c;
 use nftnl::{MsgType, ProtoFamily};
@@ -14,6 +14,7 @@ use crate::{DataType, Element, Family, MapType, Set, Table, interval, setelem, u
 /// `NFT_SET_*`.
 pub(crate) const INTERVAL: u32 = 4;
 pub(crate) const MAP: u32 = 8;
+pub(crate) const EVAL: u32 = 32;
 pub(crate) const CONCAT: u32 = 128;
 
 /// `NFT_DATA_VERDICT`.
@@ -25,8 +26,10 @@ pub(crate) const INTERVAL_END: u32 = 1;
 pub(crate) const CREATE: u16 = (libc::NLM_F_CREATE | libc::NLM_F_EXCL) as u16;
 
 impl Kind for Table {
-    const PHASES: &'static [Phase] = &[Phase::Filters];
+    const PHASES: &'static [Phase] = &[Phase::Filters, Phase::Devices];
     const AS_SENT: bool = true;
+    /// Kernels before 6.16 take the chain alone, later ones nothing.
+    const GOES_WITH_ITS_LINK: bool = false;
 
     fn observe(namespace: &mut Namespace, wanted: &Keyed<Self>) -> Result<Observed<Self>> {
         crate::observe::tables(namespace, wanted)
@@ -40,22 +43,37 @@ impl Kind for Table {
         crate::observe::tables_by_key(namespace, wanted)
     }
 
-    /// All messages of a change belong into one transaction.
-    fn encode(change: &Change<Self>, _: Phase, _: &Context, out: &mut Outbox) -> Result<()> {
+    /// All messages of a change belong into one transaction. What is at a device is made when the device is there, and goes
+    /// when it is gone.
+    fn encode(change: &Change<Self>, phase: Phase, _: &Context, out: &mut Outbox) -> Result<()> {
+        let at_devices = !matches!(change, Change::Delete(_)) && change.object().is_at_devices();
+        if at_devices != (phase == Phase::Devices) {
+            return Ok(());
+        }
         let mut messages = Messages { family: Family::Ip, out };
         match change {
             Change::Create(table) => messages.create(table),
             Change::Delete(table) => messages.delete(table),
-            Change::Replace { old, new } if new.same_structure(old) => messages.change_elements(old, new),
+            Change::Replace { old, new } if new.is_left_of(old) => messages.change_elements(old, new),
             Change::Replace { old, new } => messages.delete(old).and_then(|()| messages.create(new)),
         }
     }
 
+    fn lives_on(&self) -> Option<&LinkName> {
+        self.device()
+    }
+
     /// The new table with the elements of both. An element can close, as the name of a guest's interface does, which makes
-    /// rules look at it: it stays until the interface is gone.
+    /// rules look at it: it stays until the interface is gone. Sets that only the old one has stay as long, though no rule looks
+    /// into them: a run that is killed and repeated finds what they say.
     fn between(old: &Self, new: &Self) -> Option<Self> {
         let both = |set: &Set| set.with_those_of(old.sets.get(&set.name)?);
-        let sets: Vec<Set> = new.sets.iter().filter_map(both).collect();
+        let is_gone = |set: &&Set| {
+            let is_plain = old.unknown.is_empty() && set.data != Some(MapType::Verdict);
+            is_plain && !set.elements.is_empty() && !new.sets.contains(&set.name)
+        };
+        let gone = old.sets.iter().filter(is_gone).cloned();
+        let sets: Vec<Set> = new.sets.iter().filter_map(both).chain(gone).collect();
         (!sets.is_empty()).then(|| sets.into_iter().fold(new.clone(), Table::set))
     }
 }
@@ -83,6 +101,11 @@ impl Messages<'_> {
     /// Elements come before rules: adding to a map that no rule uses yet needs no validation of jumps.
     fn create(&mut self, table: &Table) -> Result<()> {
         self.family = table.family;
+        if table.is_at_devices() {
+            // A table whose device is gone may still be there.
+            self.send(with_flags(sys::write(&raw_table(table), MsgType::Add), libc::NLM_F_CREATE as u16))?;
+            self.delete(table)?;
+        }
         self.send(with_flags(sys::write(&raw_table(table), MsgType::Add), CREATE))?;
         for (id, set) in table.sets.iter().enumerate() {
             let message = raw_set(table, set, id as u32 + 1).message(
@@ -104,7 +127,13 @@ impl Messages<'_> {
     /// What is gone is deleted first, so that an interval can take the place of another.
     fn change_elements(&mut self, old: &Table, new: &Table) -> Result<()> {
         self.family = new.family;
-        let sets = new.sets.iter().zip(&old.sets);
+        for set in old.sets.iter().filter(|set| !new.sets.contains(&set.name)) {
+            let mut raw = RawSet::new();
+            raw.set_str(c::NFTNL_SET_TABLE, old.name.as_str());
+            raw.set_str(c::NFTNL_SET_NAME, set.name.as_str());
+            self.send(raw.message(c_kind(libc::NFT_MSG_DELSET), self.number(), 0))?;
+        }
+        let sets = new.sets.iter().filter_map(|set| Some((set, old.sets.get(&set.name)?)));
         let differ = sets.filter(|(set, was)| set.elements != was.elements);
         let sets: Vec<_> = differ.map(|(set, was)| (set, interval::merged(set), was)).collect();
         for (set, wanted, was) in &sets {
@@ -192,6 +221,9 @@ fn raw_set(table: &Table, set: &Set, id: u32) -> RawSet {
     if let Some(size) = set.size {
         raw.set_u32(c::NFTNL_SET_DESC_SIZE, size);
     }
+    if let Some(stateful) = &set.stateful {
+        raw.add_expression(stateful.expression().write());
+    }
     raw.set_data(c::NFTNL_SET_USERDATA, &userdata::of_set(set));
     raw
 }
@@ -200,5 +232,6 @@ fn raw_set(table: &Table, set: &Set, id: u32) -> RawSet {
 pub(crate) fn flags(set: &Set) -> u32 {
     let interval = if set.interval { INTERVAL } else { 0 };
     let concatenated = if set.interval && set.key.len() > 1 { CONCAT } else { 0 };
-    interval | concatenated | if set.is_map() { MAP } else { 0 }
+    let dynamic = if set.is_dynamic() { EVAL } else { 0 };
+    interval | concatenated | dynamic | if set.is_map() { MAP } else { 0 }
 }

@@ -17,8 +17,8 @@
 //! address of one family, and [`meta::l4proto`] before a port or an ICMP type.
 
 use crate::expr::{
-    Bitwise, Bytes, Cmp, CmpOp, Ct, CtDirection, CtKey, CtSet, Expr, Exthdr, ExthdrKind, Immediate, Lookup,
-    Map, Meta, MetaKey, MetaSet, Payload, PayloadBase, PayloadWrite, Range, Register, VerdictMap,
+    Bitwise, Bytes, Cmp, CmpOp, Ct, CtDirection, CtKey, CtSet, Dynset, Expr, Exthdr, ExthdrKind, Immediate,
+    Lookup, Map, Meta, MetaKey, MetaSet, Payload, PayloadBase, PayloadWrite, Range, Register, VerdictMap,
 };
 use crate::{DataType, Name, Statement, Value};
 
@@ -129,6 +129,11 @@ impl Field {
         self.load_then(Cmp { op: CmpOp::Eq, data, register: Register::default() })
     }
 
+    /// `add @set { self }`
+    pub fn added_to(self, set: Name) -> Statement {
+        Load::from(self).added_to(set)
+    }
+
     /// `self @set`
     pub fn is_in(self, set: Name) -> Statement {
         Load::from(self).is_in(set)
@@ -203,6 +208,9 @@ impl Field {
             (None, Value::Number(n)) => {
                 let mut bytes = vec![0; self.length];
                 bytes.iter_mut().rev().zip(n.to_le_bytes()).for_each(|(to, from)| *to = from);
+                if cfg!(target_endian = "little") && self.source == Source::Meta(MetaKey::Iiftype) {
+                    bytes.reverse();
+                }
                 Bytes(bytes)
             }
             (None, Value::Ipv4(ip)) => Bytes(ip.octets().to_vec()),
@@ -261,6 +269,11 @@ impl Load {
     /// `self != @set`
     pub fn not_in(self, set: Name) -> Statement {
         self.lookup(Lookup { set, invert: true, register: Register::default() })
+    }
+
+    /// `add @set { self }`
+    pub fn added_to(self, set: Name) -> Statement {
+        self.lookup(Dynset { set, register: Register::default() })
     }
 
     /// `self map @map`: for [`Field::set`].

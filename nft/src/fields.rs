@@ -1,6 +1,6 @@
 //! The fields of packets by nft's names for them.
 
-use crate::expr::{CtKey, MetaKey, PayloadBase};
+use crate::expr::{CtDirection, CtKey, MetaKey, PayloadBase};
 use crate::field::Source;
 use crate::{DataType, Field};
 
@@ -27,6 +27,11 @@ pub mod ip {
     /// `ip daddr`
     pub fn daddr() -> Field {
         address(16, DataType::Ipv4Addr, Some(10))
+    }
+
+    /// `ip ttl`
+    pub fn ttl() -> Field {
+        Field { data: None, ..payload(PayloadBase::Network, 8, DataType::InetProto) }
     }
 
     /// `ip protocol`; prefer [`meta::l4proto`](super::meta::l4proto).
@@ -150,6 +155,11 @@ pub mod icmp {
         payload(PayloadBase::Transport, 0, DataType::IcmpType)
     }
 
+    /// `icmp code`
+    pub fn code() -> Field {
+        payload(PayloadBase::Transport, 1, DataType::IcmpCode)
+    }
+
     /// The source of the packet that an ICMP error quotes. When it is set, the quoted header's checksum absorbs the
     /// change, so that the ICMP checksum stays right. nft's grammar has no word for it.
     pub fn quoted_saddr() -> Field {
@@ -177,7 +187,7 @@ pub mod icmpv6 {
 
     /// `icmpv6 code`
     pub fn code() -> Field {
-        Field { data: None, ..payload(PayloadBase::Transport, 1, DataType::Icmpv6Type) }
+        payload(PayloadBase::Transport, 1, DataType::Icmpv6Code)
     }
 
     /// The source of the packet that an ICMPv6 error quotes. An IPv6 header has no checksum that could absorb a
@@ -241,9 +251,29 @@ pub mod meta {
         meta(MetaKey::Pkttype, None)
     }
 
+    /// `meta iiftype`: the kind of the link, `ARPHRD_*` of `linux/if_arp.h`; Ethernet is 1.
+    pub fn iiftype() -> Field {
+        meta(MetaKey::Iiftype, None)
+    }
+
     /// `iifgroup`
     pub fn iifgroup() -> Field {
         meta(MetaKey::Iifgroup, Some(DataType::Mark))
+    }
+
+    /// `oifgroup`
+    pub fn oifgroup() -> Field {
+        meta(MetaKey::Oifgroup, Some(DataType::Mark))
+    }
+
+    /// `meta ibrname`: the bridge that the interface it came from is a port of.
+    pub fn ibrname() -> Field {
+        meta(MetaKey::Ibrname, Some(DataType::Ifname))
+    }
+
+    /// `meta obrname`: the bridge that the interface it goes to is a port of.
+    pub fn obrname() -> Field {
+        meta(MetaKey::Obrname, Some(DataType::Ifname))
     }
 
     /// `meta secpath exists`: 1 when the packet came out of an IPsec tunnel.
@@ -264,6 +294,18 @@ pub mod ct {
     /// `ct mark`
     pub fn mark() -> Field {
         Field { source: Source::Ct(CtKey::Mark, None), data: Some(DataType::Mark), length: 4, mask: None }
+    }
+
+    /// `ct original ip saddr`, `ct reply ip saddr`: who began the connection, and who answers (kernel 4.17).
+    pub fn saddr(direction: CtDirection) -> Field {
+        let source = Source::Ct(CtKey::SrcIp, Some(direction));
+        Field { source, data: Some(DataType::Ipv4Addr), length: 4, mask: None }
+    }
+
+    /// `ct original ip6 saddr`, `ct reply ip6 saddr`: the same of IPv6.
+    pub fn saddr6(direction: CtDirection) -> Field {
+        let source = Source::Ct(CtKey::SrcIp6, Some(direction));
+        Field { source, data: Some(DataType::Ipv6Addr), length: 16, mask: None }
     }
 
     /// The bit of `ct state` invalid.

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::element::parse_span;
-use crate::{Data, DataType, Element, Key, MapType, Name, Set, Types, Value, Verdict};
+use crate::{Data, DataType, Element, Key, MapType, Name, Set, Stateful, Types, Value, Verdict};
 
 /// A set or a map with its elements.
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
@@ -28,6 +28,9 @@ pub(crate) struct SetText {
     /// For how many elements the kernel makes room.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     size: Option<u32>,
+    /// The expression that each of its elements carries: a rate, or a count of connections.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stateful: Option<Stateful>,
     /// What is in it.
     #[serde(default)]
     elements: Vec<ElementText>,
@@ -185,6 +188,7 @@ impl TryFrom<SetText> for Set {
             data: map,
             interval: text.interval,
             size: text.size,
+            stateful: text.stateful,
             elements: elements.into(),
         })
     }
@@ -224,6 +228,7 @@ impl From<Set> for SetText {
             }),
             interval: set.interval,
             size: set.size,
+            stateful: set.stateful,
             elements: set.elements.into_iter().map(ElementText::from).collect(),
         }
     }
@@ -249,6 +254,8 @@ mod tests {
         both_ways(json!({ "name": "hosts", "key": "ipv4_addr", "elements": ["10.0.0.1", "10.0.0.2"] }));
         both_ways(json!({ "name": "nets", "key": "ipv6_addr", "interval": true, "size": 9,
             "elements": ["2001:db8::/32", "fd00::1-fd00::9"] }));
+        both_ways(json!({ "name": "rare", "key": "inet_service",
+            "stateful": { "limit": { "rate": 10, "unit": "second", "burst": 5 } }, "elements": [22] }));
         both_ways(json!({ "name": "inbound", "key": "ipv4_addr", "data": "ipv4_addr",
             "elements": [{ "key": "203.0.113.7", "data": "10.0.0.7", "comment": "vm7" }] }));
         both_ways(json!({ "name": "guests", "key": ["ifname", "inet_service"], "data": "verdict",

@@ -122,8 +122,14 @@ fn read(namespace: &mut Namespace) -> Result<Keyed<Table>> {
             reader.see(reply.whole);
         }
     }
+    // Of this family there may be a table for each port.
+    if tables.iter().any(|key| key.0 == Family::Netdev) {
+        read_rules_and_sets(namespace, &mut reader, Family::Netdev, &[])?;
+    }
     for table in tables {
-        read_structure(namespace, &mut reader, &table)?;
+        if table.0 != Family::Netdev {
+            read_structure(namespace, &mut reader, &table)?;
+        }
         for set in reader.sets(&table) {
             read_elements(namespace, &mut reader, &table, &set)?;
         }
@@ -134,8 +140,18 @@ fn read(namespace: &mut Namespace) -> Result<Keyed<Table>> {
 /// Reads the rules and the sets of a table, without elements.
 fn read_structure(namespace: &mut Namespace, reader: &mut Reader, table: &TableKey) -> Result<()> {
     // Old kernels send the rules of other tables too.
+    read_rules_and_sets(namespace, reader, table.0, &[(NFTA_TABLE_NAME, table.1.as_str())])
+}
+
+/// Reads the rules and the sets, without elements, of the tables of a family that `of` narrows down.
+fn read_rules_and_sets(
+    namespace: &mut Namespace,
+    reader: &mut Reader,
+    family: Family,
+    of: &[(u16, &str)],
+) -> Result<()> {
     for kind in [libc::NFT_MSG_GETRULE, libc::NFT_MSG_GETSET] {
-        let request = request(kind, table.0.number(), &[(NFTA_TABLE_NAME, table.1.as_str())]);
+        let request = request(kind, family.number(), of);
         dump(namespace, &request)?.replies().for_each(|reply| reader.see(reply.whole));
     }
     Ok(())

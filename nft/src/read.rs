@@ -16,7 +16,7 @@ use crate::uapi::*;
 use crate::view::View;
 use crate::{
     Base, Chain, ChainType, Data, DataType, Element, Elements, Expr, Family, Hook, Key, MapType, Name,
-    Policy, Rule, Set, Table, TableKey, userdata,
+    Policy, Rule, Set, Stateful, Table, TableKey, userdata,
 };
 
 impl Table {
@@ -145,7 +145,7 @@ impl Found {
 
     fn see_elements(&mut self, raw: &View<'_>) {
         let Some(Ok(name)) = raw.text(NFTA_SET_ELEM_LIST_SET).map(str::parse) else { return };
-        let Some(set) = self.table.sets.get(&name) else { return };
+        let Some(set) = self.table.sets.get(&name).filter(|set| !set.is_dynamic()) else { return };
         let mut strange = false;
         let list = raw.list(NFTA_SET_ELEM_LIST_ELEMENTS).map(|element| Listed::read(element, set));
         if set.interval && set.key.len() == 1 {
@@ -242,10 +242,14 @@ fn set(raw: &View<'_>, name: &str) -> Option<Set> {
     let interval = said & INTERVAL != 0;
     let size =
         raw.nested(NFTA_SET_DESC).and_then(|desc| desc.u32(NFTA_SET_DESC_SIZE)).filter(|size| *size != 0);
-    let set = Set { name: name.parse().ok()?, key, data, interval, size, elements: Elements::new() };
-    // Elements that carry expressions of their own, or go after some time, are never wanted.
-    let plain = [NFTA_SET_EXPR, NFTA_SET_EXPRESSIONS].iter().all(|kind| raw.get(*kind).is_none());
-    (plain && flags(&set) == said).then_some(set)
+    let stateful = match raw.nested(NFTA_SET_EXPR) {
+        Some(expression) => Some(Stateful::read(&expression)?),
+        None => None,
+    };
+    let set =
+        Set { name: name.parse().ok()?, key, data, interval, size, stateful, elements: Elements::new() };
+    // Several expressions, and elements that go after some time, are never wanted.
+    (raw.get(NFTA_SET_EXPRESSIONS).is_none() && flags(&set) == said).then_some(set)
 }
 
 /// Passes on what could be read, and notes that something could not.
@@ -278,6 +282,7 @@ impl<'a> Listed<'a> {
                 NFTA_SET_ELEM_DATA => data = Some(nested()),
                 NFTA_SET_ELEM_FLAGS => flags = u32::from_be_bytes(value.try_into().ok()?),
                 NFTA_SET_ELEM_USERDATA => comment = userdata::read_comment(value).map(Into::into),
+                NFTA_SET_ELEM_EXPR if Stateful::read(&nested()).is_some_and(|e| set.stateful == Some(e)) => {}
                 NFTA_SET_ELEM_TIMEOUT
                 | NFTA_SET_ELEM_EXPR
                 | NFTA_SET_ELEM_OBJREF

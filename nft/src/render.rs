@@ -35,6 +35,10 @@ fn set_lines(set: &Set) -> (String, Vec<String>) {
     }
     let mut lines = vec![kind];
     lines.extend(set.interval.then(|| "flags interval".into()));
+    if let Some(stateful) = &set.stateful {
+        lines.extend(stateful.is_dynamic().then(|| "flags dynamic".into()));
+        lines.push(stateful.to_string());
+    }
     lines.extend(set.size.map(|size| format!("size {size}")));
     let elements: Vec<String> =
         interval::merged(set).iter().map(|element| element_text(set, element)).collect();
@@ -205,7 +209,11 @@ impl Term {
 
     /// Bytes as a value that this term can be compared with or set to.
     fn value(&self, bytes: &[u8]) -> String {
-        value_of(self.data, bytes)
+        match <[u8; 2]>::try_from(bytes) {
+            // The kind of a link is in the order of the host, as the kernel has it.
+            Ok(kind) if self.words == KIND => u16::from_ne_bytes(kind).to_string(),
+            _ => value_of(self.data, bytes),
+        }
     }
 }
 
@@ -456,6 +464,8 @@ const ADDRESS_TYPES: [&str; 9] = [
     "prohibit",
 ];
 
+/// The kind of the link that a packet came from.
+pub(crate) const KIND: &str = "iiftype";
 /// Whether a packet is traced.
 pub(crate) const TRACE: &str = "meta nftrace";
 
@@ -498,13 +508,14 @@ const FIELDS: &[Known] = &[
     known(PayloadBase::Transport, 0, 2, "th sport", Some(DataType::InetService)),
     known(PayloadBase::Transport, 2, 2, "th dport", Some(DataType::InetService)),
     Known { protocol: Some(1), ..known(PayloadBase::Transport, 0, 1, "icmp type", Some(DataType::IcmpType)) },
+    Known { protocol: Some(1), ..known(PayloadBase::Transport, 1, 1, "icmp code", Some(DataType::IcmpCode)) },
     Known {
         protocol: Some(58),
         ..known(PayloadBase::Transport, 0, 1, "icmpv6 type", Some(DataType::Icmpv6Type))
     },
     Known {
         protocol: Some(58),
-        ..known(PayloadBase::Transport, 1, 1, "icmpv6 code", Some(DataType::Icmpv6Type))
+        ..known(PayloadBase::Transport, 1, 1, "icmpv6 code", Some(DataType::Icmpv6Code))
     },
     Known { protocol: Some(6), ..known(PayloadBase::Transport, 13, 1, "tcp flags", None) },
 ];

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::datatype::concatenation;
 use crate::words::count;
-use crate::{DataType, Element, Elements, Name, Types};
+use crate::{DataType, Element, Elements, Name, Stateful, Types};
 
 /// A set, or with `data` a map.
 ///
@@ -34,6 +34,8 @@ pub struct Set {
     /// For how many elements the kernel makes room. A set that will grow to many is filled in half the time
     /// (262144 is plenty); it is also the most that it can hold.
     pub size: Option<u32>,
+    /// The expression that each of its elements carries.
+    pub stateful: Option<Stateful>,
     /// What is in it.
     pub elements: Elements,
 }
@@ -50,7 +52,15 @@ pub enum MapType {
 impl Set {
     /// An empty set with keys of one type, or of several in a concatenation.
     pub fn new(name: Name, key: impl Into<Types>) -> Self {
-        Self { name, key: key.into(), data: None, interval: false, size: None, elements: Elements::new() }
+        Self {
+            name,
+            key: key.into(),
+            data: None,
+            interval: false,
+            size: None,
+            stateful: None,
+            elements: Elements::new(),
+        }
     }
 
     /// An empty map.
@@ -77,11 +87,23 @@ impl Set {
         self
     }
 
+    /// The set with `stateful` for each of its elements.
+    #[must_use]
+    pub fn stateful(mut self, stateful: impl Into<Option<Stateful>>) -> Self {
+        self.stateful = stateful.into();
+        self
+    }
+
     /// The set with `elements` added.
     #[must_use]
     pub fn with(mut self, elements: impl IntoIterator<Item = Element>) -> Self {
         self.elements.extend(elements);
         self
+    }
+
+    /// Whether packets put elements into it, which are nothing that anybody wants or misses.
+    pub fn is_dynamic(&self) -> bool {
+        self.stateful.as_ref().is_some_and(Stateful::is_dynamic)
     }
 
     /// The types of its keys, and of its data where that are values.
@@ -105,8 +127,8 @@ impl Set {
             let wanted = self.elements.len().max(self.size.map_or(0, |size| size as usize));
             room as usize >= wanted
         };
-        (&self.name, &self.key, &self.data, self.interval)
-            == (&found.name, &found.key, &found.data, found.interval)
+        (&self.name, &self.key, &self.data, self.interval, &self.stateful)
+            == (&found.name, &found.key, &found.data, found.interval, &found.stateful)
             && found.size.is_none_or(room)
     }
 }
@@ -115,7 +137,8 @@ impl Set {
     /// The set with the elements that only `old` has as well, which is about to become it; `None` where there are none, or
     /// where they cannot be in one set.
     pub(crate) fn with_those_of(&self, old: &Self) -> Option<Self> {
-        let alike = (&self.key, &self.data, self.interval) == (&old.key, &old.data, old.interval);
+        let alike = (&self.key, &self.data, self.interval, &self.stateful)
+            == (&old.key, &old.data, old.interval, &old.stateful);
         // Two intervals that overlap may lead to different data.
         if !alike || (self.interval && self.is_map()) {
             return None;

@@ -154,6 +154,12 @@ impl RawSet {
         unsafe { c::nftnl_set_set_data(self.0.as_ptr(), attribute as u16, data.as_ptr().cast(), length) };
     }
 
+    /// Adds an expression that each element has.
+    pub fn add_expression(&mut self, expression: RawExpr) {
+        // SAFETY: both are ours, and the set takes the expression over.
+        unsafe { c::nftnl_set_add_expr(self.0.as_ptr(), expression.into_pointer().as_ptr()) };
+    }
+
     /// The message that says it, without elements.
     pub fn message(&self, kind: u16, family: u8, flags: u16) -> Vec<u8> {
         build(kind, family, flags, |header| {
@@ -169,7 +175,7 @@ impl nftnl::expr::Expression for Expr {
     }
 }
 
-/// An expression that is going to be added to a rule, which takes it over.
+/// An expression that is going to be added to a rule or a set, which takes it over.
 pub struct RawExpr(NonNull<c::nftnl_expr>);
 
 impl RawExpr {

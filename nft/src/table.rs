@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use guestnet_core::diff::{Change, diff};
-use guestnet_core::{Object, Observed, Set as Keyed};
+use guestnet_core::{LinkName, Object, Observed, Set as Keyed};
 use serde::{Deserialize, Serialize};
 
 use crate::words::count;
@@ -62,12 +62,32 @@ impl Table {
         self.sets.iter().filter(|set| !set.is_map() && *set.key == [DataType::Ifname])
     }
 
+    /// Whether it hooks in at devices, which have to be there first.
+    pub fn is_at_devices(&self) -> bool {
+        self.chains.iter().filter_map(|chain| chain.base.as_ref()).any(|base| !base.devices.is_empty())
+    }
+
+    /// The device that it is about, if it is one device: that of its only base chain.
+    pub fn device(&self) -> Option<&LinkName> {
+        let mut bases = self.chains.iter().filter_map(|chain| chain.base.as_ref());
+        let base = bases.next().filter(|_| bases.next().is_none())?;
+        let mut devices = base.devices.iter();
+        devices.next().filter(|_| devices.next().is_none())
+    }
+
     /// Whether `found` differs from it in elements alone.
     pub fn same_structure(&self, found: &Self) -> bool {
         self.unknown == found.unknown
             && self.chains == found.chains
             && self.sets.len() == found.sets.len()
             && self.sets.iter().zip(&found.sets).all(|(want, found)| want.can_be(found))
+    }
+
+    /// Whether it is left of `found` when elements change and sets go that no rule looks into.
+    pub(crate) fn is_left_of(&self, found: &Self) -> bool {
+        self.unknown == found.unknown
+            && self.chains == found.chains
+            && self.sets.iter().all(|want| found.sets.get(&want.name).is_some_and(|set| want.can_be(set)))
     }
 }
 

@@ -33,7 +33,11 @@ impl Value {
             (Self::Number(n), _) => match data {
                 DataType::Mark | DataType::IfaceIndex => true,
                 DataType::EtherType | DataType::InetService | DataType::ArpOp => *n <= 0xffff,
-                DataType::InetProto | DataType::IcmpType | DataType::Icmpv6Type => *n <= 0xff,
+                DataType::InetProto
+                | DataType::IcmpType
+                | DataType::Icmpv6Type
+                | DataType::IcmpCode
+                | DataType::Icmpv6Code => *n <= 0xff,
                 _ => false,
             },
             _ => false,

@@ -11,7 +11,7 @@ use guestnet_nft::expr::{
     ExthdrWrite, Fib, FibFlag, FibResult, Immediate, Limit, LimitUnit, Log, Lookup, Map, Meta, MetaKey,
     MetaSet, Notrack, Payload, PayloadBase, PayloadWrite, Range, Register, Reject, Rt, RtKey, VerdictMap,
 };
-use guestnet_nft::{Chain, DataType, Element, Expr, Family, Hook, Rule, Set, Table, Value, Verdict};
+use guestnet_nft::{Chain, DataType, Element, Expr, Family, Hook, Rule, Set, Table, Value, Verdict, meta};
 use support::{apply, in_namespace, name, nft, nft_file, one, table_name};
 
 /// Loads something, and how many bytes it has.
@@ -301,6 +301,23 @@ fn errors(text: &str) -> Vec<String> {
 }
 
 lab_test! {
+    fn the_kind_of_a_link_means_the_same_to_nft() {
+        in_namespace(|namespace| {
+            let (table, chain) = table(Family::Inet, Hook::Input);
+            let of_ethernet = Rule::new().with(meta::iiftype().eq(1_u16));
+            let table = table.chain(chain.rule(of_ethernet));
+            let text = table.to_nft();
+            assert!(text.contains("iiftype 1\n"), "{text}");
+            let table = one(table);
+            apply(namespace, &table);
+            let listed = nft("list table inet guestnet_t");
+            assert!(listed.contains("iiftype ether\n"), "{listed}");
+            nft("delete table inet guestnet_t");
+            nft_file(&text);
+            assert_eq!(nft("list table inet guestnet_t"), listed);
+        });
+    }
+
     fn nft_takes_every_expression_or_it_is_a_comment() {
         need(Capability::Conntrack);
         let (mut wrong, mut said, mut unsaid) = (Vec::new(), 0, 0);

@@ -414,6 +414,7 @@ class Explanation(Record):
         "kind": Field("kind", PLAIN, required=True),
         "passes": Field("passes", PLAIN, required=True),
         "steps": Field("steps", Many(One(Step)), required=True),
+        "unknown": Field("unknown", Many(PLAIN), required=True),
         "version": Field("version", PLAIN, required=True),
     }
 
@@ -423,9 +424,10 @@ class Explanation(Record):
         kind: DocumentKind,
         passes: bool,
         steps: Iterable[Step],
+        unknown: Iterable[str],
         version: int = VERSION,
     ) -> None:
-        wire: Dict[str, Any] = {"kind": kind, "passes": passes, "steps": self._encoded("steps", steps), "version": version}
+        wire: Dict[str, Any] = {"kind": kind, "passes": passes, "steps": self._encoded("steps", steps), "unknown": self._encoded("unknown", unknown), "version": version}
         self._hold(wire)
 
     @property
@@ -444,6 +446,12 @@ class Explanation(Record):
     def steps(self) -> Tuple[Step, ...]:
         """The places, up to the first that drops it."""
         value: Tuple[Step, ...] = self._read("steps")
+        return value
+
+    @property
+    def unknown(self) -> Tuple[str, ...]:
+        """What the spec does not say, and the answer would be the other one if it were so. Empty where it says all."""
+        value: Tuple[str, ...] = self._read("unknown")
         return value
 
     @property

@@ -20,13 +20,55 @@ from ._record import Field, Record
 from .secret import Secret
 
 
+IcmpMessage = Union[int, str]
+"""A type of ICMP or ICMPv6, or one code of it: `3`, `"3/4"`."""
+
+
+class RateLimit(Record):
+    """How fast an entry fits: `limit rate 10/second burst 5 packets`. A stateful list asks for the first packet of a connection,
+    a stateless one for each.
+    """
+
+    __slots__ = ()
+
+    _fields = {
+        "rate": Field("rate", PLAIN, required=True),
+        "burst": Field("burst", PLAIN, 5),
+    }
+
+    def __init__(
+        self,
+        *,
+        rate: str,
+        burst: int = 5,
+    ) -> None:
+        wire: Dict[str, Any] = {"rate": rate}
+        if burst != 5:
+            wire["burst"] = burst
+        self._hold(wire)
+
+    @property
+    def rate(self) -> str:
+        """The rate: `"10/second"`, `"600/hour"`."""
+        value: str = self._read("rate")
+        return value
+
+    @property
+    def burst(self) -> int:
+        """How many may come at once; left out, 5."""
+        value: int = self._read("burst")
+        return value
+
+
 class Entry(Record):
     """One entry of an access list. What it does not say is not asked for."""
 
     __slots__ = ()
 
     _fields = {
+        "deny": Field("deny", PLAIN, False),
         "groups": Field("groups", Many(PLAIN), Many(PLAIN).encode(())),
+        "limit": Field("limit", One(RateLimit)),
         "ports": Field("ports", Many(PLAIN), Many(PLAIN).encode(())),
         "prefixes": Field("prefixes", Many(NET), Many(NET).encode(())),
         "protocol": Field("protocol", PLAIN),
@@ -36,15 +78,21 @@ class Entry(Record):
     def __init__(
         self,
         *,
+        deny: bool = False,
         groups: Iterable[str] = (),
+        limit: Optional[RateLimit] = None,
         ports: Iterable[str] = (),
         prefixes: Iterable[Union[str, IPv4Network, IPv6Network]] = (),
         protocol: Optional[str] = None,
-        types: Iterable[int] = (),
+        types: Iterable[IcmpMessage] = (),
     ) -> None:
         wire: Dict[str, Any] = {}
+        if deny is not False:
+            wire["deny"] = deny
         if groups:
             self._put(wire, "groups", groups)
+        if limit is not None:
+            wire["limit"] = self._encoded("limit", limit)
         if ports:
             self._put(wire, "ports", ports)
         if prefixes:
@@ -56,9 +104,21 @@ class Entry(Record):
         self._hold(wire)
 
     @property
+    def deny(self) -> bool:
+        """Drops what it fits, whatever other entries say: an entry that denies comes before all that do not."""
+        value: bool = self._read("deny")
+        return value
+
+    @property
     def groups(self) -> Tuple[str, ...]:
         """The other side: the members of these groups."""
         value: Tuple[str, ...] = self._read("groups")
+        return value
+
+    @property
+    def limit(self) -> Optional[RateLimit]:
+        """Fits no faster: for each guest, port and type by itself."""
+        value: Optional[RateLimit] = self._read("limit")
         return value
 
     @property
@@ -80,9 +140,9 @@ class Entry(Record):
         return value
 
     @property
-    def types(self) -> Tuple[int, ...]:
-        """The types of ICMP or ICMPv6."""
-        value: Tuple[int, ...] = self._read("types")
+    def types(self) -> Tuple[IcmpMessage, ...]:
+        """The types of ICMP or ICMPv6, or a type and a code: `8`, `"3/4"`."""
+        value: Tuple[IcmpMessage, ...] = self._read("types")
         return value
 
 
@@ -92,6 +152,7 @@ class Access(Record):
     __slots__ = ()
 
     _fields = {
+        "connections": Field("connections", PLAIN),
         "egress": Field("egress", Many(One(Entry)), Many(One(Entry)).encode(())),
         "groups": Field("groups", Many(PLAIN), Many(PLAIN).encode(())),
         "ingress": Field("ingress", Many(One(Entry)), Many(One(Entry)).encode(())),
@@ -101,12 +162,15 @@ class Access(Record):
     def __init__(
         self,
         *,
+        connections: Optional[int] = None,
         egress: Iterable[Entry] = (),
         groups: Iterable[str] = (),
         ingress: Iterable[Entry] = (),
         stateless: bool = False,
     ) -> None:
         wire: Dict[str, Any] = {}
+        if connections is not None:
+            wire["connections"] = connections
         if egress:
             self._put(wire, "egress", egress)
         if groups:
@@ -116,6 +180,14 @@ class Access(Record):
         if stateless is not False:
             wire["stateless"] = stateless
         self._hold(wire)
+
+    @property
+    def connections(self) -> Optional[int]:
+        """How many connections it may have at once, from and to it; what would begin another one is dropped. Left out, as many
+        as conntrack of the host has room for. `ct count over 1000 drop`
+        """
+        value: Optional[int] = self._read("connections")
+        return value
 
     @property
     def egress(self) -> Tuple[Entry, ...]:
@@ -596,6 +668,43 @@ class Cmp(Record):
         return value
 
 
+class Connlimit(Record):
+    """Counts the connections that it sees, each as long as conntrack knows it, and matches by their number:
+    `ct count over 100`. All packets that meet the rule share the count; in a set each element has one of its own
+    (`Stateful`). A packet that conntrack cannot track is dropped. (Kernel 4.18, `CONFIG_NFT_CONNLIMIT`.)
+    """
+
+    __slots__ = ()
+
+    _fields = {
+        "count": Field("count", PLAIN, required=True),
+        "over": Field("over", PLAIN, False),
+    }
+
+    def __init__(
+        self,
+        *,
+        count: int,
+        over: bool = False,
+    ) -> None:
+        wire: Dict[str, Any] = {"count": count}
+        if over is not False:
+            wire["over"] = over
+        self._hold(wire)
+
+    @property
+    def count(self) -> int:
+        """Up to how many connections it matches."""
+        value: int = self._read("count")
+        return value
+
+    @property
+    def over(self) -> bool:
+        """Matches when there are more instead."""
+        value: bool = self._read("over")
+        return value
+
+
 class Counter(Record):
     """Counts packets and bytes. What it counted is no part of a rule's identity."""
 
@@ -713,6 +822,42 @@ class CtSet(Record):
     @property
     def register(self) -> int:
         """Where from."""
+        value: int = self._read("register")
+        return value
+
+
+class Dynset(Record):
+    """Puts the register into a set that is `dynamic`, unless it is there, and matches where the set's own expression does
+    (`stateful`): `add @connections { iifname }`. The kernel takes elements away that have no connection left.
+    """
+
+    __slots__ = ()
+
+    _fields = {
+        "set": Field("set", PLAIN, required=True),
+        "register": Field("register", PLAIN, 0),
+    }
+
+    def __init__(
+        self,
+        *,
+        set: str,
+        register: int = 0,
+    ) -> None:
+        wire: Dict[str, Any] = {"set": set}
+        if register != 0:
+            wire["register"] = register
+        self._hold(wire)
+
+    @property
+    def set(self) -> str:
+        """The set."""
+        value: str = self._read("set")
+        return value
+
+    @property
+    def register(self) -> int:
+        """The key."""
         value: int = self._read("register")
         return value
 
@@ -973,7 +1118,7 @@ LimitUnit = Literal["second", "minute", "hour", "day", "week"]
 
 class Limit(Record):
     """Matches while packets come no faster than a rate: `limit rate 10/second burst 5 packets`. All packets that meet
-    the rule share it.
+    the rule share it; in a set each element has one of its own (`Stateful`).
     """
 
     __slots__ = ()
@@ -1660,7 +1805,7 @@ class ExprReject(Record):
         return value
 
 
-Expr = Union[Meta, MetaSet, Payload, PayloadWrite, Cmp, Range, Bitwise, Lookup, Map, VerdictMap, Immediate, ExprVerdict, Notrack, Ct, CtSet, Counter, Log, Limit, ExprReject, Exthdr, ExthdrWrite, Byteorder, Fib, Rt, Unknown]
+Expr = Union[Meta, MetaSet, Payload, PayloadWrite, Cmp, Range, Bitwise, Lookup, Map, VerdictMap, Dynset, Immediate, ExprVerdict, Notrack, Ct, CtSet, Counter, Log, Limit, Connlimit, ExprReject, Exthdr, ExthdrWrite, Byteorder, Fib, Rt, Unknown]
 """One expression of a rule.
 
 * `Meta`: Loads something that the kernel knows about the packet: `meta mark`.
@@ -1673,6 +1818,7 @@ Expr = Union[Meta, MetaSet, Payload, PayloadWrite, Cmp, Range, Bitwise, Lookup, 
 * `Lookup`: Looks a register up in a set: `… @inbound`.
 * `Map`: Looks a register up in a map: `… map @inbound`.
 * `VerdictMap`: Looks a register up in a verdict map: `… vmap @guests`.
+* `Dynset`: Puts a register into a set: `add @connections { … }`.
 * `Immediate`: Loads a constant.
 * `ExprVerdict`: Decides: `accept`, `jump guests`.
 * `Notrack`: Makes conntrack leave the packet alone.
@@ -1681,6 +1827,7 @@ Expr = Union[Meta, MetaSet, Payload, PayloadWrite, Cmp, Range, Bitwise, Lookup, 
 * `Counter`: Counts packets and bytes.
 * `Log`: Writes to the log.
 * `Limit`: Matches while packets come no faster than a rate.
+* `Connlimit`: Matches by how many connections there are: `ct count over 100`.
 * `ExprReject`: Drops with an answer.
 * `Exthdr`: Loads bytes of an extension header or an option, or whether it is there: `exthdr frag exists`.
 * `ExthdrWrite`: Writes an option of TCP: `tcp option maxseg size set …`.
@@ -1689,7 +1836,7 @@ Expr = Union[Meta, MetaSet, Payload, PayloadWrite, Cmp, Range, Bitwise, Lookup, 
 * `Rt`: Loads something about the packet's route: `rt mtu`.
 * `Unknown`: Found in the kernel, and not known here.
 """
-_Expr = Either(tagged={"meta": Meta, "meta_set": MetaSet, "payload": Payload, "payload_write": PayloadWrite, "cmp": Cmp, "range": Range, "bitwise": Bitwise, "lookup": Lookup, "map": Map, "verdict_map": VerdictMap, "immediate": Immediate, "notrack": Notrack, "ct": Ct, "ct_set": CtSet, "counter": Counter, "log": Log, "limit": Limit, "exthdr": Exthdr, "exthdr_write": ExthdrWrite, "byteorder": Byteorder, "fib": Fib, "rt": Rt, "unknown": Unknown}, plain=(ExprVerdict, ExprReject,))
+_Expr = Either(tagged={"meta": Meta, "meta_set": MetaSet, "payload": Payload, "payload_write": PayloadWrite, "cmp": Cmp, "range": Range, "bitwise": Bitwise, "lookup": Lookup, "map": Map, "verdict_map": VerdictMap, "dynset": Dynset, "immediate": Immediate, "notrack": Notrack, "ct": Ct, "ct_set": CtSet, "counter": Counter, "log": Log, "limit": Limit, "connlimit": Connlimit, "exthdr": Exthdr, "exthdr_write": ExthdrWrite, "byteorder": Byteorder, "fib": Fib, "rt": Rt, "unknown": Unknown}, plain=(ExprVerdict, ExprReject,))
 
 
 class Rule(Record):
@@ -1773,7 +1920,7 @@ class Chain(Record):
         return value
 
 
-DataType = Literal["ipv4_addr", "ipv6_addr", "ether_addr", "ether_type", "inet_proto", "inet_service", "mark", "ifname", "iface_index", "icmp_type", "icmpv6_type", "arp_op"]
+DataType = Literal["ipv4_addr", "ipv6_addr", "ether_addr", "ether_type", "inet_proto", "inet_service", "mark", "ifname", "iface_index", "icmp_type", "icmpv6_type", "icmp_code", "icmpv6_code", "arp_op"]
 """A type of value, by nft's name for it. The kernel stores its number only so that `nft list` can print
 elements (`src/datatype.c` of nftables).
 
@@ -1788,6 +1935,8 @@ elements (`src/datatype.c` of nftables).
 * `"iface_index"`: The index of an interface, 4 bytes.
 * `"icmp_type"`: An ICMP type, 1 byte.
 * `"icmpv6_type"`: An ICMPv6 type, 1 byte.
+* `"icmp_code"`: An ICMP code, 1 byte.
+* `"icmpv6_code"`: An ICMPv6 code, 1 byte.
 * `"arp_op"`: An ARP operation, 2 bytes.
 """
 
@@ -2152,7 +2301,7 @@ class Tier(Record):
         to: str,
         ports: Iterable[str] = (),
         protocol: Optional[str] = None,
-        types: Iterable[int] = (),
+        types: Iterable[IcmpMessage] = (),
     ) -> None:
         wire: Dict[str, Any] = {"from": from_, "to": to}
         if ports:
@@ -2188,9 +2337,9 @@ class Tier(Record):
         return value
 
     @property
-    def types(self) -> Tuple[int, ...]:
+    def types(self) -> Tuple[IcmpMessage, ...]:
         """As in `Entry`."""
-        value: Tuple[int, ...] = self._read("types")
+        value: Tuple[IcmpMessage, ...] = self._read("types")
         return value
 
 
@@ -2553,6 +2702,14 @@ InterfaceKind = Union[TapOptions, Literal["dummy"]]
 _InterfaceKind = Either(tagged={"tap": TapOptions})
 
 
+LinkLocal = Literal["eui64", "any"]
+"""Link-local addresses of IPv6 that a guest may have.
+
+* `"eui64"`: The one that follows from its MAC address.
+* `"any"`: Any but those that follow from the MAC addresses of other guests on its bridge, and those of the host.
+"""
+
+
 class PortOptions(Record):
     """What a bridge does with one of its ports: `bridge link set dev …`, `ip link set … type bridge_slave`."""
 
@@ -2755,6 +2912,7 @@ class Interface(Record):
         "gateway_ipv4": Field("gateway_ipv4", INTERFACE4),
         "gateway_ipv6": Field("gateway_ipv6", IPV6),
         "kind": Field("kind", _InterfaceKind, _InterfaceKind.encode(_INTERFACE_KIND)),
+        "link_local": Field("link_local", PLAIN, "eui64"),
         "mac": Field("mac", PLAIN),
         "mtu": Field("mtu", PLAIN),
         "port": Field("port", One(PortOptions), One(PortOptions).encode(_INTERFACE_PORT)),
@@ -2765,6 +2923,7 @@ class Interface(Record):
         "routed_ipv6": Field("routed_ipv6", Many(NET6), Many(NET6).encode(())),
         "serve": Field("serve", _ServeOrNot, _ServeOrNot.encode(_INTERFACE_SERVE)),
         "sources": Field("sources", Many(NET), Many(NET).encode(())),
+        "vlans": Field("vlans", Many(PLAIN), Many(PLAIN).encode(())),
     }
 
     def __init__(
@@ -2777,6 +2936,7 @@ class Interface(Record):
         gateway_ipv4: Optional[Union[str, IPv4Interface]] = None,
         gateway_ipv6: Optional[Union[str, IPv6Address]] = None,
         kind: InterfaceKind = _INTERFACE_KIND,
+        link_local: LinkLocal = "eui64",
         mac: Optional[str] = None,
         mtu: Optional[int] = None,
         port: PortOptions = _INTERFACE_PORT,
@@ -2787,6 +2947,7 @@ class Interface(Record):
         routed_ipv6: Iterable[Union[str, IPv6Network]] = (),
         serve: ServeOrNot = _INTERFACE_SERVE,
         sources: Iterable[Union[str, IPv4Network, IPv6Network]] = (),
+        vlans: Iterable[int] = (),
     ) -> None:
         wire: Dict[str, Any] = {"name": name}
         if access is not _INTERFACE_ACCESS:
@@ -2801,6 +2962,8 @@ class Interface(Record):
             wire["gateway_ipv6"] = self._encoded("gateway_ipv6", gateway_ipv6)
         if kind is not _INTERFACE_KIND:
             self._put(wire, "kind", kind)
+        if link_local != "eui64":
+            wire["link_local"] = link_local
         if mac is not None:
             wire["mac"] = mac
         if mtu is not None:
@@ -2821,6 +2984,8 @@ class Interface(Record):
             self._put(wire, "serve", serve)
         if sources:
             self._put(wire, "sources", sources)
+        if vlans:
+            self._put(wire, "vlans", vlans)
         self._hold(wire)
 
     @property
@@ -2846,8 +3011,8 @@ class Interface(Record):
 
     @property
     def ethertypes(self) -> Tuple[int, ...]:
-        """Other EtherTypes than ARP, IPv4 and IPv6 that it may send and get as a port of a bridge: 0x88cc is 35020. With that
-        of a VLAN tag, 33024, what is inside is not looked at.
+        """Other EtherTypes than ARP, IPv4 and IPv6 that it may send and get as a port of a bridge: 0x88cc is 35020. Not those
+        of tags: see `vlans`.
         """
         value: Tuple[int, ...] = self._read("ethertypes")
         return value
@@ -2874,6 +3039,14 @@ class Interface(Record):
     def kind(self) -> InterfaceKind:
         """What the link is; left out: a tap."""
         value: InterfaceKind = self._read("kind")
+        return value
+
+    @property
+    def link_local(self) -> LinkLocal:
+        """Which link-local addresses of IPv6 it may have. Left out, the one that follows from its MAC address (RFC 4291 appendix
+        A); most systems of today make others by themselves (RFC 7217) and need `"any"`.
+        """
+        value: LinkLocal = self._read("link_local")
         return value
 
     @property
@@ -2937,8 +3110,16 @@ class Interface(Record):
 
     @property
     def sources(self) -> Tuple[Union[IPv4Network, IPv6Network], ...]:
-        """Further addresses and prefixes that it may send from: link-local ones that do not follow from its MAC address."""
+        """Further addresses and prefixes that it may send from: those of networks behind it."""
         value: Tuple[Union[IPv4Network, IPv6Network], ...] = self._read("sources")
+        return value
+
+    @property
+    def vlans(self) -> Tuple[int, ...]:
+        """The VLANs (IEEE 802.1Q), 1 to 4094, of which it may send and get tagged frames as a port of a bridge. What is inside is
+        not looked at, and the host itself takes none of them.
+        """
+        value: Tuple[int, ...] = self._read("vlans")
         return value
 
 
@@ -4281,7 +4462,7 @@ class Link(Record):
 
     @property
     def mtu(self) -> Optional[int]:
-        """The largest packet, in bytes without the Ethernet header: 68 to 65535, from 1280 on for IPv6."""
+        """The largest packet, in bytes without the Ethernet header: 68 to 65535 (of a tap, to 65521), from 1280 on for IPv6."""
         value: Optional[int] = self._read("mtu")
         return value
 
@@ -4969,7 +5150,7 @@ class Sysctl(Record):
         return value
 
 
-OneOrManyDataType = Union[Iterable[DataType], Literal["ipv4_addr", "ipv6_addr", "ether_addr", "ether_type", "inet_proto", "inet_service", "mark", "ifname", "iface_index", "icmp_type", "icmpv6_type", "arp_op"]]
+OneOrManyDataType = Union[Iterable[DataType], Literal["ipv4_addr", "ipv6_addr", "ether_addr", "ether_type", "inet_proto", "inet_service", "mark", "ifname", "iface_index", "icmp_type", "icmpv6_type", "icmp_code", "icmpv6_code", "arp_op"]]
 """* `"ipv4_addr"`: An IPv4 address, 4 bytes.
 * `"ipv6_addr"`: An IPv6 address, 16 bytes.
 * `"ether_addr"`: A MAC address, 6 bytes.
@@ -4981,6 +5162,8 @@ OneOrManyDataType = Union[Iterable[DataType], Literal["ipv4_addr", "ipv6_addr", 
 * `"iface_index"`: The index of an interface, 4 bytes.
 * `"icmp_type"`: An ICMP type, 1 byte.
 * `"icmpv6_type"`: An ICMPv6 type, 1 byte.
+* `"icmp_code"`: An ICMP code, 1 byte.
+* `"icmpv6_code"`: An ICMPv6 code, 1 byte.
 * `"arp_op"`: An ARP operation, 2 bytes.
 """
 _OneOrManyDataType = Either(many=Many(PLAIN))
@@ -4989,7 +5172,7 @@ _OneOrManyDataType = Either(many=Many(PLAIN))
 VerdictWord = Literal["verdict"]
 
 
-MapTypeText = Union[Iterable[DataType], Literal["verdict", "ipv4_addr", "ipv6_addr", "ether_addr", "ether_type", "inet_proto", "inet_service", "mark", "ifname", "iface_index", "icmp_type", "icmpv6_type", "arp_op"]]
+MapTypeText = Union[Iterable[DataType], Literal["verdict", "ipv4_addr", "ipv6_addr", "ether_addr", "ether_type", "inet_proto", "inet_service", "mark", "ifname", "iface_index", "icmp_type", "icmpv6_type", "icmp_code", "icmpv6_code", "arp_op"]]
 """* `"ipv4_addr"`: An IPv4 address, 4 bytes.
 * `"ipv6_addr"`: An IPv6 address, 16 bytes.
 * `"ether_addr"`: A MAC address, 6 bytes.
@@ -5001,9 +5184,23 @@ MapTypeText = Union[Iterable[DataType], Literal["verdict", "ipv4_addr", "ipv6_ad
 * `"iface_index"`: The index of an interface, 4 bytes.
 * `"icmp_type"`: An ICMP type, 1 byte.
 * `"icmpv6_type"`: An ICMPv6 type, 1 byte.
+* `"icmp_code"`: An ICMP code, 1 byte.
+* `"icmpv6_code"`: An ICMPv6 code, 1 byte.
 * `"arp_op"`: An ARP operation, 2 bytes.
 """
 _MapTypeText = Either(many=Many(PLAIN))
+
+
+Stateful = Union[Limit, Connlimit]
+"""An expression that each element of a set has for itself, with a state of its own: a packet is in the set only where the
+expression of its element matches too (kernel 5.7). `set limited { type inet_service; limit rate 10/second burst 5
+packets; }`
+
+* `Limit`: In the set while packets come no faster than a rate.
+* `Connlimit`: In the set by how many connections there are. Such a set is `dynamic`, of values and not of intervals: packets put
+  elements into it (`Dynset`), and nobody else, as the kernel takes them away with their last connection.
+"""
+_Stateful = Either(tagged={"limit": Limit, "connlimit": Connlimit})
 
 
 class Set(Record):
@@ -5029,6 +5226,7 @@ class Set(Record):
         "elements": Field("elements", Many(_ElementText), Many(_ElementText).encode(())),
         "interval": Field("interval", PLAIN, False),
         "size": Field("size", PLAIN),
+        "stateful": Field("stateful", _Stateful),
     }
 
     def __init__(
@@ -5040,6 +5238,7 @@ class Set(Record):
         elements: Iterable[ElementText] = (),
         interval: bool = False,
         size: Optional[int] = None,
+        stateful: Optional[Stateful] = None,
     ) -> None:
         wire: Dict[str, Any] = {"key": self._encoded("key", key), "name": name}
         if data is not None:
@@ -5050,12 +5249,14 @@ class Set(Record):
             wire["interval"] = interval
         if size is not None:
             wire["size"] = size
+        if stateful is not None:
+            wire["stateful"] = self._encoded("stateful", stateful)
         self._hold(wire)
 
     @property
-    def key(self) -> Union[Tuple[DataType, ...], Literal["ipv4_addr", "ipv6_addr", "ether_addr", "ether_type", "inet_proto", "inet_service", "mark", "ifname", "iface_index", "icmp_type", "icmpv6_type", "arp_op"]]:
+    def key(self) -> Union[Tuple[DataType, ...], Literal["ipv4_addr", "ipv6_addr", "ether_addr", "ether_type", "inet_proto", "inet_service", "mark", "ifname", "iface_index", "icmp_type", "icmpv6_type", "icmp_code", "icmpv6_code", "arp_op"]]:
         """The type of its keys, or several for a concatenation."""
-        value: Union[Tuple[DataType, ...], Literal["ipv4_addr", "ipv6_addr", "ether_addr", "ether_type", "inet_proto", "inet_service", "mark", "ifname", "iface_index", "icmp_type", "icmpv6_type", "arp_op"]] = self._read("key")
+        value: Union[Tuple[DataType, ...], Literal["ipv4_addr", "ipv6_addr", "ether_addr", "ether_type", "inet_proto", "inet_service", "mark", "ifname", "iface_index", "icmp_type", "icmpv6_type", "icmp_code", "icmpv6_code", "arp_op"]] = self._read("key")
         return value
 
     @property
@@ -5065,9 +5266,9 @@ class Set(Record):
         return value
 
     @property
-    def data(self) -> Optional[Union[Tuple[DataType, ...], Literal["verdict", "ipv4_addr", "ipv6_addr", "ether_addr", "ether_type", "inet_proto", "inet_service", "mark", "ifname", "iface_index", "icmp_type", "icmpv6_type", "arp_op"]]]:
+    def data(self) -> Optional[Union[Tuple[DataType, ...], Literal["verdict", "ipv4_addr", "ipv6_addr", "ether_addr", "ether_type", "inet_proto", "inet_service", "mark", "ifname", "iface_index", "icmp_type", "icmpv6_type", "icmp_code", "icmpv6_code", "arp_op"]]]:
         """For a map, the type of its data, or several for a concatenation, or `verdict`."""
-        value: Optional[Union[Tuple[DataType, ...], Literal["verdict", "ipv4_addr", "ipv6_addr", "ether_addr", "ether_type", "inet_proto", "inet_service", "mark", "ifname", "iface_index", "icmp_type", "icmpv6_type", "arp_op"]]] = self._read("data")
+        value: Optional[Union[Tuple[DataType, ...], Literal["verdict", "ipv4_addr", "ipv6_addr", "ether_addr", "ether_type", "inet_proto", "inet_service", "mark", "ifname", "iface_index", "icmp_type", "icmpv6_type", "icmp_code", "icmpv6_code", "arp_op"]]] = self._read("data")
         return value
 
     @property
@@ -5086,6 +5287,12 @@ class Set(Record):
     def size(self) -> Optional[int]:
         """For how many elements the kernel makes room."""
         value: Optional[int] = self._read("size")
+        return value
+
+    @property
+    def stateful(self) -> Optional[Stateful]:
+        """The expression that each of its elements carries: a rate, or a count of connections."""
+        value: Optional[Stateful] = self._read("stateful")
         return value
 
 
@@ -5421,6 +5628,7 @@ __all__ = [
     "ChainType",
     "Cmp",
     "CmpOp",
+    "Connlimit",
     "Counter",
     "Ct",
     "CtDirection",
@@ -5429,6 +5637,7 @@ __all__ = [
     "DataType",
     "Dhcpv6",
     "Direction",
+    "Dynset",
     "ElementText",
     "Encap",
     "Entry",
@@ -5454,6 +5663,7 @@ __all__ = [
     "Hook",
     "HostAccess",
     "HostSpec",
+    "IcmpMessage",
     "Icv",
     "Immediate",
     "InnerFamily",
@@ -5473,6 +5683,7 @@ __all__ = [
     "Link",
     "LinkKind",
     "LinkKindOther",
+    "LinkLocal",
     "Log",
     "LogDrops",
     "Lookup",
@@ -5503,6 +5714,7 @@ __all__ = [
     "PortOptions",
     "ProxyNeighbour",
     "Range",
+    "RateLimit",
     "Reject",
     "RejectIcmp",
     "Route",
@@ -5525,6 +5737,7 @@ __all__ = [
     "Spi",
     "State",
     "StateDirection",
+    "Stateful",
     "Sysctl",
     "Table",
     "TapOptions",

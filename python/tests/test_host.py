@@ -20,8 +20,10 @@ from guestnet import (
     BusyError,
     ClosedError,
     ConflictError,
+    Firewall,
     Guest,
     Host,
+    HostAccess,
     HostSpec,
     Interface,
     KernelError,
@@ -30,6 +32,7 @@ from guestnet import (
     Objects,
     Pair,
     SpecError,
+    TapOptions,
     TunnelSpec,
     UnsupportedError,
 )
@@ -93,6 +96,48 @@ def test_one_guest_after_the_other(host: Host) -> None:
     assert plan.apply().changes == len(plan)
     assert host.add(HostSpec(guests=[b])).changes == 0
     assert set(host.observe().namespaces) == {"a", "b"}
+
+
+def test_what_is_warned_of_and_what_was_done_to_whom(host: Host, netns: str) -> None:
+    guests = [
+        Guest(
+            name=name,
+            interfaces=[Interface(name=f"tap{name}", mac=f"02:00:5e:00:53:0{n}", private_ipv4=f"192.168.0.{n}")],
+        )
+        for n, name in enumerate("ab", 1)
+    ]
+    wanted = HostSpec(guests=guests, firewall=Firewall(host=HostAccess()))
+    (warning,) = host.plan(wanted).warnings
+    assert warning.startswith("firewall.host.services: none lets anybody in by ssh")
+    report = host.apply(wanted)
+    assert report.warnings == host.verify(wanted).warnings == host.plan_add(wanted).warnings == (warning,)
+    assert f"? {warning}" in str(report)
+    assert [(guest.name, guest.done) for guest in report.guests] == [("a", "made"), ("b", "made")]
+    assert not any(guest.restart for guest in report.guests)
+    run("ip", "netns", "delete", "a")
+    report = host.apply(wanted)
+    (a,) = report.guests
+    assert (a.name, a.done, a.links_made_again) == ("a", "made_again", ("tapa",)) and a.changes > 0
+    assert [(restart.program, restart.of) for restart in a.restart] == [("dnsmasq", "a/dnsmasq.conf"), ("monitor", "tapa")]
+    assert "restart dnsmasq (a/dnsmasq.conf): the namespace a was made again" in str(report)
+
+
+def test_a_link_in_use_is_made_again_by_its_name(host: Host, netns: str) -> None:
+    wanted = spec("a")
+    host.apply(wanted)
+    run("ip", "-n", "a", "address", "add", "10.77.0.1/24", "dev", "tapa")
+    (a,) = wanted.guests
+    (interface,) = a.interfaces
+    other = HostSpec(guests=[a.replace(interfaces=[interface.replace(kind=TapOptions(multi_queue=True))])])
+    plan = host.plan(other)
+    (line,) = plan.in_use
+    assert line.startswith("link tapa in namespace a is in use (it has the address 10.77.0.1/24)")
+    for call in (plan.apply, lambda: host.apply(other), lambda: host.add(other)):
+        with pytest.raises(ConflictError, match="--remake tapa") as raised:
+            call()
+        assert raised.value.foreign == (line,) and raised.value.state is None
+    assert plan.apply(remake=["tapa"]).guests[0].links_made_again == ("tapa",)
+    assert not host.verify(other)
 
 
 def test_files_and_namespaces_are_where_they_are_told_to_be(netns: str, tmp_path: Path) -> None:

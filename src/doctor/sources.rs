@@ -8,7 +8,7 @@ use guestnet_firewall::{Paragraph, drops};
 
 use super::case::Case;
 use super::{Finding, Severity};
-use crate::spec::Guest;
+use crate::spec::{Guest, Interface, LinkLocal};
 
 pub(super) fn check(case: &mut Case<'_>, findings: &mut Vec<Finding>) {
     let Some(spec) = case.spec.filter(|spec| spec.firewall.is_some()) else { return };
@@ -50,13 +50,15 @@ fn report(guests: &[&Guest], packets: u64, findings: &mut Vec<Finding>) {
         format!("the firewall has dropped {packets} packets of {of} by 3.2: their IPv6 source is not the guest's"),
         "that is a forged source, or the link-local address of a guest that does not make it from its MAC address (RFC \
          7217; Windows, NetworkManager): such a guest has no IPv6 at all",
-        r#"look in the guest (`ip -6 address show scope link`), and say that address in "sources" of its interface: ["fe80::1234/128"]"#,
+        r#"look in the guest (`ip -6 address show scope link`), and say "link_local": "any" of its interface"#,
     ));
 }
 
 fn says_link_local(guest: &Guest) -> bool {
     let is_link_local = |address| matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
-    let all =
-        |interface: &crate::spec::Interface| interface.sources.iter().any(|net| is_link_local(net.addr()));
+    let all = |interface: &Interface| {
+        interface.link_local == LinkLocal::Any
+            || interface.sources.iter().any(|net| is_link_local(net.addr()))
+    };
     !guest.interfaces.is_empty() && guest.interfaces.iter().all(all)
 }

@@ -1,7 +1,7 @@
-//! The warnings that plans and reports have too: of the spec, and of the tunnels that are there.
+//! The warnings that plans and reports have too: of the spec, of the tunnels that are there, of files that are not believed.
 
 use guestnet_core::owner::Owner;
-use guestnet_core::{Namespace, Netns, netns};
+use guestnet_core::{Kind, Namespace, Netns, Set, Sysctl, netns};
 
 use super::case::Case;
 use super::{Finding, Severity};
@@ -22,6 +22,7 @@ pub(super) fn check(case: &mut Case<'_>, findings: &mut Vec<Finding>) {
     if let (Some(spec), Some(objects)) = (case.spec, case.objects) {
         findings.extend(ways::warnings(host, spec, &objects.host).into_iter().map(Finding::from));
     }
+    findings.extend(not_believed(host));
     let owner = Owner(host.cookie());
     let mut troubles = troubles_in(host);
     for name in netns::list().unwrap_or_default() {
@@ -31,9 +32,31 @@ pub(super) fn check(case: &mut Case<'_>, findings: &mut Vec<Finding>) {
             && namespace.owner() == Some(owner)
         {
             troubles.extend(troubles_in(&mut namespace));
+            findings.extend(not_believed(&mut namespace));
+            let mut guests = case.spec.iter().flat_map(|spec| &spec.guests);
+            if let Some(guest) = guests.find(|guest| guest.netns() == *namespace.netns()) {
+                findings.extend(ways::warnings_in(&mut namespace, guest).into_iter().map(Finding::from));
+            }
         }
     }
     findings.extend(troubles.into_iter().map(Finding::from));
+}
+
+/// Lines of the ledger of sysctls of `namespace` that are not believed; none of what cannot be read.
+fn not_believed(namespace: &mut Namespace) -> Vec<Finding> {
+    if Sysctl::observe(namespace, &Set::new()).is_err() {
+        return Vec::new();
+    }
+    let of = |line: &String| {
+        Finding::new(
+            Severity::Warning,
+            "ledger",
+            line,
+            "an apply says so too, and writes the file anew when it next changes a sysctl",
+            "see who else writes below /run/guestnet: it is root's alone",
+        )
+    };
+    namespace.warnings().iter().map(of).collect()
 }
 
 impl From<Warning> for Finding {

@@ -43,6 +43,8 @@ pub struct ExplanationDocument {
     pub passes: bool,
     /// The places, up to the first that drops it.
     pub steps: Vec<Step>,
+    /// What the spec does not say, and the answer would be the other one if it were so. Empty where it says all.
+    pub unknown: Vec<String>,
 }
 
 impl Serialize for Explanation {
@@ -52,6 +54,7 @@ impl Serialize for Explanation {
             kind: DocumentKind::Explanation,
             passes: self.passes,
             steps: self.steps.clone(),
+            unknown: self.unknown.clone(),
         };
         document.serialize(serializer)
     }

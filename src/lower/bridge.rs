@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use guestnet_core::{Address, Error, Kind, Link, LinkKind, LinkName, Mac, Netns};
+use guestnet_core::{Address, Error, Kind, Link, LinkKind, LinkName, Netns};
 
 use super::{Lowered, Spot, settings};
 use crate::objects::NamespaceObjects;
@@ -24,8 +24,7 @@ impl Lowered {
         let dev = &bridge.name;
         let mut link = Link::new(dev.clone(), LinkKind::Bridge(bridge.options.clone()));
         link.mtu = Some(bridge.mtu.unwrap_or(super::tunnel::ETHERNET));
-        // Left to the kernel it would be the lowest of the ports', and change with them.
-        link.mac = Some(bridge.mac.unwrap_or_else(|| Mac::derived(&format!("bridge {dev}"))));
+        link.mac = Some(bridge.own_mac());
         let has = |ipv4| bridge.addresses.iter().any(|own| own.addr().is_ipv4() == ipv4);
         let mtu = link.mtu.unwrap_or_default();
         link.settings = if bridge.routes() { settings::routed(mtu) } else { settings::switch() };

@@ -40,6 +40,6 @@ impl<'a> Doomed<'a> {
     /// Whether `change` will have happened by itself.
     pub fn spares<T: Kind>(&self, change: &Change<T>) -> bool {
         let lives_on = |object: &T| object.lives_on().is_some_and(|link| self.leaving.contains(link));
-        matches!(change, Change::Delete(gone) if lives_on(gone))
+        T::GOES_WITH_ITS_LINK && matches!(change, Change::Delete(gone) if lives_on(gone))
     }
 }

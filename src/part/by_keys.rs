@@ -97,6 +97,10 @@ fn are_alone(host: &HostSpec, tally: &Tally, old: &[Guest], new: &[Guest]) -> bo
         return false;
     }
     guests.all(|guest| {
+        // Others may have the same.
+        if guest.interfaces.iter().any(|interface| !interface.sources.is_empty()) {
+            return false;
+        }
         let lists: Vec<_> =
             guest.interfaces.iter().map(|interface| &interface.access).chain([&guest.access]).collect();
         let own = lists.iter().flat_map(|access| access.ingress.iter().chain(&access.egress));
@@ -176,7 +180,13 @@ fn tables(
     let found = &found.in_namespace(&Netns::Host).tables.ours;
     let near = tally.near.clone();
     let mut tables = Set::new();
-    for key in named.tables.iter().map(Object::key) {
+    for table in &named.tables {
+        let key = table.key();
+        // What hangs on a guest's link is that guest's.
+        if table.device().is_some_and(|device| links.contains(device)) {
+            tables.extend(after.host.tables.get(&key).cloned());
+            continue;
+        }
         let here = found.get(&key)?;
         let name = key.to_string();
         let none = Table::new(key.0, key.1.clone());
@@ -187,7 +197,8 @@ fn tables(
             return None;
         }
         let is_own = |set: &nft::Set, element: &Element| {
-            set.is_map() || is_of(element, links) || is_far(set, element, nat, &near)
+            let is_exclusive = guestnet_firewall::is_exclusive(set.name.as_str());
+            set.is_map() || is_exclusive || is_of(element, links) || is_far(set, element, nat, &near)
         };
         let asks = |tally: &Tally| tally.size(&name, "guests") > tally.size(&name, "stateless");
         let asked = asks(tally);

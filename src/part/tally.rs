@@ -34,7 +34,11 @@ impl Tally {
     /// That of `spec`, which comes to `lowered`.
     pub(super) fn of(spec: &HostSpec, lowered: &Lowered) -> Self {
         let mut tally = Self::default();
+        let links = &lowered.objects.host.links;
         for table in &lowered.objects.host.tables {
+            if table.device().is_some_and(|device| links.contains(device)) {
+                continue;
+            }
             let name = table.key().to_string();
             let sizes = table.sets.iter().map(|set| (set.name.to_string(), set.elements.len()));
             tally.sizes.insert(name.clone(), sizes.filter(|(_, size)| *size > 0).collect());

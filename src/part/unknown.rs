@@ -26,8 +26,7 @@ impl Host {
         let (wanted, _, found) = self.together(&added.objects)?;
         added.objects = wanted;
         let mut plan = Plan::between(added.settled(&found)?.as_ref(), &found);
-        self.note_in_use(&mut plan)?;
-        plan.warnings = self.warnings(Some(spec), &added.objects, &plan, &found)?;
+        self.note(&mut plan, spec, &added.objects, &found)?;
         Ok(plan)
     }
 

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use guestnet_core::Netns;
+use guestnet_core::{LinkName, Netns};
 use guestnet_firewall::{Access, FirewallSpec, Group, GroupName, GuestLink, HostAccess, TunnelEnds};
 use ipnet::IpNet;
 
 use super::{Resolved, ResolvedGuest, ResolvedInterface};
 use crate::lower::host4;
-use crate::spec::{Firewall, Interface};
+use crate::objects::Objects;
+use crate::spec::{Firewall, Interface, LinkLocal};
 
 impl Resolved<'_> {
     /// The filter of each namespace, the host's first; none without a `firewall`.
@@ -18,6 +19,8 @@ impl Resolved<'_> {
         let members = self.members();
         let mut of: BTreeMap<Netns, FirewallSpec> = BTreeMap::new();
         let mut host = firewall.of_host();
+        let bridges = self.bridges.iter().filter(|bridge| !bridge.existing).map(|bridge| &bridge.name);
+        host.links = bridges.cloned().chain(links_of(&self.objects, &Netns::Host)).collect();
         for group in &mut host.groups {
             group.addresses.extend(members.get(&group.name).into_iter().flatten());
         }
@@ -26,9 +29,14 @@ impl Resolved<'_> {
                 None => &mut host,
                 Some(ends) => {
                     host.inner.insert(ends.host_link.clone());
+                    host.beyond.extend(guest.interfaces.iter().flat_map(|interface| interface.public()));
                     let inside = || FirewallSpec {
                         // Nobody works in there.
                         host: Some(HostAccess::default()),
+                        guest_services: firewall.guest_services.clone(),
+                        links: links_of(&self.objects, &guest.netns)
+                            .chain([ends.guest_link.clone()])
+                            .collect(),
                         ..firewall.common()
                     };
                     of.entry(guest.netns.clone()).or_insert_with(inside)
@@ -42,8 +50,6 @@ impl Resolved<'_> {
         for spec in of.values_mut() {
             spec.groups = firewall.groups_for(spec, &members);
         }
-        let bridged = self.guests.iter().flat_map(|guest| &guest.interfaces);
-        host.inner.extend(bridged.filter_map(|interface| interface.bridge.clone()));
         of.insert(Netns::Host, host);
         of
     }
@@ -55,7 +61,8 @@ impl Resolved<'_> {
             for interface in &guest.interfaces {
                 let own = interface.access.groups.iter().filter(|group| !guest.access.groups.contains(group));
                 for group in guest.access.groups.iter().chain(own) {
-                    let known = interface.own().chain(interface.public_ipv4.map(host4));
+                    let sources = interface.sources.iter().copied();
+                    let known = interface.own().chain(sources).chain(interface.public_ipv4.map(host4));
                     members.entry(group).or_default().extend(known);
                 }
             }
@@ -74,7 +81,8 @@ impl Firewall {
         let entries = of_groups.flat_map(|group| group.ingress.iter().chain(&group.egress));
         let own =
             spec.guests.iter().flat_map(|guest| guest.access.ingress.iter().chain(&guest.access.egress));
-        let mut named: BTreeSet<&GroupName> = entries.chain(own).flat_map(|entry| &entry.groups).collect();
+        let entries = entries.chain(own).chain(&spec.guest_services);
+        let mut named: BTreeSet<&GroupName> = entries.flat_map(|entry| &entry.groups).collect();
         for tier in &self.tiers {
             named.extend(joined.contains(&tier.from).then_some(&tier.to));
             named.extend(joined.contains(&tier.to).then_some(&tier.from));
@@ -97,12 +105,18 @@ impl Firewall {
 impl ResolvedGuest<'_> {
     fn bound(&self, interface: &ResolvedInterface<'_>) -> Option<GuestLink> {
         let mut link = GuestLink::new(interface.name.clone(), interface.mac?);
-        link.bridged = interface.bridge.is_some();
+        link.bridge.clone_from(&interface.bridge);
         link.addresses = interface.own().collect();
+        link.shared.clone_from(&interface.sources);
+        link.any_link_local = interface.link_local == LinkLocal::Any;
         link.known_as = interface.public_ipv4.map(host4).into_iter().collect();
         link.ethertypes.clone_from(&interface.ethertypes);
+        link.vlans.clone_from(&interface.vlans);
         link.routers = match interface.port_of {
-            Some(bridge) => bridge.addresses.iter().map(IpNet::addr).collect(),
+            Some(bridge) => {
+                let local = (!bridge.existing).then(|| IpAddr::from(bridge.own_mac().link_local()));
+                bridge.addresses.iter().map(IpNet::addr).chain(local).collect()
+            }
             None => interface.routers().collect(),
         };
         link.access = together(&self.access, &interface.access);
@@ -111,11 +125,17 @@ impl ResolvedGuest<'_> {
 }
 
 impl Interface {
-    /// What the guest may send from.
+    /// What is the guest's alone, as it says it.
     fn own(&self) -> impl Iterator<Item = IpNet> + '_ {
         let prefixes = self.public_ipv6.iter().chain(&self.private_ipv6).chain(&self.routed_ipv6);
         let prefixes = prefixes.map(|prefix| IpNet::from(prefix.trunc()));
-        self.private_ipv4.map(host4).into_iter().chain(prefixes).chain(self.sources.iter().copied())
+        self.private_ipv4.map(host4).into_iter().chain(prefixes)
+    }
+
+    /// What is the guest's alone, as the world says it.
+    fn public(&self) -> impl Iterator<Item = IpNet> + '_ {
+        let prefixes = self.public_ipv6.iter().chain(&self.routed_ipv6);
+        self.public_ipv4.map(host4).into_iter().chain(prefixes.map(|prefix| IpNet::from(prefix.trunc())))
     }
 
     /// The host's addresses on its link.
@@ -124,6 +144,11 @@ impl Interface {
         let ipv6 = self.routers6().map(|router| IpAddr::from(router.addr()));
         ipv4.into_iter().chain(ipv6).chain(self.link_local_router().map(IpAddr::from))
     }
+}
+
+/// The links that `objects` has in `netns`.
+fn links_of<'a>(objects: &'a Objects, netns: &Netns) -> impl Iterator<Item = LinkName> + 'a {
+    objects.of(netns).into_iter().flat_map(|objects| &objects.links).map(|link| link.name.clone())
 }
 
 /// What a guest may, and one interface of it besides.
@@ -137,5 +162,6 @@ fn together(guest: &Access, interface: &Access) -> Access {
     access.ingress.extend_from_slice(&interface.ingress);
     access.egress.extend_from_slice(&interface.egress);
     access.stateless |= interface.stateless;
+    access.connections = interface.connections.or(guest.connections).filter(|_| !access.stateless);
     access
 }

@@ -57,6 +57,11 @@ impl Bridge {
         Self { name, existing: false, addresses: Vec::new(), mtu: None, mac: None, options }
     }
 
+    /// The MAC address that guestnet gives it. Left to the kernel it would be the lowest of the ports', and change with them.
+    pub(crate) fn own_mac(&self) -> Mac {
+        self.mac.unwrap_or_else(|| Mac::derived(&format!("bridge {}", self.name)))
+    }
+
     /// Whether the host routes for the guests in it.
     pub fn routes(&self) -> bool {
         !self.addresses.is_empty()
@@ -154,8 +159,9 @@ impl ResolvedInterface<'_> {
 
 fn check(bridge: &Bridge, path: &Path, taken: &mut Taken, problems: &mut Problems) {
     taken.claim("link", &Netns::Host, &bridge.name, &path.field("name"), problems);
-    if let Some(mac) = bridge.mac {
-        taken.claim("MAC address", &Netns::Host, (&bridge.name, mac), &path.field("mac"), problems);
+    if !bridge.existing {
+        let mac = (&bridge.name, bridge.own_mac());
+        taken.claim("MAC address", &Netns::Host, mac, &path.field("mac"), problems);
     }
     if bridge.existing {
         let given = [
@@ -172,7 +178,7 @@ fn check(bridge: &Bridge, path: &Path, taken: &mut Taken, problems: &mut Problem
         problems.at(&path.field("name"), why);
     }
     if let Some(mtu) = bridge.mtu.filter(|mtu| !MTU.contains(mtu)) {
-        problems.at(&path.field("mtu"), not_an_mtu(mtu));
+        problems.at(&path.field("mtu"), not_an_mtu(mtu, *MTU.end()));
     }
     if let Some(words) = bridge.options.problem() {
         problems.at(&path.field("options").field("ageing"), words);

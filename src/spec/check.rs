@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 
+use guestnet_core::link::MOST_OF_TAP;
 use guestnet_core::owner::REQIDS;
 use guestnet_core::{LinkName, Netns, Path, Problem, Problems};
 use guestnet_nat::{NatSpec, Pair};
@@ -12,7 +13,7 @@ use ipnet::{IpNet, Ipv6Net};
 
 use super::special::{kept, unfit, unfit_prefix};
 use super::taken::Taken;
-use super::{Interface, Placement, VERSION};
+use super::{Interface, InterfaceKind, Placement, VERSION};
 use crate::resolve::{Ends, Resolved, ResolvedGuest, ResolvedInterface};
 
 /// The first half of fe80::/64 (RFC 4291, section 2.5.6).
@@ -55,6 +56,7 @@ impl Resolved<'_> {
         self.routers(root, &taken, problems);
         self.check_bridges(root, &mut taken, problems);
         self.nested(root, problems);
+        self.own_addresses(root, problems);
         self.privates(root, problems);
         self.check_firewall(root, problems);
         self.translation(root, problems);
@@ -157,12 +159,9 @@ impl Resolved<'_> {
         }
     }
 
-    /// What a guest in the host's namespace is known as there is nobody's public address: it is routed to one of them only.
+    /// A private address is nobody else's public one: that is routed to one of them only, and who has it privately reaches
+    /// no other by it.
     fn privates(&self, root: &Path, problems: &mut Problems) {
-        let is_private = |guest: &ResolvedGuest<'_>| guest.is_on_host() && guest.has_ipv4();
-        if !self.guests.iter().any(is_private) {
-            return;
-        }
         let interfaces = || {
             self.guests.iter().enumerate().flat_map(|(n, guest)| {
                 let list = root.field("guests").index(n).field("interfaces");
@@ -170,16 +169,18 @@ impl Resolved<'_> {
                 interfaces.map(move |(m, interface)| (guest, interface, list.index(m)))
             })
         };
-        let publics: HashMap<Ipv4Addr, (bool, Path)> = interfaces()
+        let publics: HashMap<Ipv4Addr, (&ResolvedGuest<'_>, Path)> = interfaces()
             .filter_map(|(guest, interface, path)| {
-                Some((interface.public_ipv4?, (guest.is_on_host(), path.field("public_ipv4"))))
+                Some((interface.public_ipv4?, (guest, path.field("public_ipv4"))))
             })
             .collect();
-        for (_, interface, path) in interfaces().filter(|(guest, ..)| guest.is_on_host()) {
+        for (guest, interface, path) in interfaces() {
             let Some(private) = interface.private_ipv4 else { continue };
-            let Some((on_host, public)) = publics.get(&private) else { continue };
+            let Some((of, public)) = publics.get(&private) else { continue };
             // Those that are translated in one namespace are compared there.
-            if !(*on_host && interface.public_ipv4.is_some()) {
+            let compared =
+                of.netns == guest.netns && (interface.public_ipv4.is_some() || !guest.is_on_host());
+            if !compared {
                 problems
                     .at(&path.field("private_ipv4"), format!("{private} is the public address of {public}"));
             }
@@ -263,8 +264,8 @@ pub(crate) fn reqids(netns: &Netns) -> RangeInclusive<u32> {
 /// 8200, section 5).
 pub(super) const MTU: RangeInclusive<u32> = 1280..=65535;
 
-pub(super) fn not_an_mtu(mtu: u32) -> String {
-    format!("{mtu} is not an MTU for this link: 1280 to 65535")
+pub(super) fn not_an_mtu(mtu: u32, most: u32) -> String {
+    format!("{mtu} is not an MTU for this link: 1280 to {most}")
 }
 
 pub(super) fn check_address(address: IpAddr, path: &Path, problems: &mut Problems) {
@@ -314,8 +315,12 @@ fn check_interface(
     if let Some(why) = interface.name.reserved() {
         problems.at(&path.field("name"), why);
     }
-    if let Some(mtu) = interface.mtu.filter(|mtu| !MTU.contains(mtu)) {
-        problems.at(&path.field("mtu"), not_an_mtu(mtu));
+    let most = match interface.kind {
+        InterfaceKind::Tap(_) => MOST_OF_TAP,
+        InterfaceKind::Dummy => *MTU.end(),
+    };
+    if let Some(mtu) = interface.mtu.filter(|mtu| !(*MTU.start()..=most).contains(mtu)) {
+        problems.at(&path.field("mtu"), not_an_mtu(mtu, most));
     }
     if let Some(public) = interface.public_ipv4 {
         let path_of_public = path.field("public_ipv4");

@@ -159,22 +159,44 @@ pub struct Interface {
     /// What may pass to and from it, beside what the guest's `access` says.
     #[serde(default, skip_serializing_if = "is_default")]
     pub access: Access,
-    /// Further addresses and prefixes that it may send from: link-local ones that do not follow from its MAC address.
+    /// Which link-local addresses of IPv6 it may have. Left out, the one that follows from its MAC address (RFC 4291 appendix
+    /// A); most systems of today make others by themselves (RFC 7217) and need `"any"`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[schemars(extend("default" = LinkLocal::default()))]
+    pub link_local: LinkLocal,
+    /// Further addresses and prefixes that it may send from: those of networks behind it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<guestnet_core::schema::IpPrefix>")]
     #[serde(deserialize_with = "guestnet_core::records::distinct")]
     #[schemars(extend("uniqueItems" = true))]
     pub sources: Vec<IpNet>,
-    /// Other EtherTypes than ARP, IPv4 and IPv6 that it may send and get as a port of a bridge: 0x88cc is 35020. With that
-    /// of a VLAN tag, 33024, what is inside is not looked at.
+    /// Other EtherTypes than ARP, IPv4 and IPv6 that it may send and get as a port of a bridge: 0x88cc is 35020. Not those
+    /// of tags: see `vlans`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[serde(deserialize_with = "guestnet_core::records::distinct")]
     #[schemars(extend("uniqueItems" = true))]
     pub ethertypes: Vec<u16>,
+    /// The VLANs (IEEE 802.1Q), 1 to 4094, of which it may send and get tagged frames as a port of a bridge. What is inside is
+    /// not looked at, and the host itself takes none of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "guestnet_core::records::distinct")]
+    #[schemars(extend("uniqueItems" = true), inner(range(min = 1, max = 4094)))]
+    pub vlans: Vec<u16>,
     /// What dnsmasq serves on the link; left out: addresses, by DHCP and router advertisement. `false`: nothing.
     #[serde(default = "serve::usual", with = "serve::or_not")]
     #[schemars(with = "serve::or_not::Form")]
     pub serve: Option<Serve>,
+}
+
+/// Link-local addresses of IPv6 that a guest may have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkLocal {
+    /// The one that follows from its MAC address.
+    #[default]
+    Eui64,
+    /// Any but those that follow from the MAC addresses of other guests on its bridge, and those of the host.
+    Any,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {

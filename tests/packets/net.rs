@@ -4,9 +4,11 @@ use std::cell::Cell;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use guestnet::firewall::TunnelEnds;
 use guestnet_lab::Mac;
 use guestnet_lab::craft::ipv4::Ipv4;
 use guestnet_lab::craft::ipv6::Ipv6;
+use guestnet_lab::craft::mark::Mark;
 use guestnet_lab::craft::{ethernet, icmp, transport};
 use guestnet_lab::frame::{IPV4, IPV6};
 
@@ -15,9 +17,12 @@ use guestnet_lab::frame::{IPV4, IPV6};
 pub enum Placement {
     /// Each has a link of its own, over which the host is its router.
     Routed,
+    /// The same in a namespace for each, which has the filter: the host's knows the pair to it as `inner`. All have public
+    /// addresses of IPv4, which are translated there.
+    Own,
     /// They are ports of one bridge, with the outside and the host.
     Bridged,
-    /// The same, where frames in bridges go through the rules for packets, too: `br_netfilter`, which container engines
+    /// The same in a bridge of guestnet's, where frames in bridges go through the rules for packets, too: `br_netfilter`, which container engines
     /// load.
     BridgedCalled,
 }
@@ -31,18 +36,29 @@ pub enum Who {
     B,
     /// A guest with no access at all.
     C,
-    /// A guest with access lists and connections; see `World::spec`.
+    /// A guest with access lists and connections; see `spec`.
     D,
-    /// Beyond the host's uplink.
+    /// A guest that speaks by its groups alone, and has a public address where guests are routed to.
+    E,
+    /// Beyond the host's uplink, or in the bridge behind a port that is no guest's.
     Outside,
+    /// Beyond another link of the host's, which nobody trusts.
+    Far,
+    /// Beyond a link, or in the bridge behind a port, that is trusted by its name.
+    Kin,
+    /// The same, by how the name begins.
+    Dock,
     /// The host itself: what it takes for itself.
     Host,
 }
 
 /// The guests.
-pub const GUESTS: [Who; 4] = [Who::A, Who::B, Who::C, Who::D];
+pub const GUESTS: [Who; 5] = [Who::A, Who::B, Who::C, Who::D, Who::E];
+/// Those beyond links that are no guest's.
+pub const OTHERS: [Who; 4] = [Who::Outside, Who::Far, Who::Kin, Who::Dock];
 /// Everybody.
-pub const ALL: [Who; 6] = [Who::A, Who::B, Who::C, Who::D, Who::Outside, Who::Host];
+pub const ALL: [Who; 10] =
+    [Who::A, Who::B, Who::C, Who::D, Who::E, Who::Outside, Who::Far, Who::Kin, Who::Dock, Who::Host];
 
 impl fmt::Display for Who {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -51,7 +67,11 @@ impl fmt::Display for Who {
             Self::B => "guest B",
             Self::C => "guest C",
             Self::D => "guest D",
+            Self::E => "guest E",
             Self::Outside => "the outside",
+            Self::Far => "the other network",
+            Self::Kin => "the trusted network",
+            Self::Dock => "the network trusted by how its name begins",
             Self::Host => "the host",
         })
     }
@@ -64,10 +84,14 @@ pub struct Party {
     pub mac: Mac,
     /// Its IPv4 address.
     pub v4: Ipv4Addr,
+    /// The address that its own is translated to.
+    pub public: Option<Ipv4Addr>,
     /// Its IPv6 address.
     pub v6: Ipv6Addr,
     /// An address in the prefix that is routed to it.
     pub delegated: Ipv6Addr,
+    /// How many bits that prefix has.
+    pub delegated_length: u8,
 }
 
 impl Party {
@@ -95,10 +119,11 @@ pub struct Net {
 impl Net {
     /// With the MAC addresses of the host's sides, by [`Who`].
     pub fn new(placement: Placement, gateways: Vec<Mac>, connections: bool) -> Self {
-        let bridged = placement != Placement::Routed;
+        let bridged = ![Placement::Routed, Placement::Own].contains(&placement);
         let party = |who: Who| {
             let n = who as u8 + 10;
             let v6 = |group: u16| Ipv6Addr::new(0x2001, 0xdb8, group, 0, 0, 0, 0, u16::from(n));
+            let translated = placement == Placement::Own || who == Who::E && !bridged;
             Party {
                 mac: match who {
                     Who::Host => gateways[Who::A as usize],
@@ -106,17 +131,26 @@ impl Net {
                 },
                 v4: match who {
                     Who::Outside => Ipv4Addr::new(198, 51, 100, 1),
+                    Who::Far => Ipv4Addr::new(198, 18, 0, 1),
+                    Who::Kin => Ipv4Addr::new(198, 18, 1, 1),
+                    Who::Dock => Ipv4Addr::new(198, 18, 2, 1),
                     Who::Host => Ipv4Addr::new(192, 0, 2, 1),
                     _ => Ipv4Addr::new(192, 0, 2, n),
                 },
+                public: (translated && GUESTS.contains(&who)).then(|| Ipv4Addr::new(203, 0, 114, n)),
                 v6: match who {
                     Who::Outside => "2001:db8:f::1".parse().expect("an address"),
+                    Who::Far => "2001:db8:1f::1".parse().expect("an address"),
+                    Who::Kin => "2001:db8:2f::1".parse().expect("an address"),
+                    Who::Dock => "2001:db8:3f::1".parse().expect("an address"),
                     Who::Host if bridged => "2001:db8:5::1".parse().expect("an address"),
                     Who::Host => "2001:db8:a::1".parse().expect("an address"),
                     _ if bridged => v6(5),
                     _ => v6(u16::from(n)),
                 },
                 delegated: Ipv6Addr::new(0x2001, 0xdb8, 0xaa00 | u16::from(n), 7, 0, 0, 0, 1),
+                // Most are cut at a byte, some are not.
+                delegated_length: if who == Who::B { 61 } else { 56 },
             }
         };
         Self { placement, parties: ALL.map(party).to_vec(), gateways, connections, port: Cell::new(1024) }
@@ -124,12 +158,66 @@ impl Net {
 
     /// Whether the guests are ports of a bridge.
     pub fn is_bridged(&self) -> bool {
-        self.placement != Placement::Routed
+        ![Placement::Routed, Placement::Own].contains(&self.placement)
+    }
+
+    /// Whether each guest has a namespace of its own.
+    pub fn is_own(&self) -> bool {
+        self.placement == Placement::Own
+    }
+
+    /// By which address of IPv4 others know `who`: namespaces have private addresses for themselves.
+    pub fn known4(&self, who: Who) -> Ipv4Addr {
+        let party = self.party(who);
+        party.public.filter(|_| self.is_own()).unwrap_or(party.v4)
+    }
+
+    /// By which address of IPv4 `from` knows `to`.
+    pub fn at4(&self, from: Who, to: Who) -> Ipv4Addr {
+        match to {
+            // Guests know the router in their namespace, others the host.
+            Who::Host if self.is_own() && !GUESTS.contains(&from) => Ipv4Addr::new(198, 51, 100, 2),
+            to => self.known4(to),
+        }
+    }
+
+    /// By which address of IPv6 `from` knows `to`.
+    pub fn at6(&self, from: Who, to: Who) -> Ipv6Addr {
+        let party = self.party(to);
+        match to {
+            Who::Host if self.is_bridged() => party.v6,
+            Who::Host if GUESTS.contains(&from) => {
+                Ipv6Addr::from(u128::from(self.party(from).v6) >> 64 << 64 | 1)
+            }
+            Who::Host if self.is_own() => Ipv6Addr::new(0x2001, 0xdb8, 0xf, 0, 0, 0, 0, 2),
+            _ => party.v6,
+        }
+    }
+
+    /// The mark with the source as the guest itself has it, if others know it by another.
+    pub fn untranslated(&self, mark: Mark) -> Mark {
+        let public = |party: &&Party| party.public.is_some() && party.public.map(IpAddr::from) == mark.source;
+        let own = self.parties.iter().find(public).map(|party| IpAddr::from(party.v4));
+        Mark { source: own.or(mark.source), ..mark }
     }
 
     /// Its addresses.
     pub fn party(&self, who: Who) -> Party {
         self.parties[who as usize]
+    }
+
+    /// The ends of the tunnels of guest A: in its namespace, or at the host in both families.
+    pub fn tunnels(&self) -> Vec<TunnelEnds> {
+        let host = self.party(Who::Host);
+        let remote = Ipv4Addr::new(198, 51, 100, 77);
+        let remote6 = Ipv6Addr::new(0x2001, 0xdb8, 0xf, 0, 0, 0, 0, 0x77);
+        if self.is_own() {
+            let endpoint = Ipv6Addr::new(0x2001, 0xdb8, 9, 0, 0, 0, 0, 0xa);
+            return vec![TunnelEnds { local: endpoint.into(), remote: remote6.into() }];
+        }
+        [(host.v4.into(), remote.into()), (host.v6.into(), remote6.into())]
+            .map(|(local, remote)| TunnelEnds { local, remote })
+            .to_vec()
     }
 
     /// A port that nobody has used, so that no connection is taken for another.
@@ -140,10 +228,8 @@ impl Net {
 
     /// To whom a frame goes that `from` sends to `to`.
     pub fn next_hop(&self, from: Who, to: Who) -> Mac {
-        match (self.placement, to) {
-            (Placement::Routed, _) | (_, Who::Host) => self.gateways[from as usize],
-            (_, to) => self.party(to).mac,
-        }
+        let by_the_host = !self.is_bridged() || [from, to].contains(&Who::Far) || to == Who::Host;
+        if by_the_host { self.gateways[from as usize] } else { self.party(to).mac }
     }
 
     /// A frame that `from` sends to `to`.
@@ -160,12 +246,12 @@ impl Net {
 
     /// An IPv4 header from `from` to `to`.
     pub fn ipv4(&self, from: Who, to: Who, protocol: u8) -> Ipv4 {
-        Ipv4::new(self.party(from).v4, self.party(to).v4, protocol)
+        Ipv4::new(self.party(from).v4, self.at4(from, to), protocol)
     }
 
     /// An IPv6 header from `from` to `to`.
     pub fn ipv6(&self, from: Who, to: Who, protocol: u8) -> Ipv6 {
-        Ipv6::new(self.party(from).v6, self.party(to).v6, protocol)
+        Ipv6::new(self.party(from).v6, self.at6(from, to), protocol)
     }
 
     /// The frame with `packet` of IPv4.
@@ -211,9 +297,9 @@ impl Net {
         numbers: (u32, u32),
     ) -> Vec<u8> {
         let (source, destination): (IpAddr, IpAddr) = if is_ipv4 {
-            (self.party(from).v4.into(), self.party(to).v4.into())
+            (self.party(from).v4.into(), self.at4(from, to).into())
         } else {
-            (self.party(from).v6.into(), self.party(to).v6.into())
+            (self.party(from).v6.into(), self.at6(from, to).into())
         };
         let segment = transport::tcp(source, destination, ports, flags, numbers);
         if is_ipv4 {

@@ -11,9 +11,6 @@ use crate::net::{ALL, Placement, Who};
 use crate::world::World;
 use crate::{corpus, explain};
 
-/// How long the lab may take for what has to come out.
-const PATIENCE: Duration = Duration::from_secs(20);
-
 /// Instead of a paragraph: the kernel keeps fragments to itself until it has all of a packet, where connections are known.
 const UNFINISHED: &str = "unfinished";
 
@@ -30,7 +27,8 @@ impl<'a> Range<'a> {
     }
 
     fn look(&mut self) {
-        self.seen.extend(self.world.seen());
+        let net = &self.world.net;
+        self.seen.extend(self.world.seen().into_iter().map(|(who, mark)| (who, net.untranslated(mark))));
     }
 
     /// Sends `shot`; the number that it is known by.
@@ -56,7 +54,9 @@ impl<'a> Range<'a> {
     fn places(&self, shot: &Shot, number: u16) -> Vec<Who> {
         let mut sent = shot.frames[0].clone();
         mark::stamp(&mut sent, number);
-        let Some(mark) = mark::of_frame(&sent) else { return Vec::new() };
+        let Some(mark) = mark::of_frame(&sent).map(|mark| self.world.net.untranslated(mark)) else {
+            return Vec::new();
+        };
         let came_out = |who: &Who| self.seen.contains(&(*who, mark));
         ALL.into_iter().filter(|who| *who != shot.from && came_out(who)).collect()
     }
@@ -76,7 +76,11 @@ impl<'a> Range<'a> {
                 if self.places(&case.good, number).contains(&place) {
                     break;
                 }
-                ensure!(start.elapsed() < PATIENCE, "{place} gets nothing, not even {}", case.name);
+                ensure!(
+                    start.elapsed() < self.world.patience,
+                    "{place} gets nothing, not even {}",
+                    case.name
+                );
             }
         }
         Ok(())
@@ -97,6 +101,7 @@ pub fn run(placement: Placement) -> Result<()> {
     report(&wrong, "without a filter")?;
 
     world.filter()?;
+    world.tunnels()?;
     // Frames are made anew: a connection of before would be known.
     let cases = corpus::cases(&world.net);
     let wrong = with_the_filter(&mut world, &cases)?;
@@ -120,21 +125,23 @@ fn explained(world: &World, cases: &[Case]) -> Result<(usize, Vec<String>)> {
     let spec = world.spec()?;
     let (mut asked, mut wrong) = (0, Vec::new());
     for case in cases {
-        let bad = case.drops.iter().map(|twin| (&twin.shot, false));
-        for (shot, passes) in std::iter::once((&case.good, true)).chain(bad) {
-            let Some(words) = explain::words(&world.net, shot) else { continue };
+        let bad = case.drops.iter().map(|twin| (&twin.shot, twin.to.unwrap_or(case.to), false));
+        for (shot, place, passes) in std::iter::once((&case.good, case.to, true)).chain(bad) {
+            let Some(words) = explain::words(&world.net, shot, place) else { continue };
             asked += 1;
-            match spec.explain(&words) {
-                Ok(said) if said.passes == passes => {}
-                Ok(said) => wrong.push(format!("{words}: passes: {passes}, but {:?}", said.steps)),
-                Err(refused) => wrong.push(format!("{words}: {refused}")),
+            let text = &words.text;
+            match spec.explain(text) {
+                Ok(said) if (said.passes != words.is_so(&said.unknown)) == passes => {}
+                Ok(said) => wrong.push(format!("{text}: passes: {passes}, but {said}")),
+                Err(refused) => wrong.push(format!("{text}: {refused}")),
             }
         }
     }
     Ok((asked, wrong))
 }
 
-fn report(wrong: &[String], when: &str) -> Result<()> {
+/// Prints what went wrong, and fails if anything did.
+pub fn report(wrong: &[String], when: &str) -> Result<()> {
     for line in wrong {
         println!("  {line}");
     }
@@ -175,22 +182,31 @@ fn without_a_filter(world: &World, cases: &[Case]) -> Result<Vec<String>> {
 }
 
 /// What has to pass comes out, and of the twins nothing, anywhere; and the paragraph that dropped each has counted it.
-fn with_the_filter(world: &mut World, cases: &[Case]) -> Result<Vec<String>> {
+pub fn with_the_filter(world: &mut World, cases: &[Case]) -> Result<Vec<String>> {
     Range::new(world).settle(cases)?;
     world.announce()?;
     let mut seen = BTreeSet::new();
     let (mut number, mut counts, mut fired) = (0, world.drops()?, Vec::new());
     for case in cases {
         for twin in std::iter::once(None).chain(case.drops.iter().map(Some)) {
-            let mut range = Range { world, seen, number };
             let shot = twin.map_or(&case.good, |twin| &twin.shot);
-            let mark = range.fire(shot)?;
-            (seen, number) = (range.seen, range.number);
-            let now = world.drops()?;
-            let rose = now.iter().filter(|(paragraph, count)| counts.get(*paragraph) != Some(count));
-            let rose: Vec<String> = rose.map(|(paragraph, _)| paragraph.clone()).collect();
+            let is_unfinished = twin.is_some_and(|twin| twin.paragraph.contains(UNFINISHED));
+            // A bridge's own hello, which a guest does not get, may be counted at the same moment: not three times.
+            let attempts = if is_unfinished { 3 } else { 1 };
+            let (mut mark, mut rose) = (0, Vec::new());
+            for _ in 0..attempts {
+                let mut range = Range { world, seen, number };
+                mark = range.fire(shot)?;
+                (seen, number) = (range.seen, range.number);
+                let now = world.drops()?;
+                let risen = now.iter().filter(|(paragraph, count)| counts.get(*paragraph) != Some(count));
+                rose = risen.map(|(paragraph, _)| paragraph.clone()).collect();
+                counts = now;
+                if rose.is_empty() {
+                    break;
+                }
+            }
             fired.push((case, twin, mark, rose));
-            counts = now;
         }
     }
     let mut range = Range { world, seen, number };

@@ -10,6 +10,7 @@ mod interop;
 mod line;
 mod mesh;
 mod reboot;
+mod refused;
 mod streams;
 mod world;
 

@@ -34,7 +34,7 @@ pub fn with_uplink() -> Netns {
         ip link set uplink up
         ip -n outside link set isp up
         ip address add 198.51.100.2/30 dev uplink
-        ip -6 address add 2001:db8:1::2/64 dev uplink nodad
+        ip -6 address add 2001:db8:1::fffe/64 dev uplink nodad
         ip route add default via 198.51.100.1
         sleep 0.1");
     settle();
@@ -101,7 +101,7 @@ pub fn dump_of(netns: &Netns) -> String {
         "ip -6 -d neigh show proxy",
         "ip xfrm state",
         "ip xfrm policy",
-        "nft list ruleset",
+        "nft -s list ruleset",
     ] {
         let said = output(netns.command("sh").args(["-c", line])).unwrap();
         // What a bridge remembers of its ports' coming and going is in one line with its timers.
@@ -247,4 +247,15 @@ pub fn guest_in_host(name: &str, n: u8) -> Value {
 
 pub fn spec_of(guests: &[Value]) -> HostSpec {
     spec(&json!({ "version": 1, "uplink": "uplink", "guests": guests }))
+}
+
+/// What nft lists in `netns`.
+pub fn ruleset(netns: &Netns) -> String {
+    output(netns.command("nft").args(["list", "ruleset"])).unwrap()
+}
+
+/// The tables of the host's namespace, as nft names them.
+pub fn tables(host: &mut Host) -> Vec<String> {
+    let objects = host.observe().unwrap();
+    objects.host.tables.iter().map(|table| format!("{} {}", table.family, table.name)).collect()
 }

@@ -120,6 +120,8 @@ impl Wide {
                 json!({"protocol": "tcp", "ports": ["22", "1000-1999"]}),
                 json!({"protocol": "icmp", "types": [8]}),
                 json!({"protocol": "udp", "prefixes": ["10.0.0.0/8", "2001:db8::/32"]}),
+                json!({"deny": true, "protocol": "udp", "ports": ["1900"]}),
+                json!({"protocol": "icmp", "types": ["3/4"], "limit": {"rate": "10/second"}}),
             ];
             if self.peers {
                 entries.push(json!({"protocol": "tcp", "ports": ["9000"], "groups": ["web"]}));
@@ -130,10 +132,16 @@ impl Wide {
                     access[way] = json!([dice.of(&entries)]);
                 }
             }
-            if dice.one_in(4) || (bridged && has(Capability::BridgeConntrack).is_err()) {
+            let stateless = dice.one_in(4) || (bridged && has(Capability::BridgeConntrack).is_err());
+            if stateless {
                 access["stateless"] = true.into();
+            } else if dice.one_in(4) && has(Capability::Connlimit).is_ok() {
+                access["connections"] = dice.of(&[100, 1000]).into();
             }
             guest["access"] = access;
+            if bridged && dice.one_in(4) {
+                interface["vlans"] = dice.of(&[json!([20]), json!([1, 4094])]);
+            }
             if dice.one_in(4) {
                 interface["sources"] = json!([format!("10.{n}.0.0/{}", dice.of(&[16, 24, 20]))]);
             }

@@ -35,6 +35,7 @@ cargo xtask bench --second-kernel [--quick] [JOB...]
 cargo xtask bench --readme      write what the last whole run has measured into README.md
 cargo xtask bench --count       the instructions of the pure middle, and how they grow; --accept: they are the new baseline
 cargo xtask firewall            the firewall judged by packets, in namespaces on this kernel: docs/testing-the-firewall.md
+cargo xtask firewall --mutants  rules left out one at a time: which of them no frame misses
 cargo xtask fuzz list | --smoke inputs changed at random: names the targets, or tries each for some seconds
 cargo xtask fuzz TARGET --hours N
                                 the same, one target for long; FILE... replays inputs, --minimise keeps the best:
@@ -88,7 +89,8 @@ fn dispatch(arguments: &[String]) -> Result<u8> {
         ["python-types", "--check"] => python_types::run(true).map(|()| 0),
         ["fuzz", ..] => fuzz::run(&arguments[1..]).map(|()| 0),
         ["soak", rest @ ..] => soak::run(rest).map(|()| 0),
-        ["firewall"] => firewall::judge().map(|()| 0),
+        ["firewall"] => firewall::judge(false).map(|()| 0),
+        ["firewall", "--mutants"] => firewall::judge(true).map(|()| 0),
         ["deps"] => deps::install_all().map(|()| 0),
         ["schema"] => schema::write().map(|()| 0),
         ["man"] => man::write().map(|()| 0),

@@ -1,6 +1,7 @@
 //! The jobs, one a file.
 
 mod again;
+mod at_once;
 mod data_plane;
 mod firewall;
 mod firewall_packets;
@@ -38,6 +39,8 @@ pub fn all() -> Vec<Job> {
         one_more::job(),
         one_more::less(),
         one_more::lost(),
+        at_once::more(),
+        at_once::fewer(),
         python::job(),
         again::job(),
         again::read_back(),

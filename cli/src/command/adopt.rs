@@ -21,6 +21,8 @@ pub struct Adopt {
 
 impl super::Run for Adopt {
     fn run(self) -> Result<Answer, Failure> {
-        Ok(Answer::new(self.place.open()?.adopt(Owner(self.owner))?))
+        let report = self.place.open()?.adopt(Owner(self.owner))?;
+        let changed = report.changes > 0;
+        Ok(Answer::new(report).of_change(changed))
     }
 }

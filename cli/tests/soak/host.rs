@@ -138,6 +138,9 @@ fn vary(dice: &mut Dice, n: u8, guest: &mut Value) {
         interface["port"] =
             dice.of(&[json!({"isolated": true}), json!({"hairpin": true}), json!({"flood": false})]);
     }
+    if guest.get("access").is_some() && dice.one_in(4) {
+        guest["interfaces"][0]["link_local"] = "any".into();
+    }
     if guest["placement"] != "host" && dice.one_in(3) {
         guest["transit"] = dice.of(&[
             json!({"mtu": 9000}),

@@ -100,8 +100,8 @@ fn refused(host: &mut Host, dice: &mut Dice, wanted: &Wanted) {
     let before = dump();
     let mut spec = wanted.another(dice).spec();
     let (kind, object) = dice.of(&[
-        // The device takes 65521 bytes at most.
-        ("links", json!({"name": "t0", "kind": {"tap": {}}, "mtu": 65535})),
+        // The uplink is no bridge.
+        ("links", json!({"name": "t0", "kind": {"tap": {}}, "bridge": "uplink"})),
         // No kernel has it.
         ("sysctls", json!({"key": "net.ipv4.no_such_thing", "value": "1"})),
         // EINVAL.

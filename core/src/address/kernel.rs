@@ -107,7 +107,10 @@ fn read_of(
 }
 
 /// Addresses on the link `dev` that are not ours and not the link-local ones that the kernel makes.
-pub(crate) fn others_on(namespace: &mut Namespace, dev: &LinkName) -> Result<Vec<IpNet>> {
+///
+/// # Errors
+/// Fails as asking for addresses does. A link that is not known is no error.
+pub fn others_on(namespace: &mut Namespace, dev: &LinkName) -> Result<Vec<IpNet>> {
     let Some(index) = namespace.link_indexes().get(dev).copied() else { return Ok(Vec::new()) };
     let mut header = [0; IFADDRMSG];
     header[4..8].copy_from_slice(&index.to_ne_bytes());

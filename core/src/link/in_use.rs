@@ -6,7 +6,7 @@ use super::{get_request, index_request};
 use crate::address;
 use crate::error::Result;
 use crate::kind::Protocol;
-use crate::name::LinkName;
+use crate::name::{LinkName, Mac};
 use crate::netlink::{Attributes, number, text};
 use crate::netns::Namespace;
 use crate::owner::{DOOMED_GROUP, LINK_GROUP};
@@ -63,6 +63,17 @@ pub fn users(namespace: &mut Namespace, name: &LinkName) -> Result<Vec<String>> 
             .map(|address| format!("it has the address {address}")),
     );
     Ok(users)
+}
+
+/// The MAC address of the link `name`, if it is there and has one.
+///
+/// # Errors
+/// Fails as asking for links does. A link that is not there is no error.
+pub fn mac_of(namespace: &mut Namespace, name: &LinkName) -> Result<Option<Mac>> {
+    let dump = namespace.get_each(Protocol::Route, &[get_request(name)])?;
+    let address = |payload| Attributes::after(payload, IFINFOMSG).get(libc::IFLA_ADDRESS);
+    let found = dump.replies().next().and_then(|reply| address(reply.payload));
+    Ok(found.and_then(|bytes| bytes.try_into().ok()).map(Mac))
 }
 
 const IFLA_XDP: u16 = 43;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use zeroize::Zeroize;
 
 use super::dump::Dump;
-use super::reply::{Refusal, replies};
+use super::reply::{Refusal, Reply, replies};
 use super::wire::{READ, Wire};
 use crate::act::{Datagram, Deed, Heard, Watch};
 use crate::error::{Error, Result};
@@ -95,9 +95,15 @@ impl Session {
     /// # Errors
     /// `Io` when the socket fails; then it is not known how far the kernel came.
     pub fn exchange(&mut self, messages: &mut [Message]) -> Result<Vec<(usize, Refusal)>> {
-        if self.protocol == Protocol::Netfilter {
-            return self.transaction(messages);
-        }
+        if self.protocol == Protocol::Netfilter { self.transaction(messages) } else { self.each(messages) }
+    }
+
+    /// Sends `messages`, which are carried out one by one and independently of each other, and returns those that the kernel
+    /// refused, by their position. Of netfilter those are messages of other subsystems than nf_tables.
+    ///
+    /// # Errors
+    /// `Io` when the socket fails.
+    pub fn each(&mut self, messages: &mut [Message]) -> Result<Vec<(usize, Refusal)>> {
         let mut refusals = Vec::new();
         for (n, chunk) in messages.chunks_mut(CHUNK).enumerate() {
             let first = self.sequence;
@@ -212,15 +218,30 @@ impl Session {
     /// `Busy` when it kept changing; `Kernel` when the kernel refuses, `Io` when the socket fails.
     pub fn dump(&mut self, request: &Message) -> Result<Dump> {
         for _ in 0..DUMP_TRIES {
-            if let Some(dump) = self.dump_once(request)? {
-                return Ok(dump);
+            let mut whole = Dump::of(self.protocol);
+            if self.dump_once(request, |read| whole.add(read))? {
+                return Ok(whole);
             }
         }
-        Err(Error::Busy(format!("the kernel's tables changed during each of {DUMP_TRIES} dumps; try again")))
+        Err(interrupted())
     }
 
-    /// One try; `None` when the kernel marked the dump as interrupted.
-    fn dump_once(&mut self, request: &Message) -> Result<Option<Dump>> {
+    /// Takes the dump that `request` asks for and calls `each` with its messages as they come. Nothing of it is kept, so that
+    /// it may be of any length; what is dumped again comes again.
+    ///
+    /// # Errors
+    /// As [`Self::dump`].
+    pub fn dump_each(&mut self, request: &Message, mut each: impl FnMut(&Reply<'_>)) -> Result<()> {
+        for _ in 0..DUMP_TRIES {
+            if self.dump_once(request, |read| replies(read).for_each(|reply| each(&reply)))? {
+                return Ok(());
+            }
+        }
+        Err(interrupted())
+    }
+
+    /// One try, of which `take` is given each datagram; `false` when the kernel marked the dump as interrupted.
+    fn dump_once(&mut self, request: &Message, mut take: impl FnMut(&mut [u8])) -> Result<bool> {
         let sequence = self.sequence;
         let dump = Message::new(
             request.kind(),
@@ -230,7 +251,6 @@ impl Session {
         let mut bytes = Vec::new();
         self.append(&mut bytes, &dump, false);
         self.ask(&bytes)?;
-        let mut whole = Dump::of(self.protocol);
         let mut interrupted = false;
         loop {
             self.hear(sequence, 1)?;
@@ -242,10 +262,10 @@ impl Session {
                     break;
                 }
             }
-            whole.add(&mut self.buffer);
+            take(&mut self.buffer);
             match end {
                 None => {}
-                Some(None) => return Ok((!interrupted).then_some(whole)),
+                Some(None) => return Ok(!interrupted),
                 Some(Some(refusal)) => return Err(self.refused(request, refusal)),
             }
         }
@@ -362,6 +382,11 @@ impl Session {
     }
 }
 
+#[cold]
+fn interrupted() -> Error {
+    Error::Busy(format!("the kernel's tables changed during each of {DUMP_TRIES} dumps; try again"))
+}
+
 /// Messages as one piece of a send: a copy only where they are several.
 fn joined(messages: &[Message]) -> Cow<'_, [u8]> {
     match messages {
@@ -371,28 +396,4 @@ fn joined(messages: &[Message]) -> Cow<'_, [u8]> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_answers_another_question_is_passed_over() {
-        let mut session = Session::open(Protocol::Route).unwrap();
-        let links = Message::new(libc::RTM_GETLINK, libc::NLM_F_DUMP as u16, &[0; 16]);
-        let mut bytes = Vec::new();
-        session.append(&mut bytes, &links, false);
-        session.ask(&bytes).unwrap();
-        // Nobody waits for that answer.
-        let rules =
-            Message::new(libc::RTM_GETRULE, 0, &[libc::AF_INET as u8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-        let found = loop {
-            match session.dump(&rules) {
-                // One dump at a time: the kernel is still at the other.
-                Err(e) if e.errno() == Some(libc::EBUSY) => {}
-                found => break found.unwrap(),
-            }
-        };
-        let kinds: Vec<u16> = found.replies().map(|reply| reply.kind).collect();
-        assert!(!kinds.is_empty() && kinds.iter().all(|kind| *kind == libc::RTM_NEWRULE), "{kinds:?}");
-        assert!(!session.is_broken());
-    }
-}
+mod tests;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Namespace;
 use crate::error::{Error, KernelError, Result};
 use crate::kind::{Message, Protocol};
-use crate::netlink::{Dump, Refusal};
+use crate::netlink::{Dump, Refusal, Reply};
 use crate::recall::Transcript;
 use crate::sysctl::{self, SysctlKey};
 
@@ -56,6 +56,20 @@ impl Namespace {
         })?;
         dump.make_comparable();
         Ok(Arc::new(dump))
+    }
+
+    /// Takes a dump that may be of any length: `each` is called with its messages as they come.
+    ///
+    /// # Errors
+    /// See [`Session::dump_each`](crate::netlink::Session::dump_each).
+    pub fn dump_each(
+        &mut self,
+        protocol: Protocol,
+        request: &Message,
+        each: impl FnMut(&Reply<'_>),
+    ) -> Result<()> {
+        self.noting(|_, transcript| transcript.into_iter().for_each(|t| t.lacks = true));
+        self.session(protocol)?.dump_each(request, each)
     }
 
     /// What `work` learns, and what it asked to learn it.
@@ -159,6 +173,18 @@ impl Namespace {
             self.transactions.of_structure += u32::from(!messages.iter().all(is_about_elements));
         }
         Ok(refusals)
+    }
+
+    /// Sends messages that are carried out one by one; returns those that were refused.
+    ///
+    /// # Errors
+    /// See [`Session::each`](crate::netlink::Session::each).
+    pub fn exchange_each(
+        &mut self,
+        protocol: Protocol,
+        messages: &mut [Message],
+    ) -> Result<Vec<(usize, Refusal)>> {
+        self.session(protocol)?.each(messages)
     }
 
     /// Counts of acknowledged transactions of nf_tables.

@@ -136,7 +136,8 @@ pub(super) const RTNH_F_ONLINK: u32 = 4;
 /// trap; notify, fib_match, offload, trap, offload_failed.
 const PASSING: u32 = 1 | 8 | 16 | 32 | 64 | 0x100 | 0x2000 | 0x4000 | 0x8000 | 0x2000_0000;
 
-/// A route in the table that a spec cannot name is the kernel's own, and nobody's rival.
+/// The table of the kernel itself, which a spec cannot name. Nothing in it is a rival of a wanted route but the host's own
+/// addresses: this table is asked before the others.
 const LOCAL: u32 = 255;
 
 /// Reads one message.
@@ -148,7 +149,8 @@ pub(super) fn read(payload: &[u8], namespace: &Namespace) -> Option<Found> {
     }
     let attributes = Attributes::after(payload, RTMSG);
     let table = attributes.get_u32(libc::RTA_TABLE).unwrap_or(u32::from(table));
-    if table == LOCAL && protocol != PROTOCOL {
+    let own = table == LOCAL && protocol != PROTOCOL;
+    if own && kind != libc::RTN_LOCAL {
         return None;
     }
     let to = prefix(family, attributes.get(libc::RTA_DST), length)?;
@@ -162,7 +164,7 @@ pub(super) fn read(payload: &[u8], namespace: &Namespace) -> Option<Found> {
         onlink: flags & RTNH_F_ONLINK != 0,
         source: None,
         metric: None,
-        table: Some(table).filter(|table| *table != MAIN),
+        table: Some(table).filter(|table| *table != MAIN && !own),
         mtu: None,
         besides: Besides { tos, ..Besides::default() },
     };
@@ -171,7 +173,7 @@ pub(super) fn read(payload: &[u8], namespace: &Namespace) -> Option<Found> {
         match attribute {
             libc::RTA_DST | libc::RTA_TABLE | RTA_ENCAP => {}
             libc::RTA_PRIORITY => {
-                route.metric = number(value).filter(|metric| *metric != usual_metric(&to));
+                route.metric = number(value).filter(|metric| *metric != usual_metric(&to) && !own);
             }
             libc::RTA_GATEWAY => route.via = ip(value),
             // A family (2 bytes) and an address of it.

@@ -6,7 +6,8 @@ use guestnet_nft::expr::PayloadBase;
 use guestnet_nft::{Chain, Statement, arp, raw};
 
 use crate::Paragraph as P;
-use crate::guests::{Guests, Ip};
+use crate::guests::Guests;
+use crate::prefixes::Ip;
 use crate::words::{chain, deny, is_its_mac, on, pass};
 
 /// The chain that an ARP packet with the right Ethernet source enters.
@@ -23,13 +24,11 @@ pub fn chains(guests: &Guests<'_>) -> Vec<Chain> {
     let probe = [arp::operation().eq(REQUEST), arp::saddr_ip().eq(Ipv4Addr::UNSPECIFIED)];
     let probe = |target: Statement| pass(P::ARP_ADDRESS, probe.iter().cloned().chain([target]));
     let probes = guests.is_its_address(Ip::V4, &arp::daddr_ip()).into_iter().map(probe);
-    let router = deny(P::ROUTER, [Ip::V4.is_routers(arp::saddr_ip())]);
-    let senders = guests.is_its_address(Ip::V4, &arp::saddr_ip()).into_iter();
-    let senders = senders.map(|sender| pass(P::ARP_ADDRESS, [sender]));
+    let senders = guests.own(Ip::V4, &arp::saddr_ip(), |sender| pass(P::ARP_ADDRESS, [sender]));
     vec![
         chain(ENTRY, [on(P::ARP_LAYOUT, layout, "arp_sender"), deny(P::ARP_LAYOUT, [])]),
         chain("arp_sender", [on(P::ARP_MAC, sender, "arp_address"), deny(P::ARP_MAC, [])]),
-        chain("arp_address", probes.chain([router]).chain(senders).chain([deny(P::ARP_ADDRESS, [])])),
+        chain("arp_address", probes.chain(senders).chain([deny(P::ARP_ADDRESS, [])])),
     ]
 }
 

@@ -6,9 +6,10 @@ use guestnet_nft::{Chain, DataType, Element, Rule, Set, Statement, icmpv6, ip6};
 
 use super::source::{LINK_LOCAL, LINK_LOCAL_MASK, SOURCE_IPV6};
 use crate::Paragraph as P;
-use crate::guests::{Guests, Ip};
+use crate::guests::Guests;
+use crate::prefixes::Ip;
 use crate::words::{
-    ICMPV6, chain, deny, ip6_length, is_its_mac, name, nexthdr, on, pass, transport, transport_mac,
+    ICMPV6, chain, deny, ip6_length, is_its_mac, name, nexthdr, on, pass, protocol, transport, transport_mac,
 };
 
 /// The chain that ICMPv6 from a guest enters.
@@ -34,12 +35,20 @@ const NONCE: u16 = 0x0e01;
 /// `ff02::1:ff00:0/104`: the solicited-node addresses.
 const SOLICITED: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, 0xff00, 0);
 
+/// Types of ICMPv6 that stay on a link: to neighbours and routers.
+pub const LINK: [u8; 6] = [ROUTER_SOLICITATION, SOLICITATION, ADVERTISEMENT, MLD[0], MLD[1], MLD[2]];
+
+/// ICMPv6 that stays on its link.
+pub fn of_the_link() -> [Statement; 2] {
+    [protocol(ICMPV6), icmpv6::kind().is_in(name("icmpv6_on_the_link"))]
+}
+
 /// The sets that the chains ask.
-pub fn sets() -> [Set; 2] {
+pub fn sets() -> [Set; 3] {
     let set = |text, kinds: &[u8]| {
         Set::new(name(text), DataType::Icmpv6Type).with(kinds.iter().map(|kind| Element::new(*kind)))
     };
-    [set("never_from_guests", &NEVER), set("multicast_reports", &MLD)]
+    [set("never_from_guests", &NEVER), set("multicast_reports", &MLD), set("icmpv6_on_the_link", &LINK)]
 }
 
 /// The types of ICMPv6 that a first fragment may show: all but neighbour discovery.
@@ -132,9 +141,8 @@ fn duplicates() -> Chain {
 
 /// Goes on by `own` where the target is the guest's, and not the host's.
 fn targets(guests: &Guests<'_>, text: &str, paragraph: P, own: impl Fn(Statement) -> Rule) -> Chain {
-    let router = deny(P::ROUTER, [Ip::V6.is_routers(target())]);
-    let rules = guests.is_its_address(Ip::V6, &target()).into_iter().map(own);
-    chain(text, std::iter::once(router).chain(rules).chain([deny(paragraph, [])]))
+    let rules = guests.own(Ip::V6, &target(), own);
+    chain(text, rules.into_iter().chain([deny(paragraph, [])]))
 }
 
 fn advertisement() -> Chain {

@@ -1,9 +1,9 @@
 //! ICMP that passes whatever the access lists say.
 
-use guestnet_nft::{DataType, Element, Rule, Set, icmp, icmpv6};
+use guestnet_nft::{DataType, Element, Rule, Set, Statement, icmp, icmpv6};
 
 use crate::Paragraph as P;
-use crate::words::{ICMP, ICMPV6, jump, name, pass, protocol, rule};
+use crate::words::{ICMP, ICMPV6, jump, name, protocol, rule};
 
 /// RFC 4890 sections 4.3.1 and 4.3.2, but for those types of which not all codes are meant.
 pub const TRANSIT: [u8; 8] = [1, 2, 128, 129, 144, 145, 146, 147];
@@ -24,19 +24,20 @@ pub fn sets() -> [Set; 2] {
 /// The chain of [`transit`].
 pub const TRANSIT_CHAIN: &str = "icmp_in_transit";
 
-/// To that chain, for ICMP alone: most packets are something else, and what they cross costs them.
-pub fn on_transit() -> [Rule; 2] {
-    let on = |paragraph, number| rule(paragraph, [protocol(number), jump(TRANSIT_CHAIN)]);
+/// To such a chain, for ICMP alone: most packets are something else, and what they cross costs them.
+pub fn on_transit(chain: &str) -> [Rule; 2] {
+    let on = |paragraph, number| rule(paragraph, [protocol(number), jump(chain)]);
     [on(P::ICMPV6, ICMPV6), on(P::ICMPV4, ICMP)]
 }
 
-/// Passes it.
-pub fn transit() -> Vec<Rule> {
+/// Rules for it, which end with `verdict`.
+pub fn transit(verdict: &Statement) -> Vec<Rule> {
+    let with = |paragraph, parts: Vec<Statement>| rule(paragraph, parts.into_iter().chain([verdict.clone()]));
     let mut rules =
-        vec![pass(P::ICMPV6, [protocol(ICMPV6), icmpv6::kind().is_in(name("icmpv6_in_transit"))])];
+        vec![with(P::ICMPV6, vec![protocol(ICMPV6), icmpv6::kind().is_in(name("icmpv6_in_transit"))])];
     rules.extend(TRANSIT_UP_TO.map(|(kind, code)| {
-        pass(P::ICMPV6, [protocol(ICMPV6), icmpv6::kind().eq(kind), icmpv6::code().le(code)])
+        with(P::ICMPV6, vec![protocol(ICMPV6), icmpv6::kind().eq(kind), icmpv6::code().le(code)])
     }));
-    rules.push(pass(P::ICMPV4, [protocol(ICMP), icmp::kind().is_in(name("icmp_in_transit"))]));
+    rules.push(with(P::ICMPV4, vec![protocol(ICMP), icmp::kind().is_in(name("icmp_in_transit"))]));
     rules
 }

@@ -1,16 +1,20 @@
 //! What the host itself takes.
 
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use guestnet_nft::{
-    Chain, DataType, Element, Family, Hook, Rule, Set, Statement, Value, ct, icmpv6, ip, ip6, meta, th,
+    Chain, DataType, Element, Family, Hook, Rule, Set, Statement, Value, ct, icmpv6, ip, ip6, meta,
+    statement, th,
 };
 
 use super::discovery::{ADVERTISEMENT, MLD, ROUTER_SOLICITATION, SOLICITATION};
+use super::inet::BRIDGES;
+use super::owned::Owned;
 use super::source::{LINK_LOCAL, LINK_LOCAL_MASK};
 use crate::shape::List;
 use crate::words::{
-    ESP, ICMP, ICMPV6, IGMP, UDP, Words, chain, deny, from_guest, name, pass, protocol, rule,
+    ESP, GUEST, HERE, ICMP, ICMPV6, IGMP, UDP, Words, chain, deny, from_guest, has_ethernet_header,
+    is_from_own_ipv6, jump, name, on, pass, protocol, rule,
 };
 use crate::{FirewallSpec, Paragraph as P};
 
@@ -21,6 +25,16 @@ pub const LISTENERS: [u8; 7] = [130, 131, 132, 143, 151, 152, 153];
 /// What is left of them for a guest, which was looked at before.
 const FROM_GUESTS: [u8; 12] =
     [1, 2, 3, 4, 128, 129, ROUTER_SOLICITATION, SOLICITATION, ADVERTISEMENT, MLD[0], MLD[1], MLD[2]];
+
+/// Where packets go that the host may have sent itself.
+const LOOPED: &str = "looped";
+/// How a frame was addressed that is for this host alone.
+const UNICAST: u8 = 0;
+/// Links of Ethernet.
+const ARPHRD_ETHER: u16 = 1;
+
+/// Where packets go that come from guests.
+const FROM_GUEST: &str = "host_from_guest";
 
 /// Its sets.
 pub fn sets(spec: &FirewallSpec) -> Vec<Set> {
@@ -44,25 +58,53 @@ pub fn sets(spec: &FirewallSpec) -> Vec<Set> {
 }
 
 /// Its chains: `served` is what guests may use, `services` what others may.
-pub fn chains(spec: &FirewallSpec, served: &List, services: &List, has_guests: bool) -> Vec<Chain> {
+pub fn chains(spec: &FirewallSpec, served: &List, services: &List, owned: &Owned) -> Vec<Chain> {
     let words = Words(Family::Inet);
-    let mut input = Chain::base(name("input"), Hook::Input, 0);
-    if has_guests {
-        input = input.rule(rule(P::HOST_FROM_GUEST, [from_guest(), crate::words::goto("host_from_guest")]));
+    let perhaps = [meta::pkttype().ne(UNICAST), jump(LOOPED)];
+    let mut input = Chain::base(name("input"), Hook::Input, 0).rule(rule(P::HOST_SENDS, perhaps));
+    if !owned.is_empty() {
+        input = input.rule(on(P::HOST_FROM_GUEST, [from_guest()], FROM_GUEST));
     }
-    let inner = [meta::iifname().is_in(name("inner")), crate::words::goto("host_from_guest")];
-    input = input.rule(rule(P::HOST_FROM_GUEST, inner));
-    let mut chains = vec![from_guests(served, words)];
+    input = input.rule(on(P::HOST_FROM_GUEST, [meta::iifname().is_in(name("inner"))], FROM_GUEST));
+    if let Some(bridged) = owned.bridged() {
+        let from_bridge = || meta::iifname().is_in(name(BRIDGES));
+        let clear = meta::mark().set_bits(HERE | GUEST, 0_u32);
+        let marked = [meta::mark().has(GUEST), from_bridge(), clear];
+        input = input.rule(on(P::HOST_FROM_GUEST, marked, FROM_GUEST));
+        for parts in bridged.is_from(words) {
+            input = input.rule(on(P::HOST_FROM_GUEST, parts, FROM_GUEST));
+        }
+        // Who asks for an address has none.
+        let discover = [from_bridge(), ip::saddr().eq(Ipv4Addr::UNSPECIFIED)];
+        let discover = [words.is_ipv4()].into_iter().chain(discover).chain(udp(67));
+        input = input.rule(pass(P::DHCP_CLIENT, discover));
+    }
+    let mut chains = vec![from_guests(served, words), looped()];
     if spec.host.is_some() {
-        input = input.rule(rule(P::HOST, [crate::words::goto("host")]));
+        input = input.rule(on(P::HOST, [], "host"));
         chains.push(host(services, words));
     }
     chains.insert(0, input);
     chains
 }
 
+/// Passes what the host has sent to itself: over the loopback link, or to a multicast group that it is in. The kernel
+/// shows that as if it came in from the link that it went out to, but without an Ethernet header (kernel 6.6).
+fn looped() -> Chain {
+    let back = |what| rule(P::HOST_SENDS, [what, statement::return_()]);
+    let loopback = pass(P::HOST_SENDS, [meta::iifname().eq(Value::Ifname(loopback()))]);
+    let unknown = back(meta::iiftype().ne(ARPHRD_ETHER));
+    chain(LOOPED, [loopback, back(has_ethernet_header()), unknown, pass(P::HOST_SENDS, [])])
+}
+
+/// Lets pass what [`looped`] does, and goes on with the rest.
+pub fn unless_looped() -> Rule {
+    rule(P::HOST_SENDS, [jump(LOOPED)])
+}
+
+/// Errors about one are let in by their types.
 fn connections() -> Statement {
-    ct::state().has(ct::ESTABLISHED | ct::RELATED)
+    ct::state().has(ct::ESTABLISHED)
 }
 
 fn udp(port: u16) -> [Statement; 2] {
@@ -77,9 +119,10 @@ fn from_guests(served: &List, words: Words) -> Chain {
     rules.push(pass(P::ICMPV4, [protocol(ICMP), guestnet_nft::icmp::kind().is_in(name("icmp_in_transit"))]));
     rules.push(pass(P::MULTICAST, [protocol(IGMP)]));
     rules.extend([67, 547].map(|port| pass(P::DHCP_CLIENT, udp(port))));
+    rules.extend(served.denials(words).map(|fits| deny(P::DENIED, [fits])));
     rules.extend(served.matches(words).map(|fits| pass(P::HOST_FROM_GUEST, [fits])));
     rules.push(deny(P::HOST_FROM_GUEST, []));
-    chain("host_from_guest", rules)
+    chain(FROM_GUEST, rules)
 }
 
 fn host(services: &List, words: Words) -> Chain {
@@ -92,6 +135,7 @@ fn host(services: &List, words: Words) -> Chain {
         pass(P::HOST, [meta::iifname().eq(Value::Ifname(loopback()))]),
         pass(P::HOST, [connections()]),
         deny(P::HOST, [ct::state().has(ct::INVALID)]),
+        deny(P::OWNED, is_from_own_ipv6(words)),
         pass(P::HOST_ICMPV6, icmpv6("icmpv6_from_anywhere")),
         pass(P::HOST_ICMPV6, with(icmpv6("icmpv6_from_the_link"), ip6::hoplimit().eq(255_u8))),
         listeners(ip6::saddr().masked(LINK_LOCAL_MASK).eq(LINK_LOCAL)),
@@ -106,6 +150,7 @@ fn host(services: &List, words: Words) -> Chain {
         // ESP in UDP (RFC 3948).
         rules.push(pass(P::HOST, [family].into_iter().chain(udp(4500)).chain([ends])));
     }
+    rules.extend(services.denials(words).map(|fits| deny(P::DENIED, [fits])));
     rules.extend(services.matches(words).map(|fits| pass(P::HOST, [fits])));
     rules.push(deny(P::HOST, []));
     chain("host", rules)

@@ -11,4 +11,7 @@ pub mod icmp;
 pub mod inet;
 pub mod input;
 pub mod list;
+pub mod owned;
+pub mod ports;
+pub mod renamed;
 pub mod source;

@@ -40,7 +40,9 @@ pub fn full() -> FirewallSpec {
              "egress": [{"protocol": "udp", "ports": ["53"]}]}
         ],
         "tiers": [{"from": "web", "to": "db", "protocol": "tcp", "ports": ["5432"]}],
-        "inner": ["br0", "vethovm1"],
+        "inner": ["vethovm1"],
+        "beyond": ["203.0.113.99/32"],
+        "links": ["br0"],
         "trusted": ["uplink", "fabric"],
         "guest_services": [{"protocol": "udp", "ports": ["53"]}],
         "host": {"services": [{"protocol": "tcp", "ports": ["22"], "prefixes": ["192.0.2.0/24"]}]},
@@ -51,12 +53,14 @@ pub fn full() -> FirewallSpec {
     let mut spec: FirewallSpec = serde_json::from_str(json).unwrap();
     let mut web = guest(1);
     web.access.groups = vec!["web".parse().unwrap()];
-    web.access.ingress =
-        vec![tcp("22"), Entry { protocol: Some(Transport::ICMPV6), types: vec![139], ..Entry::default() }];
+    web.access.ingress = vec![
+        tcp("22"),
+        Entry { protocol: Some(Transport::ICMPV6), types: vec![139.into()], ..Entry::default() },
+    ];
     let mut db = guest(2);
     db.access.groups = vec!["db".parse().unwrap(), "web".parse().unwrap()];
     let mut port = guest(3);
-    port.bridged = true;
+    port.bridge = Some("br0".parse().unwrap());
     port.ethertypes = vec![0x88cc];
     port.access = Access { groups: vec!["web".parse().unwrap()], ..Access::default() };
     spec.guests = vec![web, db, port];
@@ -83,9 +87,11 @@ pub fn changes(tables: &Set<Table>) -> Result<Vec<Change<Table>>> {
 /// Sends `changes` in one transaction. Returns what was refused.
 pub fn send(changes: &[Change<Table>]) -> Result<Vec<String>> {
     let mut out = Outbox::new();
-    for (n, change) in changes.iter().enumerate() {
-        out.begin(n);
-        Table::encode(change, Phase::Filters, &Context::default(), &mut out)?;
+    for phase in [Phase::Filters, Phase::Devices] {
+        for (n, change) in changes.iter().enumerate() {
+            out.begin(n);
+            Table::encode(change, phase, &Context::default(), &mut out)?;
+        }
     }
     let message = |(_, step)| match step {
         Step::Send(Protocol::Netfilter, message) => message,

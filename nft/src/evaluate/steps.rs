@@ -52,7 +52,10 @@ impl Machine<'_> {
             },
             Step::Target(target) => self.target(target, surely, place),
             Step::Translate(_) => self.translate(place),
-            Step::Nothing(_) => Said::Yes,
+            Step::Notes(set) if self.table.sets.get(set).is_none_or(|set| set.stateful) => {
+                Said::Perhaps(format!("what set {set} has seen"))
+            }
+            Step::Notes(_) | Step::Nothing(_) => Said::Yes,
             Step::Unknown(name) => {
                 self.registers.forget_all();
                 Said::Perhaps(format!("expression {name}"))
@@ -89,6 +92,8 @@ impl Machine<'_> {
                     Said::Yes
                 }
             }
+            // The others that there are, are not known.
+            Expr::Connlimit(e) => Said::Perhaps(e.to_string()),
             Expr::Reject(_) => Said::Done(Action::Go(Jump::Drop)),
             Expr::Notrack(_) => {
                 self.packet.conntrack = surely.then_some(Conntrack::UNTRACKED);
@@ -116,7 +121,12 @@ impl Machine<'_> {
             Expr::Counter(_) | Expr::Log(_) | Expr::ExthdrWrite(_) => Said::Yes,
             Expr::Verdict(verdict) => Said::Done(Action::Go(verdict.into())),
             // Those that name sets are steps of their own.
-            Expr::Lookup(_) | Expr::Map(_) | Expr::VerdictMap(_) | Expr::Byteorder(_) | Expr::Unknown(_) => {
+            Expr::Lookup(_)
+            | Expr::Map(_)
+            | Expr::VerdictMap(_)
+            | Expr::Dynset(_)
+            | Expr::Byteorder(_)
+            | Expr::Unknown(_) => {
                 self.registers.forget_all();
                 Said::Perhaps("an expression".into())
             }

@@ -1,5 +1,7 @@
 //! `limit`.
 
+use std::fmt;
+
 use nftnl::nftnl_sys as c;
 use serde::{Deserialize, Serialize};
 
@@ -8,8 +10,9 @@ use crate::check::RuleCheck;
 use crate::render::Text;
 use crate::sys::RawExpr;
 use crate::view::View;
+
 /// Matches while packets come no faster than a rate: `limit rate 10/second burst 5 packets`. All packets that meet
-/// the rule share it.
+/// the rule share it; in a set each element has one of its own ([`crate::Stateful`]).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Limit {
@@ -107,19 +110,31 @@ impl Expression for Limit {
     }
 
     fn check(&self, check: &mut RuleCheck<'_>) {
-        if self.rate == 0 {
-            check.problem("rate", "matches nothing: 1 is the least");
-        }
-        if self.burst == 0 && !self.bytes {
-            check.problem("burst", "1 is the least for packets");
+        for (field, words) in self.problems() {
+            check.problem(field, words);
         }
     }
 
     fn render(&self, text: &mut Text<'_>) {
+        text.say(self.to_string());
+    }
+}
+
+impl Limit {
+    /// Fields that the kernel refuses, and why.
+    pub(crate) fn problems(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let rate = (self.rate == 0).then_some(("rate", "matches nothing: 1 is the least"));
+        let burst = (self.burst == 0 && !self.bytes).then_some(("burst", "1 is the least for packets"));
+        rate.into_iter().chain(burst)
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let unit = self.unit.text();
         let over = if self.over { "over " } else { "" };
         let bytes = if self.bytes { " bytes" } else { "" };
         let burst = if self.bytes { "bytes" } else { "packets" };
-        text.say(format!("limit rate {over}{}{bytes}/{unit} burst {} {burst}", self.rate, self.burst));
+        write!(f, "limit rate {over}{}{bytes}/{unit} burst {} {burst}", self.rate, self.burst)
     }
 }

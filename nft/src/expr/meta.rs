@@ -7,7 +7,7 @@ use super::{Expression, Register};
 use crate::DataType;
 use crate::Family;
 use crate::check::RuleCheck;
-use crate::render::{TRACE, Term, Text};
+use crate::render::{KIND, TRACE, Term, Text};
 use crate::sys::RawExpr;
 use crate::view::View;
 
@@ -121,7 +121,7 @@ impl MetaKey {
             Self::Oif => "oif",
             Self::Iifname => "iifname",
             Self::Oifname => "oifname",
-            Self::Iiftype => "iiftype",
+            Self::Iiftype => KIND,
             Self::Nftrace => TRACE,
             Self::Nfproto => "meta nfproto",
             Self::L4proto => "meta l4proto",

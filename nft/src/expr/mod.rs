@@ -8,8 +8,10 @@ mod bitwise;
 mod byteorder;
 mod bytes;
 mod cmp;
+mod connlimit;
 mod counter;
 mod ct;
+mod dynset;
 mod exthdr;
 mod exthdr_write;
 mod fib;
@@ -32,8 +34,10 @@ pub use bitwise::Bitwise;
 pub use byteorder::Byteorder;
 pub use bytes::Bytes;
 pub use cmp::{Cmp, CmpOp};
+pub use connlimit::Connlimit;
 pub use counter::Counter;
 pub use ct::{Ct, CtDirection, CtKey, CtSet};
+pub use dynset::Dynset;
 pub use exthdr::{Exthdr, ExthdrKind};
 pub use exthdr_write::ExthdrWrite;
 pub use fib::{Fib, FibFlag, FibResult};
@@ -167,6 +171,8 @@ expressions! {
     Map(Map),
     /// Looks a register up in a verdict map: `… vmap @guests`.
     VerdictMap(VerdictMap),
+    /// Puts a register into a set: `add @connections { … }`.
+    Dynset(Dynset),
     /// Loads a constant.
     Immediate(Immediate),
     /// Decides: `accept`, `jump guests`.
@@ -183,6 +189,8 @@ expressions! {
     Log(Log),
     /// Matches while packets come no faster than a rate.
     Limit(Limit),
+    /// Matches by how many connections there are: `ct count over 100`.
+    Connlimit(Connlimit),
     /// Drops with an answer.
     Reject(Reject),
     /// Loads bytes of an extension header or an option, or whether it is there: `exthdr frag exists`.

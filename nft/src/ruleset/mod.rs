@@ -89,6 +89,8 @@ pub struct RulesetSet {
     pub key_length: usize,
     /// Whether its data are verdicts.
     pub verdicts: bool,
+    /// Whether its elements have expressions of their own: a limit, a count.
+    pub stateful: bool,
 }
 
 /// Answers for the elements of sets.

@@ -18,6 +18,7 @@ fn table(table: &Table) -> RulesetTable {
     let set = |set: &Set| RulesetSet {
         key_length: DataType::total(&set.key),
         verdicts: set.data == Some(MapType::Verdict),
+        stateful: set.stateful.is_some(),
     };
     RulesetTable {
         family: table.family,
@@ -50,6 +51,7 @@ fn step(expression: &Expr) -> Step {
         Expr::Lookup(e) => {
             Step::Lookup { set: e.set.as_str().into(), register: e.register, to: None, invert: e.invert }
         }
+        Expr::Dynset(e) => Step::Notes(e.set.as_str().into()),
         Expr::Map(e) => {
             let to = Some(Destination::Register(e.to));
             Step::Lookup { set: e.map.as_str().into(), register: e.register, to, invert: false }
@@ -86,6 +88,7 @@ impl Sets for OwnSets<'_> {
         let set = self.0.iter().find(of_name).and_then(|t| t.sets.iter().find(|s| s.name.as_str() == set));
         let Some(set) = set else { return Found::Unknown };
         match set.elements.iter().find(|element| holds(set, element, key)) {
+            Some(_) if set.stateful.as_ref().is_some_and(|stateful| !stateful.holds_one()) => Found::Nothing,
             None => Found::Nothing,
             Some(element) => match &element.data {
                 None => Found::Element,

@@ -110,6 +110,7 @@ fn set(raw: &View<'_>) -> Option<(SmolStr, RulesetSet)> {
     let set = RulesetSet {
         key_length: raw.u32(NFTA_SET_KEY_LEN)? as usize,
         verdicts: raw.u32(NFTA_SET_DATA_TYPE) == Some(VERDICT),
+        stateful: raw.get(NFTA_SET_EXPR).or(raw.get(NFTA_SET_EXPRESSIONS)).is_some(),
     };
     Some((raw.text(NFTA_SET_NAME)?.into(), set))
 }

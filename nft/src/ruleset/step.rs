@@ -43,7 +43,9 @@ pub enum Step {
     Target(Target),
     /// Translates addresses: `masquerade`, `snat`, `dnat`, `redirect`.
     Translate(SmolStr),
-    /// Does something that changes nothing for the packet: counts, logs, notes.
+    /// Puts a register into this set, unless it is there.
+    Notes(SmolStr),
+    /// Does something that changes nothing for the packet: counts, logs.
     Nothing(SmolStr),
     /// Does what this crate does not know, as the kernel names it.
     Unknown(SmolStr),
@@ -121,6 +123,7 @@ const NFT_OBJECT_CT_HELPER: u32 = 3;
 const NFT_OBJECT_CT_TIMEOUT: u32 = 7;
 const NFT_OBJECT_SECMARK: u32 = 8;
 
+const NFTA_DYNSET_SET_NAME: u16 = 1;
 const NFTA_DYNSET_EXPR: u16 = 7;
 const NFTA_DYNSET_FLAGS: u16 = 9;
 const NFTA_DYNSET_EXPRESSIONS: u16 = 10;
@@ -141,14 +144,17 @@ impl Step {
             "nat" | "masq" | "redir" => Self::Translate(name.into()),
             "counter" | "log" | "last" | "dup" | "flow_offload" => Self::Nothing(name.into()),
             "objref" if counts(raw) => Self::Nothing(name.into()),
-            // Notes an element; matches as long as there is room for it.
-            "dynset" if notes(raw) => Self::Nothing(name.into()),
+            // Notes an element; matches as long as there is room for it, and the set asks for nothing more.
+            "dynset" if notes(raw) => {
+                raw.text(NFTA_DYNSET_SET_NAME).map_or_else(unknown, |set| Self::Notes(set.into()))
+            }
             _ => match Expr::read(name, raw) {
                 Expr::Unknown(_)
                 | Expr::Verdict(_)
                 | Expr::Lookup(_)
                 | Expr::Map(_)
-                | Expr::VerdictMap(_) => unknown(),
+                | Expr::VerdictMap(_)
+                | Expr::Dynset(_) => unknown(),
                 known => Self::Known(known),
             },
         }

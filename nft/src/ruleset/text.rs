@@ -39,6 +39,7 @@ fn say(step: &Step, text: &mut Text<'_>) {
         Step::Match(found) => text.say(format!("xt match {}", found.name())),
         Step::Target(target) => text.say(format!("xt target {}", target.name())),
         Step::Translate(name) => text.say(name.as_str()),
+        Step::Notes(set) => text.say(format!("add @{set}")),
         // A counter tells nothing here.
         Step::Nothing(name) if name == "counter" => {}
         Step::Nothing(name) | Step::Unknown(name) => text.say(format!("({name})")),

@@ -20,9 +20,11 @@ fn value(data: DataType) -> BoxedStrategy<Value> {
         DataType::EtherType | DataType::InetService | DataType::ArpOp => {
             any::<u16>().prop_map(Value::from).boxed()
         }
-        DataType::InetProto | DataType::IcmpType | DataType::Icmpv6Type => {
-            any::<u8>().prop_map(Value::from).boxed()
-        }
+        DataType::InetProto
+        | DataType::IcmpType
+        | DataType::Icmpv6Type
+        | DataType::IcmpCode
+        | DataType::Icmpv6Code => any::<u8>().prop_map(Value::from).boxed(),
     }
 }
 

@@ -3,12 +3,12 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use guestnet_nft::expr::{
-    Bytes, Cmp, CmpOp, Exthdr, ExthdrKind, Fib, FibFlag, FibResult, Limit, LimitUnit, Log, PayloadBase,
-    Register, Reject, Rt, RtKey,
+    Bytes, Cmp, CmpOp, Connlimit, Exthdr, ExthdrKind, Fib, FibFlag, FibResult, Limit, LimitUnit, Log,
+    PayloadBase, Register, Reject, Rt, RtKey,
 };
 use guestnet_nft::{
-    Chain, ChainType, DataType, Element, Expr, Family, Field, Hook, Key, Rule, Set, Table, Value, Verdict,
-    arp, ct, ether, icmp, icmpv6, ip, ip6, meta, raw, statement, th,
+    Chain, ChainType, DataType, Element, Expr, Family, Field, Hook, Key, Rule, Set, Stateful, Table, Value,
+    Verdict, arp, ct, ether, icmp, icmpv6, ip, ip6, meta, raw, statement, th,
 };
 use ipnet::IpNet;
 
@@ -161,6 +161,15 @@ pub fn firewall() -> Table {
                 .with(ports),
         )
         .set(
+            Set::new(name("rare"), vec![DataType::IcmpType, DataType::IcmpCode])
+                .stateful(Stateful::Limit(Limit { over: false, bytes: false, ..limit.clone() }))
+                .with([Element::new([3_u8.into(), 4_u8.into()])]),
+        )
+        .set(
+            Set::new(name("few"), DataType::Ifname)
+                .stateful(Stateful::Connlimit(Connlimit { count: 1000, over: true })),
+        )
+        .set(
             Set::new(name("types"), DataType::EtherType)
                 .with([Element::new(0x0800_u16), Element::new(0x86dd_u16)]),
         )
@@ -241,6 +250,13 @@ pub fn firewall() -> Table {
                         .with(icmp::kind().is_in(name("echo")))
                         .with(statement::accept()),
                 )
+                .rule(
+                    Rule::new()
+                        .with(meta::l4proto().eq(1_u8))
+                        .with(icmp::kind().then(icmp::code()).is_in(name("rare")))
+                        .with(statement::accept()),
+                )
+                .rule(Rule::new().with(meta::iifname().added_to(name("few"))).with(statement::drop()))
                 .rule(
                     Rule::new()
                         .with(meta::l4proto().eq(58_u8))

@@ -54,9 +54,11 @@ pub fn nft_file(text: &str) {
 /// The messages of `changes`.
 pub fn messages(changes: &[Change<Table>]) -> Vec<Message> {
     let mut out = Outbox::new();
-    for (n, change) in changes.iter().enumerate() {
-        out.begin(n);
-        Table::encode(change, Phase::Filters, &Context::default(), &mut out).expect("encode");
+    for phase in [Phase::Filters, Phase::Devices] {
+        for (n, change) in changes.iter().enumerate() {
+            out.begin(n);
+            Table::encode(change, phase, &Context::default(), &mut out).expect("encode");
+        }
     }
     let message = |step| match step {
         Step::Send(Protocol::Netfilter, message) => message,

@@ -19,8 +19,10 @@ use crate::sys;
 const INSIDE: &str = "GUESTNET_LAB_INSIDE";
 /// Set to anything, it makes a skipped test a failure.
 const REQUIRED: &str = "GUESTNET_LAB_REQUIRED";
-/// How long a test may take before it is taken for hung: under emulation, on a busy machine, some take minutes.
+/// How long a test may take before it is taken for hung, unless the environment says how many seconds: under emulation, on a
+/// busy machine, some take minutes.
 const DEADLINE: Duration = Duration::from_secs(480);
+const DEADLINE_VARIABLE: &str = "GUESTNET_LAB_DEADLINE";
 /// Names a file for the tests whose kernel lacks something: they are listed there, to be run on another kernel,
 /// and are not counted as skipped. A line is the directory, the test binary and the test, with tabs between.
 const LATER: &str = "GUESTNET_LAB_LATER";
@@ -77,7 +79,7 @@ pub fn isolated<O: Outcome>(name: &str, body: impl FnOnce() -> O) {
     }
     let (status, said) = match start_again(name) {
         Ok(Some(outcome)) => outcome,
-        Ok(None) => panic!("{name} was still running after {} s and was killed", DEADLINE.as_secs()),
+        Ok(None) => panic!("{name} was still running after {} s and was killed", deadline().as_secs()),
         Err(e) => return skipped(name, &format!("this machine allows no namespaces: {e:#}")),
     };
     print!("{said}");
@@ -180,9 +182,14 @@ fn start_again(name: &str) -> Result<Option<(ExitStatus, String)>> {
         let _ = reader.read_to_end(&mut said);
         String::from_utf8_lossy(&said).into_owned()
     });
-    let Some(status) = wait(&mut child, DEADLINE)? else { return Ok(None) };
+    let Some(status) = wait(&mut child, deadline())? else { return Ok(None) };
     let said = listener.join().map_err(|_| anyhow!("the output could not be read"))?;
     Ok(Some((status, said)))
+}
+
+fn deadline() -> Duration {
+    let said = std::env::var(DEADLINE_VARIABLE).ok().and_then(|seconds| seconds.parse().ok());
+    said.map_or(DEADLINE, Duration::from_secs)
 }
 
 fn wait(child: &mut Child, deadline: Duration) -> Result<Option<ExitStatus>> {

@@ -31,10 +31,14 @@ pub enum Capability {
     Conntrack,
     /// The same for frames in a bridge.
     BridgeConntrack,
+    /// Counts of connections, `ct count`, of elements of sets.
+    Connlimit,
     /// Control groups, which systemd needs.
     Cgroups,
     /// Users beside root, as one of whom a program can run.
     Users,
+    /// The first network namespace may be entered, whose sysctls are those of the whole kernel.
+    FirstNamespace,
 }
 
 impl Capability {
@@ -57,11 +61,15 @@ impl Capability {
                 "nft 'add table inet t; add chain inet t c { type filter hook input priority 0; }; \
                  add rule inet t c ct state established accept'"
             }
+            Self::Connlimit => {
+                "nft 'add table inet t; add set inet t s { type ifname; flags dynamic; ct count over 10; }'"
+            }
             Self::Cgroups => {
                 "unshare --mount --cgroup sh -ec 'mount -t cgroup2 cgroup2 /sys/fs/cgroup
                  mkdir /sys/fs/cgroup/guestnet-lab; rmdir /sys/fs/cgroup/guestnet-lab'"
             }
             Self::Users => "setpriv --reuid 1000 --regid 1000 --clear-groups true",
+            Self::FirstNamespace => "nsenter --net=/proc/1/ns/net true",
             Self::BridgeConntrack => {
                 "nft 'add table bridge t; add chain bridge t c { type filter hook forward priority 0; }; \
                  add rule bridge t c ct state established accept'"

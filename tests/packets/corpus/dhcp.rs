@@ -99,6 +99,11 @@ fn renew(net: &Net, place: Who) -> Case {
     .but("3.6", "as an answer", say((68, 67), &dhcpv4(2, own.mac, 5)))
     .but("3.6", "in a short message", say((68, 67), &[1, 1, 6, 0]))
     .but("3.5", "as a server", say((67, 67), &dhcpv4(1, own.mac, 3)))
+    .but("3.6", "through a relay agent", {
+        let mut message = dhcpv4(1, own.mac, 3);
+        message[24..28].copy_from_slice(&own.v4.octets());
+        say((68, 67), &message)
+    })
     .but("3.3 3.6", "in the name of its router", say_as(Host, (68, 67), &dhcpv4(1, own.mac, 3)))
     .but("3.6", "in the name of another guest", say_as(B, (68, 67), &dhcpv4(1, own.mac, 3)))
 }
@@ -125,6 +130,8 @@ fn solicit(net: &Net, place: Who) -> Case {
     .but("3.4 3.6", "in the name of nobody", say(Ipv6Addr::UNSPECIFIED, (546, 547), 1))
     .but("3.5", "as a server", say(own.local(), (547, 546), 2))
     .but("3.5", "as a relay", say(own.local(), (547, 547), 12))
+    .but("3.6", "as a relay, from a client's port", say(own.local(), (546, 547), 12))
+    .but("3.6", "as a relay's answer", say(own.local(), (546, 547), 13))
 }
 
 /// No UDP from a server's port, and none to a client's.
@@ -177,6 +184,23 @@ fn server6(net: &Net, place: Who) -> Case {
     .but("3.5", "an answer behind hop-by-hop options", say(plain().with(HOP_BY_HOP, &PADDING), (547, 546)))
     .but("3.5", "an answer behind destination options", say(plain().with(DESTINATION, &PADDING), (547, 546)))
     .but("3.5", "an answer in a fragment", say(plain().fragment(0, false), (547, 546)))
+    .but_shot("3.5", "an answer in fragments, the first without its ports", hidden6(net, place))
+}
+
+/// An answer of a server, of which the first fragment has options only, and the second the ports (RFC 7112).
+fn hidden6(net: &Net, place: Who) -> Shot {
+    let identification = u32::from(net.port());
+    let header = net.ipv6(A, place, UDP);
+    let (from, to) = (header.source.into(), header.destination.into());
+    let datagram = udp(from, to, (547, 546), &dhcpv6(2, net.party(place).mac));
+    let options = [&[UDP, 0][..], &PADDING].concat();
+    let first = Ipv6 { protocol: DESTINATION, ..header.clone().fragment_of(identification, 0, true) };
+    let second = Ipv6 { protocol: DESTINATION, ..header.fragment_of(identification, options.len(), false) };
+    let frames = vec![
+        net.frame6(A, place, &first.carrying(&options)),
+        net.frame6(A, place, &second.carrying(&datagram)),
+    ];
+    Shot { from: A, before: Vec::new(), frames }
 }
 
 /// Servers of the segment are behind ports that are no guest's.

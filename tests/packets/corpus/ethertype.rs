@@ -47,8 +47,10 @@ fn bridged(net: &Net, place: Who) -> Case {
     let called = net.placement == Placement::BridgedCalled;
     let group = |low| Mac([1, 0x80, 0xc2, 0, 0, low]);
     let tree = [0x42, 0x42, 0x03, 0, 0, 0, 0, 0];
-    case.but("2.2", "to LLDP's group", frame(group(0x0e), own, 0x88cc, &packet))
-        .but("2.2", "as a BPDU of the spanning tree", llc(group(0), own, &[&tree[..], &[0; 30]].concat()))
+    case.but("2.2 2.7", "to LLDP's group", frame(group(0x0e), own, 0x88cc, &packet))
+        .unseen_if(true, "no bridge forwards it")
+        .but("2.2 2.7", "as a BPDU of the spanning tree", llc(group(0), own, &[&tree[..], &[0; 30]].concat()))
+        .unseen_if(net.placement == Placement::Bridged, "the bridge speaks this protocol itself")
         .but("2.2", "in the disguise of SNAP", snap(to, own, 0x0800, &packet))
         .but("2.2", "as IPv6 in the disguise of SNAP", snap(to, own, 0x86dd, &packet6))
         .but("2.2", "as Cisco's discovery", {
@@ -59,8 +61,12 @@ fn bridged(net: &Net, place: Who) -> Case {
             )
         })
         .but("2.2", "as IPX over LLC", llc(to, own, &[&[0xe0, 0xe0, 3][..], &packet].concat()))
-        .but("3.1", "that is IPv6 in truth", frame(to, own, 0x0800, &packet6))
+        .but("2.6 3.1", "that is IPv6 in truth", frame(to, own, 0x0800, &packet6))
         .unseen_if(called, "br_netfilter drops what is malformed")
-        .but("3.2", "with the EtherType of IPv6", frame(to, own, 0x86dd, &[&packet[..], &[0; 20]].concat()))
+        .but(
+            "2.6 3.2",
+            "with the EtherType of IPv6",
+            frame(to, own, 0x86dd, &[&packet[..], &[0; 20]].concat()),
+        )
         .unseen_if(called, "br_netfilter drops what is malformed")
 }

@@ -25,7 +25,8 @@ pub fn cases(net: &Net) -> Vec<Case> {
 
 fn say(net: &Net, from: Who, to: Who, kind: u8, code: u8) -> Vec<u8> {
     let quoted = [&[0, 0, 5, 0][..], &net.ipv6(to, from, 17).carrying(&[0, 7, 0, 7, 0, 8, 0, 0])].concat();
-    let other = [&b"\0\x01\0\x02data"[..], &[0; 40]].concat();
+    // An identifier of its own, so that no echo belongs to another's.
+    let other = [&net.port().to_be_bytes()[..], b"\0\x02data", &[0; 40]].concat();
     net.icmp6(from, to, kind, code, if kind < 128 { &quoted } else { &other })
 }
 

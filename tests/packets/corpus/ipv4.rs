@@ -16,7 +16,28 @@ pub fn cases(net: &Net) -> Vec<Case> {
     [B, Outside, Host]
         .into_iter()
         .flat_map(|place| [plain(net, place), options(net, place), fragments(net, place)])
+        .chain([source_routes(net)])
         .collect()
+}
+
+/// Routes that the sender has chosen, to A by way of B.
+fn source_routes(net: &Net) -> Case {
+    let with = |options: &[u8]| {
+        let header = Ipv4 { options: options.to_vec(), ..net.ipv4(A, B, UDP) };
+        net.udp_in4(A, B, &header, (net.port(), PORT))
+    };
+    let route = |kind: u8| {
+        let [a, b, c, d] = net.known4(A).octets();
+        with(&[kind, 7, 4, a, b, c, d, 0])
+    };
+    Case::new("6.1", "UDP with options that say nothing", A, B, with(&[1, 1, 1, 1, 1, 1, 1, 0]))
+        .but("3.7", "with a loose source route", route(131))
+        .but("3.7", "with a loose source route behind others", {
+            let [a, b, c, d] = net.known4(A).octets();
+            with(&[1, 1, 1, 1, 131, 7, 4, a, b, c, d, 0])
+        })
+        .but("3.7", "with a strict source route", route(137))
+        .unseen_if(!net.is_bridged(), "the next hop is not the one that it names")
 }
 
 /// Sources that are not the guest's, the paragraph, and why none comes through without a filter.
@@ -30,7 +51,7 @@ fn strangers(net: &Net, place: Who) -> Vec<(&'static str, &'static str, Ipv4Addr
         ("3.1", "from someone outside", net.party(Outside).v4, false),
         ("3.1", "from its neighbour in number", at(192, 0, 2, net.party(A).v4.octets()[3] ^ 1), false),
         ("3.1", "from its network", at(192, 0, 2, 0), false),
-        ("3.1", "from everybody in its network", at(192, 0, 2, 255), false),
+        ("3.1", "from everybody in its network", at(192, 0, 2, 255), net.is_own()),
         ("3.1", "from itself", at(127, 0, 0, 1), false),
         ("3.1", "from its link", at(169, 254, 7, 7), false),
         ("3.1", "from a private address", at(10, 0, 0, 1), false),

@@ -111,7 +111,7 @@ fn link_local(net: &Net, place: Who) -> Case {
     )
     .but("3.2", "from another guest's", to(net.party(B).local()))
     .but("3.2", "from one that it gave itself", to("fe80::1234".parse().expect("an address")))
-    .but("3.2", "from its router's", to(net.party(Host).local()))
+    .but("3.2 3.3", "from its router's", to(net.party(Host).local()))
 }
 
 fn behind_headers(net: &Net, place: Who) -> Case {

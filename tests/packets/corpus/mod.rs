@@ -3,22 +3,42 @@
 mod access;
 mod advertisement;
 mod arp;
+mod bare;
+mod beyond;
+mod deny;
 mod dhcp;
+mod errors;
 mod ethertype;
+mod everybody;
+mod groups;
+mod hidden;
 mod host;
 mod icmpv4;
 mod icmpv6;
 mod ipv4;
 mod ipv6;
+mod itself;
 mod layout;
+mod left;
+mod lengths;
+mod local;
 mod mac;
+mod members;
 mod multicast;
+mod overlap;
 mod router;
+mod shared;
 mod solicitation;
+mod strangers;
+mod translated;
+mod trusted;
+mod tunnels;
 mod vlan;
 
 use crate::case::Case;
 use crate::net::Net;
+
+pub use left::cases as left;
 
 /// All cases for this network.
 pub fn cases(net: &Net) -> Vec<Case> {
@@ -38,7 +58,24 @@ pub fn cases(net: &Net) -> Vec<Case> {
         icmpv4::others,
         icmpv6::cases,
         access::cases,
+        deny::cases,
         host::cases,
+        beyond::cases,
+        strangers::cases,
+        groups::cases,
+        hidden::cases,
+        errors::cases,
+        bare::cases,
+        shared::cases,
+        local::cases,
+        members::cases,
+        trusted::cases,
+        lengths::cases,
+        translated::cases,
+        tunnels::cases,
+        overlap::cases,
+        everybody::cases,
+        itself::cases,
     ];
     files.into_iter().flat_map(|file| file(net)).collect()
 }

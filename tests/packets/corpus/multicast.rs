@@ -16,7 +16,9 @@ use crate::net::Who::{self, A, B, Host, Outside};
 /// All of them.
 pub fn cases(net: &Net) -> Vec<Case> {
     let places: &[Who] = if net.is_bridged() { &[B, Outside, Host] } else { &[Host] };
-    places.iter().flat_map(|place| [report(net, *place), done(net, *place), igmp(net, *place)]).collect()
+    let cases =
+        |place: &Who| [report(net, *place), done(net, *place), igmp(net, *place), unnamed(net, *place)];
+    places.iter().flat_map(cases).collect()
 }
 
 fn group(text: &str) -> Ipv6Addr {
@@ -61,14 +63,37 @@ fn done(net: &Net, place: Who) -> Case {
         .but("4.7", "from afar", say(net.party(A).local(), 2))
 }
 
-fn igmp(net: &Net, place: Who) -> Case {
-    // To all hosts, the one group that everybody is in.
-    let all = Ipv4Addr::new(224, 0, 0, 1);
-    let say = |source, kind| {
-        let header = Ipv4 { ttl: 1, options: vec![0x94, 4, 0, 0], ..Ipv4::new(source, all, IGMP) };
-        let message = icmp(kind, 0, &Ipv4Addr::new(233, 252, 0, 1).octets());
-        frame(Mac([1, 0, 0x5e, 0, 0, 1]), net.party(A).mac, IPV4, &header.carrying(&message))
+/// A message of `protocol` to all hosts, the one group that everybody is in.
+fn to_all(net: &Net, source: Ipv4Addr, ttl: u8, protocol: u8, message: &[u8]) -> Vec<u8> {
+    let header = Ipv4 {
+        ttl,
+        options: vec![0x94, 4, 0, 0],
+        ..Ipv4::new(source, Ipv4Addr::new(224, 0, 0, 1), protocol)
     };
+    frame(Mac([1, 0, 0x5e, 0, 0, 1]), net.party(A).mac, IPV4, &header.carrying(message))
+}
+
+fn igmp_message(kind: u8) -> Vec<u8> {
+    icmp(kind, 0, &Ipv4Addr::new(233, 252, 0, 1).octets())
+}
+
+/// Who has no address yet reports from none (RFC 3376 section 4.2.13).
+fn unnamed(net: &Net, place: Who) -> Case {
+    let say = |ttl, kind| to_all(net, Ipv4Addr::UNSPECIFIED, ttl, IGMP, &igmp_message(kind));
+    Case::new("4.7", format!("reports a group without an address, {place} hears it"), A, place, say(1, 0x22))
+        .but("4.7", "from afar", say(2, 0x22))
+        .but("4.7", "but asks, as a router", say(1, 0x11))
+        .but("3.1", "with what is no report", {
+            to_all(net, Ipv4Addr::UNSPECIFIED, 1, guestnet_lab::craft::transport::UDP, &[0; 16])
+        })
+}
+
+/// Protocol Independent Multicast: what routers of groups say.
+const PIM: u8 = 103;
+
+fn igmp(net: &Net, place: Who) -> Case {
+    let say = |source, kind| to_all(net, source, 1, IGMP, &igmp_message(kind));
+    let own = net.party(A).v4;
     Case::new(
         "4.7",
         format!("reports a group of IPv4, {place} hears it"),
@@ -77,5 +102,14 @@ fn igmp(net: &Net, place: Who) -> Case {
         say(net.party(A).v4, 0x16),
     )
     .but("3.1", "in the name of another guest", say(net.party(B).v4, 0x16))
-    .but("4.7", "but asks, as a router", say(net.party(A).v4, 0x11))
+    .but("4.7", "but asks, as a router", say(own, 0x11))
+    .but("4.7", "but says that it routes groups", say(own, 0x30))
+    .but("4.7", "but traces groups", say(own, 0x1f))
+    .but("4.7", "from afar", to_all(net, own, 64, IGMP, &igmp_message(0x16)))
+    .but("4.7", "but greets routers", to_all(net, own, 1, PIM, &[0x20, 0, 0xdf, 0xff, 0, 1, 0, 2, 0, 105]))
+    .but(
+        "4.3",
+        "but says that it routes",
+        to_all(net, own, 1, 1, &icmp(9, 0, &[1, 2, 7, 8, 192, 0, 2, 10, 0, 0, 0, 0])),
+    )
 }

@@ -91,7 +91,7 @@ fn duplicate(net: &Net, place: Who) -> Case {
         .but("4.4", "another guest's", claim(other.v6, &[]))
         .but("4.4", "another guest's link-local one", claim(other.local(), &[]))
         .but("3.3 4.4", "its router's", claim(router.v6, &[]))
-        .but("4.4", "its router's link-local one", claim(router.local(), &[]))
+        .but("4.4 3.3", "its router's link-local one", claim(router.local(), &[]))
         .but("4.4", "someone's outside", claim(net.party(Outside).v6, &[]))
         .but("4.4", "with its MAC address, as nobody may", claim(own.v6, &[source_mac(own.mac)]))
         .but("4.4", "with another guest's MAC address", claim(own.v6, &[source_mac(other.mac)]))

@@ -1,4 +1,4 @@
-//! VLAN tags: 2.2.
+//! VLAN tags: 2.2, 2.8.
 
 use guestnet_lab::craft::arp::Arp;
 use guestnet_lab::craft::ethernet::{C_TAG, S_TAG, from, tagged};
@@ -13,7 +13,8 @@ use crate::net::Who::{self, A, B, C, D, Host, Outside};
 /// All of them.
 pub fn cases(net: &Net) -> Vec<Case> {
     if net.is_bridged() {
-        [B, Outside].into_iter().flat_map(|place| bridged(net, place)).collect()
+        let own = [B, Outside].map(|place| of_interfaces(net, place));
+        own.into_iter().chain([B, Outside].into_iter().flat_map(|place| bridged(net, place))).collect()
     } else {
         // The device's handler takes the identifier 0 away before any rule looks.
         [B, Outside, Host].map(|place| routed(net, place)).to_vec()
@@ -30,6 +31,27 @@ const TAGS: [(&str, u16, u16); 7] = [
     ("with a service priority tag", S_TAG, 0),
 ];
 
+fn paragraph(tag: u16) -> &'static str {
+    if tag == C_TAG { "2.8" } else { "2.2" }
+}
+
+/// B has the VLANs 20 and 21, and A, as the outside, has 20.
+fn of_interfaces(net: &Net, place: Who) -> Case {
+    let echo = net.icmp4(A, place, 8, 0, b"echodata");
+    let mut case =
+        Case::new("2.8", format!("a VLAN of the interface to {place}"), A, place, tagged(&echo, C_TAG, 20))
+            .but("2.8", "another guest's VLAN", tagged(&echo, C_TAG, 21))
+            .but("2.8", "its number with another tag in it", tagged(&tagged(&echo, C_TAG, 20), C_TAG, 20))
+            .but("2.8", "with the tag of VLAN 0 in it", tagged(&tagged(&echo, C_TAG, 0), C_TAG, 20))
+            .but("2.8", "with a service tag in it", tagged(&tagged(&echo, S_TAG, 20), C_TAG, 20))
+            .but("2.2", "with a service tag", tagged(&echo, S_TAG, 20));
+    if place == B {
+        let other = net.icmp4(A, C, 8, 0, b"echodata");
+        case = case.but("2.8", "to one who has it not", tagged(&other, C_TAG, 20)).seen_at(C);
+    }
+    case
+}
+
 fn bridged(net: &Net, place: Who) -> Vec<Case> {
     let own = net.party(A);
     let echo4 = net.icmp4(A, place, 8, 0, b"echodata");
@@ -41,11 +63,11 @@ fn bridged(net: &Net, place: Who) -> Vec<Case> {
             let mut case =
                 Case::new("2.2", format!("{what} without a tag to {place}"), A, place, frame.clone());
             for (detail, tag, identifier) in TAGS {
-                case = case.but("2.2", detail, tagged(&frame, tag, identifier));
+                case = case.but(paragraph(tag), detail, tagged(&frame, tag, identifier));
             }
             case.but("2.2", "with two tags", tagged(&tagged(&frame, C_TAG, 5), S_TAG, 7))
-                .but("2.2", "with two tags of customers", tagged(&tagged(&frame, C_TAG, 5), C_TAG, 7))
-                .but("2.2", "with a priority tag before another", tagged(&tagged(&frame, C_TAG, 5), C_TAG, 0))
+                .but("2.8", "with two tags of customers", tagged(&tagged(&frame, C_TAG, 5), C_TAG, 7))
+                .but("2.8", "with a priority tag before another", tagged(&tagged(&frame, C_TAG, 5), C_TAG, 0))
                 .but("2.2", "with three tags", tagged(&tagged(&tagged(&frame, C_TAG, 5), C_TAG, 7), S_TAG, 9))
         })
         .collect()

@@ -12,7 +12,7 @@ pub const FOR_LAB: &[&str] = &[
     "xfrm_user", "esp4", "esp6", "xfrm_interface",
     "veth", "tun", "bridge", "dummy", "macvlan", "8021q", "vrf", "vxlan", "ip6_tunnel", "sit", "sch_netem",
     "nf_conntrack_netlink", "nfnetlink_log", "nft_ct", "nft_chain_nat", "nft_nat", "nft_masq", "nft_redir", "nft_log",
-    "nft_limit", "nf_log_syslog", "nft_fib_inet", "nft_reject_inet", "nft_objref", "nft_quota", "nft_numgen", "nft_hash",
+    "nft_limit", "nft_connlimit", "nf_log_syslog", "nft_fib_inet", "nft_reject_inet", "nft_objref", "nft_quota", "nft_numgen", "nft_hash",
     "nft_dup_netdev", "nft_fwd_netdev", "nft_xfrm", "nft_meta_bridge", "nft_reject_bridge", "nf_conntrack_bridge",
     "tcp_diag", "udp_diag",
 ];
