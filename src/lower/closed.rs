@@ -32,10 +32,9 @@ use guestnet_nft::expr::{Cmp, CmpOp, Register, Rt, RtKey};
 use guestnet_nft::{
     Chain, DataType, Element, Expr, Family, Hook, Name, Rule, Set, Statement, Table, ip, ip6, meta, statement,
 };
-use guestnet_xfrm::TunnelSpec;
 use ipnet::IpNet;
 
-use super::{Lowered, Spot};
+use super::{Lowered, LoweredTunnel, Spot};
 use crate::resolve::Resolved;
 
 /// Before translation, which is at -300.
@@ -54,22 +53,22 @@ impl Lowered {
         let ways_out =
             spec.guests.iter().filter_map(|guest| Some((&guest.netns, &guest.ends.as_ref()?.guest_link)));
         let ways_out: BTreeSet<(&Netns, &LinkName)> = ways_out.collect();
-        let specs = std::mem::take(&mut self.specs);
-        for (netns, tunnels) in &specs {
+        let all = std::mem::take(&mut self.tunnels);
+        for (netns, tunnels) in &all {
             let links = self.objects.in_namespace(netns).links.iter().map(|link| &link.name);
             let within = links.filter(|link| !ways_out.contains(&(netns, link))).cloned().collect();
             if let Some(table) = table(tunnels, within).map_err(|e| Error::malformed("table", e))? {
                 self.add(netns, table, &Spot::root().field("guests"), |o| &mut o.tables);
             }
         }
-        self.specs = specs;
+        self.tunnels = all;
         Ok(())
     }
 }
 
-fn table(tunnels: &[TunnelSpec], within: BTreeSet<LinkName>) -> Result<Option<Table>, String> {
+fn table(tunnels: &[LoweredTunnel], within: BTreeSet<LinkName>) -> Result<Option<Table>, String> {
     let mut peers: BTreeMap<(u8, u8), BTreeSet<IpNet>> = BTreeMap::new();
-    for tunnel in tunnels {
+    for LoweredTunnel { spec: tunnel, .. } in tunnels {
         for net in tunnel.pairs.iter().map(|pair| pair.remote.trunc()) {
             // Of everything it cannot be said that it is private, and in UDP the tunnel's own packets would be caught.
             if net.prefix_len() > 0 && !(tunnel.udp.is_some() && net.contains(&tunnel.remote)) {

@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 
 use guestnet_core::{Error, File, Kind, Link, Netns, Object, Problems, Set, Sysctl};
 use guestnet_nat::NatSpec;
-use guestnet_xfrm::TunnelSpec;
+use guestnet_xfrm::{State, TunnelSpec};
 
 use self::spot::Spots;
 use crate::objects::{NamespaceObjects, Objects};
@@ -40,9 +40,17 @@ pub(crate) struct Lowered {
     /// How often the sysctls of the host were asked for again.
     again: BTreeMap<String, usize>,
     /// The tunnels, which may have been rekeyed since the spec was written.
-    specs: BTreeMap<Netns, Vec<TunnelSpec>>,
+    tunnels: BTreeMap<Netns, Vec<LoweredTunnel>>,
     /// Where two parts of the spec ask for different objects under one key.
     problems: Problems,
+}
+
+/// A tunnel of the spec.
+#[derive(Clone, Debug)]
+struct LoweredTunnel {
+    spec: TunnelSpec,
+    /// The states that it comes to, in the generation of the spec.
+    states: Vec<<State as Object>::Key>,
 }
 
 /// What identifies an object on the host: its kind and key, and its namespace if that is not the host's.

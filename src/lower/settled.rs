@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use guestnet_core::{Object, Result};
+use guestnet_core::Result;
 
 use super::Lowered;
 use crate::objects::Objects;
@@ -10,17 +10,15 @@ use crate::snapshot::Snapshot;
 
 impl Lowered {
     /// The objects, with the tunnels at the generation that the host has taken them to. A spec says the least one, so
-    /// that rekeying is no drift and an apply undoes none; see [`TunnelSpec::settled`].
+    /// that rekeying is no drift and an apply undoes none; see [`guestnet_xfrm::TunnelSpec::settled`].
     pub(crate) fn settled(&self, found: &Snapshot) -> Result<Cow<'_, Objects>> {
         let mut settled = Cow::Borrowed(&self.objects);
-        for (netns, tunnels) in &self.specs {
+        for (netns, tunnels) in &self.tunnels {
             let Some(found) = found.ipsec(netns) else { continue };
-            for tunnel in tunnels.iter().filter(|tunnel| tunnel.is_rekeyed(&found)) {
+            for tunnel in tunnels.iter().filter(|tunnel| tunnel.spec.is_rekeyed(&found)) {
                 let objects = settled.to_mut().in_namespace(netns);
-                for state in tunnel.lower()?.0 {
-                    objects.states.remove(&state.key());
-                }
-                let now = tunnel.settled(&found)?;
+                tunnel.states.iter().for_each(|key| drop(objects.states.remove(key)));
+                let now = tunnel.spec.settled(&found)?;
                 now.states.into_iter().for_each(|state| drop(objects.states.insert(state)));
                 now.policies.into_iter().for_each(|policy| drop(objects.policies.insert(policy)));
             }

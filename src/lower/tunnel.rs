@@ -1,12 +1,12 @@
 //! A guest's tunnels: states and policies, and the routes that lead to them, each with the MTU that fits.
 
 use guestnet_core::link::XfrmOptions;
-use guestnet_core::{Error, Link, LinkKind, LinkName, Route};
+use guestnet_core::{Error, Link, LinkKind, LinkName, Object, Route};
 use guestnet_nft::{Chain, Family, Hook, Rule, Table, meta, statement, th};
 use guestnet_xfrm::TunnelSpec;
 use ipnet::IpNet;
 
-use super::{Lowered, Spot};
+use super::{Lowered, LoweredTunnel, Spot};
 pub(super) use crate::resolve::ETHERNET;
 use crate::resolve::{Resolved, ResolvedGuest};
 use crate::spec::Interface;
@@ -24,12 +24,12 @@ impl Lowered {
         path: &Spot,
     ) -> Result<(), Error> {
         let netns = &guest.netns;
-        if !guest.tunnels.is_empty() {
-            self.specs.entry(netns.clone()).or_default().extend_from_slice(&guest.tunnels);
-        }
         for (n, (tunnel, keyed)) in guest.tunnels.iter().zip(&guest.keyed).enumerate() {
             let path = path.field("tunnels").index(n);
             let (states, policies) = keyed.lower()?;
+            let keys = states.iter().map(Object::key).collect();
+            let lowered = LoweredTunnel { spec: tunnel.clone(), states: keys };
+            self.tunnels.entry(netns.clone()).or_default().push(lowered);
             for state in states {
                 self.add(netns, state, &path, |o| &mut o.states);
             }

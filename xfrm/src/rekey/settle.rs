@@ -1,5 +1,7 @@
 //! How a spec lives with rekeying: it asks for a generation at least, and the kernel says which.
 
+use std::collections::BTreeMap;
+
 use guestnet_core::{Object, Result, Set};
 
 use super::end::{End, Found};
@@ -43,31 +45,17 @@ impl TunnelSpec {
         newer.retain(|generation| *generation > self.generation);
         newer.sort_unstable_by(|a, b| b.cmp(a));
         newer.dedup();
-        let whole = |generation: &u32| self.is_whole(&end, *generation);
-        let generation = newer.into_iter().find(whole).unwrap_or(self.generation);
-        let at = self.at(&end, generation).unwrap_or_else(|| self.clone());
-        let (mut states, policies) = at.lower()?;
+        let mut generations = Generations { tunnel: self, end: &end, lowered: BTreeMap::new() };
+        let generation = newer.into_iter().find(|generation| generations.is_whole(*generation));
+        let generation = generation.unwrap_or(self.generation);
+        let (mut states, policies) = match generations.of(generation) {
+            Some(lowered) => lowered.clone(),
+            None => self.lower()?,
+        };
         let wanted: Set<State> = states.iter().cloned().collect();
         let others = end.states.iter().filter(|state| !wanted.contains(&state.key()));
-        states.extend(others.filter(|state| self.may_stay(&end, state, generation)).cloned());
+        states.extend(others.filter(|state| generations.may_stay(state, generation)).cloned());
         Ok(Settled { states, policies })
-    }
-
-    /// Whether the host encrypts with all states of a generation, and they are this tunnel's.
-    fn is_whole(&self, end: &End, generation: u32) -> bool {
-        let Some(Ok((states, _))) = self.at(end, generation).map(|at| at.lower()) else { return false };
-        let mut outbound = states.iter().filter(|state| state.src == self.local);
-        outbound.all(|state| end.states.get(&state.key()).is_some_and(|found| state.key.accepts(&found.key)))
-    }
-
-    fn may_stay(&self, end: &End, state: &State, current: u32) -> bool {
-        let hard = state.lifetimes.hard.seconds;
-        let drains = hard.is_some() && hard != self.lifetimes.hard.seconds;
-        if state.generation < self.generation {
-            return drains && state.generation < current;
-        }
-        let Some(Ok((states, _))) = self.at(end, state.generation).map(|at| at.lower()) else { return false };
-        states.iter().any(|own| own.key() == state.key() && own.key.accepts(&state.key))
     }
 
     /// This tunnel at another generation. One whose states are given is taken as it was found: nothing is known of its
@@ -95,5 +83,37 @@ impl TunnelSpec {
             });
         }
         Some(at)
+    }
+}
+
+/// What a tunnel comes to in several generations: the keys of each are derived once.
+struct Generations<'a> {
+    tunnel: &'a TunnelSpec,
+    end: &'a End,
+    lowered: BTreeMap<u32, Option<(Vec<State>, Vec<Policy>)>>,
+}
+
+impl Generations<'_> {
+    fn of(&mut self, generation: u32) -> Option<&(Vec<State>, Vec<Policy>)> {
+        let lower = || self.tunnel.at(self.end, generation)?.lower().ok();
+        self.lowered.entry(generation).or_insert_with(lower).as_ref()
+    }
+
+    /// Whether the host encrypts with all states of a generation, and they are this tunnel's.
+    fn is_whole(&mut self, generation: u32) -> bool {
+        let (local, found) = (self.tunnel.local, &self.end.states);
+        let Some((states, _)) = self.of(generation) else { return false };
+        let mut outbound = states.iter().filter(|state| state.src == local);
+        outbound.all(|state| found.get(&state.key()).is_some_and(|found| state.key.accepts(&found.key)))
+    }
+
+    fn may_stay(&mut self, state: &State, current: u32) -> bool {
+        let (spec, hard) = (self.tunnel, state.lifetimes.hard.seconds);
+        let drains = hard.is_some() && hard != spec.lifetimes.hard.seconds;
+        if state.generation < spec.generation {
+            return drains && state.generation < current;
+        }
+        let Some((states, _)) = self.of(state.generation) else { return false };
+        states.iter().any(|own| own.key() == state.key() && own.key.accepts(&state.key))
     }
 }
