@@ -74,10 +74,21 @@ pub fn dump() -> String {
     let mut now = dump_now();
     guestnet_lab::wait_until("the kernel is at rest", std::time::Duration::from_secs(10), || {
         let before = std::mem::replace(&mut now, dump_now());
-        before == now
+        before == now && !is_looking_for_duplicates(&now)
     })
     .unwrap();
     now
+}
+
+/// Whether duplicate address detection is under way: on a link without carrier it waits, which is rest too.
+fn is_looking_for_duplicates(dump: &str) -> bool {
+    let mut has_carrier = false;
+    dump.lines().any(|line| {
+        if !line.starts_with(' ') {
+            has_carrier = line.contains("LOWER_UP");
+        }
+        has_carrier && line.contains(" tentative") && !line.contains("dadfailed")
+    })
 }
 
 fn dump_now() -> String {
