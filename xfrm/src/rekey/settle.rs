@@ -37,8 +37,7 @@ impl TunnelSpec {
     /// As [`TunnelSpec::lower`].
     pub fn settled(&self, found: &Found) -> Result<Settled> {
         if !self.is_rekeyed(found) {
-            let (states, policies) = self.lower()?;
-            return Ok(Settled { states, policies });
+            return self.whole();
         }
         let end = found.end(self);
         let mut newer: Vec<u32> = end.side(self, true).map(|state| state.generation).collect();
@@ -48,13 +47,19 @@ impl TunnelSpec {
         let mut generations = Generations { tunnel: self, end: &end, lowered: BTreeMap::new() };
         let generation = newer.into_iter().find(|generation| generations.is_whole(*generation));
         let generation = generation.unwrap_or(self.generation);
-        let (mut states, policies) = match generations.of(generation) {
+        let mut settled = match generations.of(generation) {
             Some(lowered) => lowered.clone(),
-            None => self.lower()?,
+            None => self.whole()?,
         };
-        let wanted: Set<State> = states.iter().cloned().collect();
+        let wanted: Set<State> = settled.states.iter().cloned().collect();
         let others = end.states.iter().filter(|state| !wanted.contains(&state.key()));
-        states.extend(others.filter(|state| generations.may_stay(state, generation)).cloned());
+        settled.states.extend(others.filter(|state| generations.may_stay(state, generation)).cloned());
+        Ok(settled)
+    }
+
+    /// The tunnel in the generation of the spec, and nothing else.
+    fn whole(&self) -> Result<Settled> {
+        let (states, policies) = self.lower()?;
         Ok(Settled { states, policies })
     }
 
@@ -90,20 +95,20 @@ impl TunnelSpec {
 struct Generations<'a> {
     tunnel: &'a TunnelSpec,
     end: &'a End,
-    lowered: BTreeMap<u32, Option<(Vec<State>, Vec<Policy>)>>,
+    lowered: BTreeMap<u32, Option<Settled>>,
 }
 
 impl Generations<'_> {
-    fn of(&mut self, generation: u32) -> Option<&(Vec<State>, Vec<Policy>)> {
-        let lower = || self.tunnel.at(self.end, generation)?.lower().ok();
+    fn of(&mut self, generation: u32) -> Option<&Settled> {
+        let lower = || self.tunnel.at(self.end, generation)?.whole().ok();
         self.lowered.entry(generation).or_insert_with(lower).as_ref()
     }
 
     /// Whether the host encrypts with all states of a generation, and they are this tunnel's.
     fn is_whole(&mut self, generation: u32) -> bool {
         let (local, found) = (self.tunnel.local, &self.end.states);
-        let Some((states, _)) = self.of(generation) else { return false };
-        let mut outbound = states.iter().filter(|state| state.src == local);
+        let Some(own) = self.of(generation) else { return false };
+        let mut outbound = own.states.iter().filter(|state| state.src == local);
         outbound.all(|state| found.get(&state.key()).is_some_and(|found| state.key.accepts(&found.key)))
     }
 
@@ -113,7 +118,7 @@ impl Generations<'_> {
         if state.generation < spec.generation {
             return drains && state.generation < current;
         }
-        let Some((states, _)) = self.of(state.generation) else { return false };
-        states.iter().any(|own| own.key() == state.key() && own.key.accepts(&state.key))
+        let Some(own) = self.of(state.generation) else { return false };
+        own.states.iter().any(|own| own.key() == state.key() && own.key.accepts(&state.key))
     }
 }
