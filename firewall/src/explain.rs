@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::guests::members;
 use crate::rules::icmp::{TRANSIT, TRANSIT_IPV4, TRANSIT_UP_TO};
+use crate::rules::quoted::{ERRORS_IPV4, ERRORS_IPV6};
 use crate::rules::source::NEVER_ICMP;
 use crate::rules::{discovery, input, list};
 use crate::shape::Direction;
@@ -53,6 +54,14 @@ impl Decision {
     fn drop(paragraph: Paragraph, because: impl Into<String>) -> Self {
         Self { passes: false, paragraph, because: because.into() }
     }
+
+    /// As it is of what a guest sends: an error passes only if what it quotes was sent to the guest.
+    fn of_guest(mut self, packet: &Packet) -> Self {
+        if self.passes && packet.is_error() {
+            self.because += &format!(", if it is about what was sent to the guest ({})", Paragraph::QUOTED);
+        }
+        self
+    }
 }
 
 impl Packet {
@@ -73,6 +82,15 @@ impl Packet {
     fn of_the_link(&self) -> bool {
         let kind = self.icmp.filter(|_| self.protocol == Some(Transport::ICMPV6)).map(|(kind, _)| kind);
         kind.is_some_and(|kind| discovery::LINK.contains(&kind))
+    }
+
+    /// Whether it is an error, which quotes what it is about.
+    fn is_error(&self) -> bool {
+        match (self.protocol, self.icmp) {
+            (Some(Transport::ICMPV6), Some((kind, _))) => ERRORS_IPV6.contains(&kind),
+            (Some(Transport::ICMP), Some((kind, _))) => ERRORS_IPV4.contains(&kind),
+            _ => false,
+        }
     }
 
     fn is_udp(&self, port: u16) -> bool {
@@ -122,7 +140,7 @@ impl FirewallSpec {
         if packet.of_the_link() {
             return Decision::drop(Paragraph::DISCOVERY_TYPES, "it stays on its link");
         }
-        self.explain_list(guest, packet, Direction::Out)
+        self.explain_list(guest, packet, Direction::Out).of_guest(packet)
     }
 
     /// Why a packet from a link that is no guest's is dropped for its source, if it is: paragraph 3.8.
@@ -167,10 +185,11 @@ impl FirewallSpec {
         if from.is_some() {
             let icmpv6 = packet.icmp.filter(|_| packet.protocol == Some(Transport::ICMPV6));
             if icmpv6.is_some_and(|(kind, _)| input::FROM_ANYWHERE.contains(&kind)) {
-                return Decision::pass(Paragraph::HOST_FROM_GUEST, "ICMPv6 that a host has to take");
+                let taken = Decision::pass(Paragraph::HOST_FROM_GUEST, "ICMPv6 that a host has to take");
+                return taken.of_guest(packet);
             }
             if icmpv6.is_none() && packet.in_transit().is_some() {
-                return Decision::pass(Paragraph::ICMPV4, Paragraph::ICMPV4.title());
+                return Decision::pass(Paragraph::ICMPV4, Paragraph::ICMPV4.title()).of_guest(packet);
             }
             if packet.of_the_link() {
                 return Decision::pass(Paragraph::HOST_FROM_GUEST, "if it is as 4.4 to 4.7 want it");
@@ -178,7 +197,7 @@ impl FirewallSpec {
             if packet.is_udp(67) || packet.is_udp(547) {
                 return Decision::pass(Paragraph::DHCP_CLIENT, Paragraph::DHCP_CLIENT.title());
             }
-            return match self.guest_services.iter().enumerate().filter(fits).max_by_key(first) {
+            let service = match self.guest_services.iter().enumerate().filter(fits).max_by_key(first) {
                 Some((n, entry)) if entry.deny => {
                     Decision::drop(Paragraph::DENIED, format!("guest_services[{n}] denies it"))
                 }
@@ -188,6 +207,7 @@ impl FirewallSpec {
                 }
                 None => Decision::drop(Paragraph::HOST_FROM_GUEST, "nothing that guests may use on the host"),
             };
+            return service.of_guest(packet);
         }
         if let Some(stranger) = self.explain_stranger(packet) {
             return stranger;

@@ -52,6 +52,7 @@ paragraphs! {
     ROUTING_HEADER = 3, 7, "no route that the sender has chosen";
     OWNED = 3, 8, "a guest's addresses are nobody else's";
     AUTHENTICATION = 3, 9, "what an authentication header hides";
+    QUOTED = 3, 10, "an error is about what was sent to the guest";
     DISCOVERY_LAYOUT = 4, 1, "neighbour discovery without extension headers and fragments";
     DISCOVERY_HOPS = 4, 2, "neighbour discovery from the link itself";
     DISCOVERY_TYPES = 4, 3, "what a guest may say on its link";

@@ -233,6 +233,11 @@ pub fn to_group4() -> Statement {
 
 /// The packet is for a multicast group of IPv6.
 pub fn to_group6() -> Statement {
+    is_group6(ip6::daddr())
+}
+
+/// `field`, an address of IPv6, is that of a multicast group.
+pub fn is_group6(field: Field) -> Statement {
     let net = Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0);
-    ip6::daddr().masked(net).eq(net)
+    field.masked(net).eq(net)
 }

@@ -102,8 +102,9 @@ fn packets() -> impl Strategy<Value = Packet> {
         .prop_filter("one family", |packet| packet.source.is_ipv4() == packet.destination.is_ipv4())
 }
 
-/// The packet as bytes.
-fn bytes(packet: &Packet, mac: [u8; 6]) -> Vec<u8> {
+/// The packet as bytes; an error is about what was sent to `from`, if that is a guest.
+fn bytes(packet: &Packet, from: Option<&GuestLink>) -> Vec<u8> {
+    let mac = mac(from);
     let protocol = packet.protocol.unwrap().0;
     let mut transport = vec![0; 64];
     transport[..2].copy_from_slice(&40_000_u16.to_be_bytes());
@@ -112,6 +113,13 @@ fn bytes(packet: &Packet, mac: [u8; 6]) -> Vec<u8> {
     }
     if let Some((kind, code)) = packet.icmp {
         transport[..2].copy_from_slice(&[kind, code]);
+        let own = from.into_iter().flat_map(|guest| &guest.addresses);
+        for address in own.map(|net| net.addr()).filter(|own| own.is_ipv4() == packet.source.is_ipv4()) {
+            match address {
+                IpAddr::V4(own) => transport[24..28].copy_from_slice(&own.octets()),
+                IpAddr::V6(own) => transport[32..48].copy_from_slice(&own.octets()),
+            }
+        }
     }
     if packet.protocol == Some(Transport::UDP) && packet.port == Some(67) {
         transport[..2].copy_from_slice(&68_u16.to_be_bytes());
@@ -138,6 +146,10 @@ fn bytes(packet: &Packet, mac: [u8; 6]) -> Vec<u8> {
     header
 }
 
+fn mac(from: Option<&GuestLink>) -> [u8; 6] {
+    from.map_or([2, 0, 0, 0, 0, 9], |guest| guest.mac.0)
+}
+
 /// The type of an address that is not the host's own.
 const RTN_UNICAST: u8 = 1;
 
@@ -155,16 +167,15 @@ fn met(
 ) -> Outcome {
     let link =
         |guest: Option<&GuestLink>| guest.map_or("uplink".parse().unwrap(), |guest| guest.name.clone());
-    let mac = from.map_or([2, 0, 0, 0, 0, 9], |guest| guest.mac.0);
     let oifname = (hook == "forward").then(|| link(to));
     let side = |name: LinkName| {
         Side::Known(Interface { name: name.to_string(), group: Some(0), ..Interface::default() })
     };
-    let network = bytes(packet, mac);
+    let network = bytes(packet, from);
     let ethertype = if network[0] >> 4 == 4 { 0x0800_u16 } else { 0x86dd };
     let mut packet = Observed {
         ethertype,
-        link: [&[0; 6][..], &mac, &ethertype.to_be_bytes()].concat(),
+        link: [&[0; 6][..], &mac(from), &ethertype.to_be_bytes()].concat(),
         network,
         input: side(link(from)),
         // The first packet of a connection, and a new one.
@@ -179,12 +190,12 @@ fn met(
 
 /// From the host itself, to a guest's port.
 fn sent(table: &Table, to: &GuestLink, packet: &Packet) -> Outcome {
-    let network = bytes(packet, [2, 0, 0, 0, 0, 9]);
+    let network = bytes(packet, None);
     let ethertype = if network[0] >> 4 == 4 { 0x0800_u16 } else { 0x86dd };
     let name = to.name.to_string();
     let mut packet = Observed {
         ethertype,
-        link: [&to.mac.0[..], &[2, 0, 0, 0, 0, 9], &ethertype.to_be_bytes()].concat(),
+        link: [&to.mac.0[..], &mac(None), &ethertype.to_be_bytes()].concat(),
         network,
         output: Side::Known(Interface { name, group: Some(0), ..Interface::default() }),
         conntrack: Some(Conntrack::NEW),
@@ -296,4 +307,29 @@ fn the_machine_drops_and_accepts() {
     let to = Some(&spec.guests[0]);
     assert_eq!(met(&table, None, to, &packet(8055), "forward"), Outcome::Pass);
     assert_eq!(dropped_in(&met(&table, None, to, &packet(8101), "forward")), Some("drop_6_1"));
+}
+
+#[test]
+fn an_error_of_a_guest_is_said_to_need_a_quote_of_what_was_sent_to_it() {
+    let spec = spec();
+    let guest = &spec.guests[0];
+    let packet = |icmp| Packet {
+        source: "192.168.0.1".parse().unwrap(),
+        destination: "192.0.2.7".parse().unwrap(),
+        protocol: Some(Transport::ICMP),
+        port: None,
+        icmp: Some(icmp),
+    };
+    for (icmp, is_error) in [((3, 3), true), ((11, 0), true), ((8, 0), false)] {
+        let (sent, taken) = (
+            spec.explain_sent(guest, None, &packet(icmp)),
+            spec.explain_taken(Some(guest), None, &packet(icmp)),
+        );
+        for said in [sent, taken] {
+            assert!(said.passes, "{said}");
+            assert_eq!(said.because.contains("3.10"), is_error, "{said}");
+        }
+    }
+    let got = spec.explain_got(guest, &packet((3, 3)));
+    assert!(got.passes && !got.because.contains("3.10"), "{got}");
 }

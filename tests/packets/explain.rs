@@ -45,6 +45,9 @@ pub fn words(net: &Net, shot: &Shot, place: Who) -> Option<Words> {
     let frame = Frame(frame.clone());
     let packet = frame.packet().filter(|_| is_plain)?;
     let carried = carried(&packet)?;
+    if GUESTS.contains(&shot.from) && is_about_another(net, shot.from, &packet) {
+        return None;
+    }
     let to = to(net, shot.from, place, &frame, packet.destination)?;
     let from = match shot.from {
         Host => format!("from host to {to} source {}", packet.source),
@@ -69,6 +72,26 @@ pub fn words(net: &Net, shot: &Shot, place: Who) -> Option<Words> {
 }
 
 const ESP: u8 = 50;
+
+/// Whether it is an error about what was not sent to `from`: the words have none for what it quotes.
+fn is_about_another(net: &Net, from: Who, packet: &Packet<'_>) -> bool {
+    let own = net.party(from);
+    let own = [IpAddr::from(own.v4), own.v6.into(), own.delegated.into(), own.local().into()];
+    let quoted = |at: usize, length: usize| packet.payload.get(at..at + length).unwrap_or_default().to_vec();
+    let is_own = |quoted: Vec<u8>| own.iter().any(|own| octets(*own) == quoted);
+    match (packet.protocol, packet.payload.first()) {
+        (ICMP, Some(3 | 4 | 11 | 12)) => !is_own(quoted(24, 4)),
+        (ICMPV6, Some(1..=4)) => !is_own(quoted(32, 16)),
+        _ => false,
+    }
+}
+
+fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    }
+}
 
 /// The protocol with its port, or type and code.
 fn carried(packet: &Packet<'_>) -> Option<String> {

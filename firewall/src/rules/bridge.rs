@@ -9,7 +9,7 @@ use guestnet_nft::{
 
 use super::discovery::{MLD_QUERY, ROUTER_ADVERTISEMENT, of_the_link};
 use super::owned::Bridged;
-use super::{arp, icmp, inet, list, ports, renamed, source};
+use super::{arp, icmp, inet, list, ports, quoted, renamed, source};
 use crate::guests::Guests;
 use crate::prefixes::Ip;
 use crate::shape::{Direction, List};
@@ -44,6 +44,7 @@ pub fn sets(spec: &FirewallSpec, guests: &Guests<'_>, bridged: &Bridged) -> Vec<
     sets.extend(list::sets(guests));
     sets.extend(super::discovery::sets());
     sets.extend(source::sets());
+    sets.extend(quoted::sets());
     sets.extend(icmp::sets());
     sets
 }

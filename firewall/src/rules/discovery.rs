@@ -4,6 +4,7 @@ use std::net::Ipv6Addr;
 
 use guestnet_nft::{Chain, DataType, Element, Rule, Set, Statement, icmpv6, ip6};
 
+use super::quoted;
 use super::source::{LINK_LOCAL, LINK_LOCAL_MASK, SOURCE_IPV6};
 use crate::Paragraph as P;
 use crate::guests::Guests;
@@ -86,6 +87,7 @@ fn entry() -> Chain {
             on(P::ADVERTISEMENT, kind(ADVERTISEMENT), "advertisement"),
             on(P::ROUTER_SOLICITATION, kind(ROUTER_SOLICITATION), "router_solicitation"),
             on(P::MULTICAST, [icmpv6::kind().is_in(name("multicast_reports"))], "mld"),
+            quoted::on_errors(Ip::V6),
             on(P::SOURCE_IPV6, [], SOURCE_IPV6),
         ],
     )

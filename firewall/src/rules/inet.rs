@@ -9,7 +9,7 @@ use guestnet_nft::{
 
 use super::input::unless_looped;
 use super::owned::{Bridged, Owned};
-use super::{icmp, list, renamed, source};
+use super::{icmp, list, quoted, renamed, source};
 use crate::guests::Guests;
 use crate::prefixes::Ip;
 use crate::shape::Direction;
@@ -50,6 +50,7 @@ pub fn sets(spec: &FirewallSpec, guests: &Guests<'_>, owned: &Owned) -> Vec<Set>
         sets.extend(list::sets(guests));
         sets.extend(super::discovery::sets());
         sets.extend(source::sets());
+        sets.extend(quoted::sets());
     }
     sets.extend(icmp::sets());
     sets

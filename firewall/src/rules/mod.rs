@@ -13,5 +13,6 @@ pub mod input;
 pub mod list;
 pub mod owned;
 pub mod ports;
+pub mod quoted;
 pub mod renamed;
 pub mod source;

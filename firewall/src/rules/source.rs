@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use guestnet_nft::expr::PayloadBase;
 use guestnet_nft::{Chain, DataType, Element, Rule, Set, Statement, icmp, ip, ip6, meta, raw, th};
 
-use super::discovery;
+use super::{discovery, quoted};
 use crate::Paragraph as P;
 use crate::guests::Guests;
 use crate::prefixes::Ip;
@@ -73,6 +73,7 @@ pub fn chains(guests: &Guests<'_>) -> Vec<Chain> {
         first_fragment(),
         ipv4(guests),
         options(),
+        icmp_from_guest(),
         igmp(guests),
         dhcp(guests),
         ipv6(),
@@ -81,6 +82,7 @@ pub fn chains(guests: &Guests<'_>) -> Vec<Chain> {
     ];
     chains.push(ipv6_address(guests));
     chains.extend(discovery::chains(guests));
+    chains.extend(quoted::chains(guests));
     chains
 }
 
@@ -97,7 +99,7 @@ fn ipv4(guests: &Guests<'_>) -> Chain {
         deny(P::DHCP_SERVER, udp(th::dport().eq(DHCP_CLIENT))),
         on(P::DHCP_CLIENT, udp(th::dport().eq(DHCP_SERVER)), "dhcp"),
         on(P::MULTICAST, [protocol(IGMP)], "igmp_from_guest"),
-        deny(P::DISCOVERY_TYPES, [protocol(ICMP), icmp::kind().is_in(name("never_icmp"))]),
+        rule(P::DISCOVERY_TYPES, [protocol(ICMP), jump("icmp_from_guest")]),
         deny(P::MULTICAST, [protocol(PIM), to_group4()]),
         hidden(),
         rule(P::ROUTING_HEADER, [raw(PayloadBase::Network, 0, 1).gt(0x45_u8), jump(OPTIONS)]),
@@ -115,6 +117,12 @@ fn options() -> Chain {
 fn hidden() -> Rule {
     let behind = transport(0, 1).typed(DataType::InetProto).is_in(name("never_hidden"));
     deny(P::AUTHENTICATION, [protocol(AH), behind])
+}
+
+/// ICMP. Returns with what may go on.
+fn icmp_from_guest() -> Chain {
+    let never = deny(P::DISCOVERY_TYPES, [icmp::kind().is_in(name("never_icmp"))]);
+    chain("icmp_from_guest", [never, quoted::on_errors(Ip::V4)])
 }
 
 /// Reports of IGMP, to their groups, on the link. Who has no address yet reports from none (RFC 3376 section 4.2.13).

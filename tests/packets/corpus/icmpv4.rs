@@ -1,5 +1,7 @@
 //! ICMP in transit and to the host: 5.2, 5.3.
 
+use guestnet_lab::craft::ipv4::Ipv4;
+
 use crate::case::Case;
 use crate::net::Net;
 use crate::net::Who::{self, C, Host, Outside};
@@ -13,10 +15,11 @@ pub fn cases(net: &Net) -> Vec<Case> {
         .collect()
 }
 
-/// The quoted packet of an error: UDP that the other side would have sent.
+/// The quoted packet of an error: UDP that the other side would have sent, as it came to `from`.
 fn quote(net: &Net, from: Who, to: Who) -> Vec<u8> {
     let mut body = vec![0; 4];
-    body.extend(net.ipv4(to, from, 17).carrying(&[0, 7, 0, 7, 0, 8, 0, 0]));
+    let header = Ipv4 { destination: net.party(from).v4, ..net.ipv4(to, from, 17) };
+    body.extend(header.carrying(&[0, 7, 0, 7, 0, 8, 0, 0]));
     body
 }
 

@@ -26,6 +26,7 @@ mod mac;
 mod members;
 mod multicast;
 mod overlap;
+mod quoted;
 mod router;
 mod shared;
 mod solicitation;
@@ -65,6 +66,7 @@ pub fn cases(net: &Net) -> Vec<Case> {
         groups::cases,
         hidden::cases,
         errors::cases,
+        quoted::cases,
         bare::cases,
         shared::cases,
         local::cases,
