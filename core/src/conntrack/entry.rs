@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::kind::Message;
-use crate::netlink::{Attributes, Reply};
+use crate::netlink::{Attributes, Reply, attribute};
 
 /// `NFNL_SUBSYS_CTNETLINK`, in the place that the number of a subsystem has in a message type.
 const SUBSYSTEM: u16 = 1 << 8;
@@ -111,14 +111,6 @@ fn source(family: u8, tuple: &[u8]) -> Option<IpAddr> {
 
 fn nfgenmsg(family: u8) -> [u8; NFGENMSG] {
     [family, 0, 0, 0]
-}
-
-fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-    let mut bytes = ((4 + value.len()) as u16).to_ne_bytes().to_vec();
-    bytes.extend(kind.to_ne_bytes());
-    bytes.extend(value);
-    bytes.resize(bytes.len().next_multiple_of(4), 0);
-    bytes
 }
 
 fn nested(kind: u16, attributes: &[u8]) -> Vec<u8> {

@@ -12,7 +12,7 @@ use super::{
 use crate::error::Result;
 use crate::kind::{Message, Protocol};
 use crate::name::{LinkName, Mac, Netns};
-use crate::netlink::{Attributes, Dump, number, text};
+use crate::netlink::{Attributes, Dump, number, put, text};
 use crate::netns::Namespace;
 use crate::owner::{DOOMED_GROUP, LINK_GROUP};
 use crate::set::{Observed, Set};
@@ -44,15 +44,9 @@ pub(crate) fn get_loopback() -> Message {
 fn link_request(index: u32, name: Option<&LinkName>) -> Message {
     let mut payload = vec![0; IFINFOMSG];
     payload[4..8].copy_from_slice(&index.to_ne_bytes());
-    let mut attribute = |kind: u16, value: &[u8]| {
-        payload.extend((4 + value.len() as u16).to_ne_bytes());
-        payload.extend(kind.to_ne_bytes());
-        payload.extend(value);
-        payload.resize(payload.len().next_multiple_of(4), 0);
-    };
-    attribute(IFLA_EXT_MASK, &RTEXT_FILTER_SKIP_STATS.to_ne_bytes());
+    put(&mut payload, IFLA_EXT_MASK, &RTEXT_FILTER_SKIP_STATS.to_ne_bytes());
     if let Some(name) = name {
-        attribute(libc::IFLA_IFNAME, format!("{name}\0").as_bytes());
+        put(&mut payload, libc::IFLA_IFNAME, format!("{name}\0").as_bytes());
     }
     Message::new(libc::RTM_GETLINK, 0, &payload)
 }

@@ -4,6 +4,7 @@ use super::settings::{Parameter, Place, Settings};
 use crate::error::{Error, Result};
 use crate::kind::{Context, Message, Outbox, Protocol, Step};
 use crate::name::LinkName;
+use crate::netlink::put;
 
 const IFINFOMSG: usize = 16;
 const IFLA_INET_CONF: u16 = 1;
@@ -28,8 +29,8 @@ pub(super) fn settings(
     let (mut ipv4, mut ipv6) = (Vec::new(), Vec::new());
     for (parameter, value) in settings.each().filter_map(|(parameter, value)| Some((parameter, value?))) {
         match (parameter.place, parameter.family) {
-            (Place::Message(number), "ipv4") => attribute(&mut ipv4, number, &value.to_ne_bytes()),
-            (Place::Message(number), _) => attribute(&mut ipv6, number, &[value as u8]),
+            (Place::Message(number), "ipv4") => put(&mut ipv4, number, &value.to_ne_bytes()),
+            (Place::Message(number), _) => put(&mut ipv6, number, &[value as u8]),
             (Place::Shown, _) => out.act(file(&parameter, name, value)?),
             (Place::Neighbours, _) => {
                 let delay = u64::from(value.unsigned_abs()) * UNIT;
@@ -46,18 +47,18 @@ pub(super) fn settings(
         payload[8..12].copy_from_slice(&(if arp { 0 } else { noarp }).to_ne_bytes());
         payload[12..16].copy_from_slice(&noarp.to_ne_bytes());
     }
-    attribute(&mut payload, libc::IFLA_IFNAME, format!("{name}\0").as_bytes());
+    put(&mut payload, libc::IFLA_IFNAME, format!("{name}\0").as_bytes());
     let mut families = Vec::new();
     if !ipv4.is_empty() {
         let mut conf = Vec::new();
-        attribute(&mut conf, IFLA_INET_CONF | NLA_F_NESTED, &ipv4);
-        attribute(&mut families, libc::AF_INET as u16 | NLA_F_NESTED, &conf);
+        put(&mut conf, IFLA_INET_CONF | NLA_F_NESTED, &ipv4);
+        put(&mut families, libc::AF_INET as u16 | NLA_F_NESTED, &conf);
     }
     if !ipv6.is_empty() {
-        attribute(&mut families, libc::AF_INET6 as u16 | NLA_F_NESTED, &ipv6);
+        put(&mut families, libc::AF_INET6 as u16 | NLA_F_NESTED, &ipv6);
     }
     if !families.is_empty() {
-        attribute(&mut payload, libc::IFLA_AF_SPEC | NLA_F_NESTED, &families);
+        put(&mut payload, libc::IFLA_AF_SPEC | NLA_F_NESTED, &families);
     }
     out.send(Protocol::Route, Message::new(libc::RTM_NEWLINK, 0, &payload));
     Ok(())
@@ -72,18 +73,11 @@ fn file(parameter: &Parameter, name: &LinkName, value: i32) -> Result<Step> {
 /// The message that sets the parameter `kind` of the IPv4 neighbours of the link with `index`.
 fn neighbours(index: u32, kind: u16, milliseconds: u64) -> Message {
     let mut parameters = Vec::new();
-    attribute(&mut parameters, NDTPA_IFINDEX, &index.to_ne_bytes());
-    attribute(&mut parameters, kind, &milliseconds.to_ne_bytes());
+    put(&mut parameters, NDTPA_IFINDEX, &index.to_ne_bytes());
+    put(&mut parameters, kind, &milliseconds.to_ne_bytes());
     let mut payload = vec![0; NDTMSG];
     payload[0] = libc::AF_INET as u8;
-    attribute(&mut payload, NDTA_NAME, b"arp_cache\0");
-    attribute(&mut payload, NDTA_PARMS | NLA_F_NESTED, &parameters);
+    put(&mut payload, NDTA_NAME, b"arp_cache\0");
+    put(&mut payload, NDTA_PARMS | NLA_F_NESTED, &parameters);
     Message::new(RTM_SETNEIGHTBL, 0, &payload)
-}
-
-fn attribute(to: &mut Vec<u8>, kind: u16, value: &[u8]) {
-    to.extend((4 + value.len() as u16).to_ne_bytes());
-    to.extend(kind.to_ne_bytes());
-    to.extend(value);
-    to.resize(to.len().next_multiple_of(4), 0);
 }

@@ -140,14 +140,7 @@ fn each(attributes: Option<&mut [u8]>, mut of: impl FnMut(u16, &mut [u8])) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-        let mut bytes = (4 + value.len() as u16).to_ne_bytes().to_vec();
-        bytes.extend(kind.to_ne_bytes());
-        bytes.extend(value);
-        bytes.resize(bytes.len().next_multiple_of(4), 0);
-        bytes
-    }
+    use crate::netlink::attribute;
 
     fn message(kind: u16, header: usize, sequence: u32, attributes: &[Vec<u8>]) -> Vec<u8> {
         let body = [vec![0; header], attributes.concat()].concat();

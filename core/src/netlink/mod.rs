@@ -1,12 +1,14 @@
 //! Netlink, as far as guestnet needs it: send many messages at once, learn which of them were refused and why,
 //! and read dumps that are whole.
 
+mod attribute;
 mod dump;
 mod lasting;
 mod reply;
 mod session;
 mod wire;
 
+pub(crate) use attribute::{attribute, put};
 pub use dump::Dump;
 pub(crate) use reply::replies;
 pub use reply::{Attributes, Refusal, Reply, number, text};

@@ -193,14 +193,7 @@ mod tests {
 
     use super::*;
     use crate::kind::Message;
-
-    fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-        let mut bytes = ((4 + value.len()) as u16).to_ne_bytes().to_vec();
-        bytes.extend(kind.to_ne_bytes());
-        bytes.extend(value);
-        bytes.resize(bytes.len().next_multiple_of(4), 0);
-        bytes
-    }
+    use crate::netlink::attribute;
 
     #[test]
     fn the_attribute_that_the_kernel_points_at_is_found() {

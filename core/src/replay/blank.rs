@@ -77,16 +77,9 @@ fn algorithms(attributes: &mut [u8]) {
 mod tests {
     use super::*;
     use crate::kind::Message;
+    use crate::netlink::attribute;
 
     const KEY: [u8; 20] = [0x5e; 20];
-
-    fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-        let mut bytes = ((4 + value.len()) as u16).to_ne_bytes().to_vec();
-        bytes.extend(kind.to_ne_bytes());
-        bytes.extend(value);
-        bytes.resize(bytes.len().next_multiple_of(4), 0);
-        bytes
-    }
 
     fn state(kind: u16, between: usize) -> Vec<u8> {
         let mut algorithm = vec![b'n'; 64];

@@ -16,7 +16,7 @@ use crate::diff::Change;
 use crate::error::Result;
 use crate::kind::{Context, Kind, Message, Outbox, Phase, Protocol, Ripple};
 use crate::name::LinkName;
-use crate::netlink::Attributes;
+use crate::netlink::{Attributes, put};
 use crate::netns::Namespace;
 use crate::owner::PROTOCOL;
 use crate::set::{Object, Observed, Set};
@@ -140,10 +140,7 @@ fn making(route: &Route, context: &Context) -> Result<Vec<u8>> {
         if kind == libc::RTA_CACHEINFO || has_nexthop && led {
             continue;
         }
-        payload.extend((4 + value.len() as u16).to_ne_bytes());
-        payload.extend(kind.to_ne_bytes());
-        payload.extend(value);
-        payload.resize(payload.len().next_multiple_of(4), 0);
+        put(&mut payload, kind, value);
     }
     Ok(payload)
 }
