@@ -43,3 +43,80 @@ pub(crate) fn live_on(netns: &Netns, addresses: &Addresses, error: &Error) -> Wa
         "end them with `conntrack -D`, or wait until they have timed out, before the addresses are given away",
     )
 }
+
+#[cfg(all(test, feature = "replay"))]
+mod tests {
+    use std::sync::Arc;
+
+    use guestnet_core::replay::Machine;
+    use guestnet_core::{NetnsName, Protocol};
+
+    use super::*;
+
+    /// A kernel with so many connections that has no ctnetlink: nfnetlink knows no subsystem of that number.
+    struct WithoutCtnetlink(&'static str);
+
+    impl Machine for WithoutCtnetlink {
+        fn answer(&self, _: &Netns, protocol: Protocol, question: &[u8]) -> Option<Vec<Vec<u8>>> {
+            let header = question.get(..16)?;
+            // `NFNL_SUBSYS_CTNETLINK`
+            let refused = protocol == Protocol::Netfilter && header[5] == 1;
+            let errno = if refused { -libc::EINVAL } else { 0 };
+            let mut refusal = [&36_u32.to_ne_bytes(), &2_u32.to_ne_bytes(), &header[8..12], &[0; 4]].concat();
+            refusal.extend(errno.to_ne_bytes());
+            refusal.extend(header);
+            Some(vec![refusal])
+        }
+
+        fn speaks(&self, _: Protocol) -> bool {
+            true
+        }
+
+        fn file(&self, _: &Netns, path: &str) -> Option<String> {
+            path.ends_with("/nf_conntrack_count").then(|| self.0.to_owned())
+        }
+
+        fn cookie(&self, _: &Netns) -> Option<u64> {
+            Some(1)
+        }
+
+        fn names(&self) -> Vec<NetnsName> {
+            Vec::new()
+        }
+    }
+
+    fn end_on(kernel: WithoutCtnetlink, addresses: &[&str]) -> (Addresses, Result<(), Error>) {
+        let machine: Arc<dyn Machine> = Arc::new(kernel);
+        let mut namespace = Namespace::played(Netns::Host, &machine).unwrap();
+        let mut all = Addresses::default();
+        addresses.iter().for_each(|net| all.insert(net.parse().unwrap()));
+        let ended = end(&mut namespace, &all);
+        (all, ended)
+    }
+
+    #[test]
+    fn a_kernel_without_ctnetlink_is_warned_of_where_it_has_connections() {
+        // One address is asked for by itself, more of them and those of IPv6 are looked for among all.
+        for addresses in [&["192.0.2.7/32"][..], &["2001:db8:7::/64"], &["192.0.2.0/24", "2001:db8::7/128"]] {
+            let (all, ended) = end_on(WithoutCtnetlink("3\n"), addresses);
+            let error = ended.unwrap_err();
+            assert!(matches!(error, Error::Unsupported(_)), "{error}");
+            for (netns, place) in
+                [(Netns::Host, ""), (Netns::Named("vm".parse().unwrap()), " in namespace vm")]
+            {
+                let warning = live_on(&netns, &all, &error);
+                assert_eq!(warning.id, "connections-live-on");
+                let start = format!("connections of {all}{place} could not be ended (");
+                assert!(warning.what.starts_with(&start), "{warning}");
+                assert!(warning.what.contains("CONFIG_NF_CT_NETLINK"), "{warning}");
+            }
+        }
+    }
+
+    #[test]
+    fn it_is_not_asked_where_it_has_none_or_nothing_is_taken() {
+        for (count, addresses) in [("0\n", &["192.0.2.7/32"][..]), ("3\n", &[])] {
+            end_on(WithoutCtnetlink(count), addresses).1.unwrap();
+        }
+    }
+}

@@ -9,7 +9,7 @@ use guestnet_lab::{Capability, is_root, lab_test, need, skip};
 use guestnet_nft::{Chain, DataType, Element, Family, Hook, Key, Rule, Set, Table, ip, statement};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use support::{apply, corpus, in_namespace, messages, name, nft, nft_file, one, plan, send, table_name};
+use support::{apply, corpus, in_namespace, messages, name, nft, nft_file, one, plan, run, send, table_name};
 
 lab_test! {
     fn every_table_is_made_read_back_and_deleted() {
@@ -70,6 +70,23 @@ lab_test! {
             apply(namespace, &one(moved));
             assert!(nft("list ruleset").contains("203.0.0.0 : 10.9.9.9"));
             apply(namespace, &one(many(7)));
+        });
+    }
+
+    fn a_set_that_goes_leaves_the_rest_of_its_table() {
+        need(Capability::Conntrack);
+        in_namespace(|namespace| {
+            let with = |sets: &[&str]| {
+                let set = |text: &&str| Set::new(name(text), DataType::InetService).with([Element::new(53_u16)]);
+                sets.iter().map(set).fold(many(2), Table::set)
+            };
+            apply(namespace, &one(with(&["gone", "kept"])));
+            let before = run("nft", &["--handle", "list set ip guestnet_many kept"]);
+            let changes = apply(namespace, &one(with(&["kept"])));
+            let kinds: Vec<u16> = messages(&changes).iter().map(|message| message.kind() & 0xff).collect();
+            assert_eq!(kinds, [libc::NFT_MSG_DELSET as u16]);
+            assert!(!nft("list ruleset").contains("set gone"));
+            assert_eq!(before, run("nft", &["--handle", "list set ip guestnet_many kept"]), "it is another set now");
         });
     }
 

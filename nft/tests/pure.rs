@@ -3,6 +3,7 @@
 mod support;
 
 use guestnet_core::Change;
+use guestnet_core::netlink::{Attributes, text};
 use guestnet_core::{Path, Problems};
 use guestnet_nft::expr::{Cmp, CmpOp, Exthdr, ExthdrKind, Lookup, Map, Register, Unknown};
 use guestnet_nft::{
@@ -63,6 +64,31 @@ fn a_plan_says_what_differs() {
     let mut new = old.clone().chain(Chain::regular(name("more")));
     new.sets.remove(&name("untranslated"));
     assert_eq!(new.changed_from(&old), "ip guestnet_nat  +chain more, -set untranslated");
+}
+
+/// `NFTA_SET_TABLE`, `NFTA_SET_NAME`.
+const SET: [u16; 2] = [1, 2];
+
+#[test]
+fn sets_that_go_are_deleted_by_their_names_before_elements_change() {
+    let set = |text: &str, ports: &[u16]| {
+        Set::new(name(text), DataType::InetService).with(ports.iter().map(|port| Element::new(*port)))
+    };
+    let table = |sets: &[Set]| {
+        sets.iter().cloned().fold(Table::new(Family::Inet, table_name("guestnet_sets")), Table::set)
+    };
+    let old = table(&[set("empty", &[]), set("full", &[53]), set("kept", &[22, 80])]);
+    let new = table(&[set("kept", &[80, 443])]);
+    let messages = messages(&[Change::Replace { old, new }]);
+    let kinds: Vec<i32> = messages.iter().map(|message| i32::from(message.kind() & 0xff)).collect();
+    use libc::{NFT_MSG_DELSET, NFT_MSG_DELSETELEM, NFT_MSG_NEWSETELEM};
+    assert_eq!(kinds, [NFT_MSG_DELSET, NFT_MSG_DELSET, NFT_MSG_DELSETELEM, NFT_MSG_NEWSETELEM]);
+    for (message, gone) in messages.iter().zip(["empty", "full"]) {
+        let payload = &message.bytes()[16..];
+        assert_eq!(payload[0], Family::Inet.number());
+        let [table, set] = Attributes::after(payload, 4).pick(SET).map(|value| value.and_then(text));
+        assert_eq!((table, set), (Some("guestnet_sets"), Some(gone)));
+    }
 }
 
 #[test]
