@@ -10,7 +10,7 @@ use ipnet::Ipv6Net;
 
 use crate::case::Shot;
 use crate::net::Who::{self, Dock, Host, Kin, Outside};
-use crate::net::{ALL, GUESTS, Net};
+use crate::net::{ALL, GUESTS, Net, OWN6};
 
 /// A frame in the words of `guestnet explain`.
 pub struct Words {
@@ -58,7 +58,7 @@ pub fn words(net: &Net, shot: &Shot, place: Who) -> Option<Words> {
         other => {
             // A guest's address means that guest, and the host's the host, which a spec knows of bridges of guestnet's.
             let host = net.party(Host);
-            let is_host = [IpAddr::from(host.v4), host.v6.into()].contains(&packet.source);
+            let is_host = [IpAddr::from(host.v4), host.v6.into(), OWN6.into()].contains(&packet.source);
             let is_told = is_host || is_a_guests(net, packet.source);
             if frame.source() != Some(net.party(other).mac) || is_told {
                 return None;

@@ -56,6 +56,8 @@ pub enum Who {
 pub const GUESTS: [Who; 5] = [Who::A, Who::B, Who::C, Who::D, Who::E];
 /// Those beyond links that are no guest's.
 pub const OTHERS: [Who; 4] = [Who::Outside, Who::Far, Who::Kin, Who::Dock];
+/// An address that the host has for itself, on no link of guests.
+pub const OWN6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x1f, 0, 0, 0, 0, 2);
 /// Everybody.
 pub const ALL: [Who; 10] =
     [Who::A, Who::B, Who::C, Who::D, Who::E, Who::Outside, Who::Far, Who::Kin, Who::Dock, Who::Host];

@@ -1,6 +1,8 @@
 //! ICMPv6 in transit and to the host: 5.1, 5.3, 7.1, by RFC 4890.
 
-use crate::case::Case;
+use guestnet_lab::craft::icmp::{ICMPV6, icmpv6};
+
+use crate::case::{Case, Shot};
 use crate::net::Net;
 use crate::net::Who::{self, C, Host, Outside};
 
@@ -8,6 +10,7 @@ use crate::net::Who::{self, C, Host, Outside};
 pub fn cases(net: &Net) -> Vec<Case> {
     let mut cases: Vec<Case> =
         [(C, Outside), (Outside, C), (C, Host)].map(|(from, to)| between(net, from, to)).to_vec();
+    cases.push(fragments(net));
     for (from, to) in [(C, Outside), (Outside, C), (C, Host)] {
         let mut right: Vec<(u8, u8)> = vec![(2, 0), (3, 0), (3, 1), (4, 0), (4, 1), (4, 2), (129, 0)];
         right.extend((0..=7).map(|code| (1, code)));
@@ -21,6 +24,24 @@ pub fn cases(net: &Net) -> Vec<Case> {
         }
     }
     cases
+}
+
+/// Where a message is cut: a bridge with connections forwards no smaller fragments.
+const CUT: usize = 1280 - 48 + 8;
+
+/// Types on both sides of neighbour discovery, whose first fragments show them (4.1).
+fn fragments(net: &Net) -> Case {
+    let parts = |kind| {
+        let header = net.ipv6(C, Outside, ICMPV6);
+        let message = icmpv6(header.source, header.destination, kind, 0, &[b'x'; 1400]);
+        let parts = header.in_fragments(u32::from(net.port()), &message, &[CUT]);
+        let frames = parts.iter().map(|part| net.frame6(C, Outside, part)).collect();
+        Shot { from: C, before: Vec::new(), frames }
+    };
+    Case::of("5.1", "C asks for an agent of mobility, in fragments", Outside, parts(144))
+        .but_shot("4.1 4.3", "redirects", parts(137))
+        .but_shot("4.1", "asks for routers", parts(133))
+        .but_shot("5.3 6.1 6.2", "asks for what a node is", parts(139))
 }
 
 fn say(net: &Net, from: Who, to: Who, kind: u8, code: u8) -> Vec<u8> {

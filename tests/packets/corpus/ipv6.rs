@@ -26,6 +26,7 @@ pub fn cases(net: &Net) -> Vec<Case> {
             ]
         })
         .collect();
+    cases.push(fragments_of_gre(net));
     if net.is_bridged() {
         cases.extend([B, Host].map(|place| link_local(net, place)));
     } else {
@@ -125,6 +126,8 @@ fn behind_headers(net: &Net, place: Who) -> Case {
         .but("3.2", "from another guest, behind hop-by-hop options", with(other, HOP_BY_HOP))
 }
 
+const GRE: u8 = 47;
+
 /// Where a datagram is cut: a bridge with connections forwards no fragments that are smaller than any link's MTU.
 const CUT: usize = 1280 - 48 + 8;
 
@@ -144,6 +147,21 @@ fn fragments(net: &Net, place: Who) -> Case {
             "the second half of another guest's",
             shot(parts(other, CUT).split_off(1)),
         )
+}
+
+/// Of other protocols than UDP and ICMPv6 a first fragment has nothing to show.
+fn fragments_of_gre(net: &Net) -> Case {
+    let parts = |source: Ipv6Addr| {
+        let header = Ipv6 { source, ..net.ipv6(A, B, GRE) };
+        let parts = header.in_fragments(u32::from(net.port()), &[b'x'; 1400], &[CUT]);
+        let frames = parts.iter().map(|part| net.frame6(A, B, part)).collect();
+        Shot { from: A, before: Vec::new(), frames }
+    };
+    Case::of("3.2", "GRE in fragments", B, parts(net.party(A).v6)).but_shot(
+        "3.2",
+        "from another guest",
+        parts(net.party(C).v6),
+    )
 }
 
 /// Type 0 sends a packet back and forth (RFC 5095); segment routing (type 4) is no business of ours.

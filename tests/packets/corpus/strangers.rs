@@ -1,5 +1,7 @@
 //! What is a guest's is nobody else's: 3.8.
 
+use std::net::Ipv6Addr;
+
 use guestnet_lab::Mac;
 use guestnet_lab::craft::arp::Arp;
 use guestnet_lab::craft::ethernet::frame;
@@ -7,16 +9,17 @@ use guestnet_lab::craft::icmp::ICMPV6;
 use guestnet_lab::craft::ipv4::Ipv4;
 use guestnet_lab::craft::ipv6::Ipv6;
 use guestnet_lab::craft::ndp::{ADVERTISEMENT, SOLICITED, body, target_mac};
-use guestnet_lab::craft::transport::UDP;
+use guestnet_lab::craft::transport::{SYN, TCP, UDP, tcp};
 use guestnet_lab::frame::ARP;
 
 use crate::case::Case;
-use crate::net::Net;
 use crate::net::Who::{self, A, B, Far, Host, Outside};
+use crate::net::{Net, OWN6};
 
 /// All of them.
 pub fn cases(net: &Net) -> Vec<Case> {
     let mut cases: Vec<Case> = [Outside, Far].into_iter().flat_map(|who| sources(net, who)).collect();
+    cases.extend([Outside, Far].map(|who| at_the_host(net, who)));
     if net.is_bridged() {
         cases.extend([station(net), arp(net), advertisement(net)]);
     }
@@ -33,7 +36,9 @@ fn sources(net: &Net, who: Who) -> [Case; 2] {
         .but("3.8", "from a guest's prefix", udp6(other.delegated))
         .but("3.8", "from the address of the guest it is for", udp6(net.party(A).v6));
     if who == Far || !net.is_bridged() {
-        ipv6 = ipv6.but("3.8", "from an address of the host", udp6(net.party(Host).v6));
+        ipv6 = ipv6
+            .but("3.8", "from an address of the host on a guest's link", udp6(net.party(Host).v6))
+            .but("3.8", "from an address of the host", udp6(OWN6));
     }
     if net.is_bridged() && who == Outside {
         ipv6 = ipv6.but("3.8", "from a guest's link-local address", udp6(other.local()));
@@ -44,6 +49,20 @@ fn sources(net: &Net, who: Who) -> [Case; 2] {
             .but("3.8", "from the address of the guest it is for", udp4(net.known4(A))),
         ipv6,
     ]
+}
+
+/// The kernel drops such packets of IPv4 by itself, and takes those of IPv6.
+fn at_the_host(net: &Net, who: Who) -> Case {
+    let shell = |source: Ipv6Addr| {
+        let header = Ipv6 { source, ..net.ipv6(who, Host, TCP) };
+        let segment = tcp(source.into(), header.destination.into(), (net.port(), 22), SYN, (1, 0));
+        net.frame6(who, Host, &header.carrying(&segment))
+    };
+    Case::new("7.2", format!("{who} asks the host for a shell"), who, Host, shell(net.party(who).v6)).but(
+        "3.8",
+        "from an address of the host",
+        shell(OWN6),
+    )
 }
 
 fn station(net: &Net) -> Case {
