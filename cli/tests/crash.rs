@@ -4,14 +4,15 @@
 mod support;
 
 use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use guestnet::core::Error as CoreError;
 use guestnet::{Error, Host, HostSpec};
-use guestnet_lab::{Capability, lab_test, need, need_program};
+use guestnet_lab::{Capability, Netns, lab_test, need, need_program};
 use serde_json::{Value, json};
-use support::{dump, guest, guest_in_host, host, same, sh, spec, with_uplink};
+use support::{dump, dump_of, guest, guest_in_host, host, same, sh, spec, with_uplink, without_indexes};
 
 const SPEC: &str = "/run/spec.json";
 const GUESTNET: &str = env!("CARGO_BIN_EXE_guestnet");
@@ -25,6 +26,42 @@ fn many() -> Value {
             "routes": [{"to": "10.77.0.0/16", "kind": "blackhole"}]},
         "namespaces": {"extra": {"addresses": [{"dev": "v1", "address": "10.78.0.1/24"}]}},
     }})
+}
+
+/// A host before and after a change: `gone` goes and `new` comes, the address of `stays` and lists of the firewall are others,
+/// and so are a bridge and objects.
+fn changed() -> [Value; 2] {
+    let of = |guests: Value, ports: &str, objects: Value, bridge: &str| {
+        json!({ "version": 1, "uplink": "uplink", "guests": guests, "objects": objects,
+            "bridges": [{"name": bridge}],
+            "firewall": {"groups": [{"name": "web", "ingress": [{"protocol": "tcp", "ports": [ports]}]}]} })
+    };
+    let in_group = |mut guest: Value| {
+        guest["access"] = json!({"groups": ["web"], "egress": [{"protocol": "tcp"}]});
+        guest
+    };
+    let mut stays = in_group(guest("stays", 2));
+    let before = json!([in_group(guest("gone", 1)), stays, in_group(guest_in_host("in", 3))]);
+    stays["interfaces"][0]["public_ipv4"] = "203.0.113.77".into();
+    let mut inside = in_group(guest_in_host("in", 3));
+    inside["access"]["egress"] = json!([{"protocol": "udp", "prefixes": ["10.0.0.0/8"]}]);
+    let after = json!([stays, inside, in_group(guest_in_host("new", 4))]);
+    let files = |content: &str| json!([{"path": "note.txt", "content": content}]);
+    [
+        of(
+            before,
+            "80",
+            json!({"files": files("a\n"), "host": {"routes": [{"to": "10.77.0.0/16", "kind": "blackhole"}]}}),
+            "br0",
+        ),
+        of(
+            after,
+            "443",
+            json!({"files": files("b\n"), "host": {"routes": [{"to": "10.77.0.0/17", "kind": "blackhole"}],
+            "sysctls": [{"key": "net.ipv4.ip_default_ttl", "value": "65"}]}}),
+            "br1",
+        ),
+    ]
 }
 
 fn write(spec: &Value) -> HostSpec {
@@ -50,15 +87,73 @@ fn killed_after(after: Duration, arguments: &[&str]) -> bool {
 
 fn completes(host: &mut Host, wanted: &HostSpec, when: &str) {
     host.apply(wanted).unwrap_or_else(|e| panic!("{when}: {e}"));
-    let left = host.verify(wanted).unwrap();
+    // Who knows nothing of what was there finds the same.
+    let left = support::host().verify(wanted).unwrap();
     assert!(left.is_empty(), "{when}:\n{left}");
 }
 
-/// How many system calls of `which` an apply makes.
-fn count(which: &str) -> u32 {
-    let log = "/run/strace.count";
-    sh(&format!("strace -f -qq -e trace={which} -e signal=none -o {log} {GUESTNET} apply -f {SPEC}"));
-    u32::try_from(fs::read_to_string(log).unwrap().lines().filter(|line| line.contains('(')).count()).unwrap()
+/// The system calls by which anything is changed, kind by kind.
+const CALLS: [&str; 7] = [
+    "sendto,sendmsg",
+    "write,pwrite64,ftruncate",
+    "ioctl",
+    "mount,umount2",
+    "rename,renameat,renameat2",
+    "mkdir,mkdirat,rmdir,unlink,unlinkat",
+    "fchmod,fchmodat,fchown",
+];
+
+/// How many calls of a kind are killed at most, all along the way, unless `GUESTNET_CRASH` asks for every one of them.
+const MOMENTS: usize = 6;
+
+/// Runs the command under strace(1), which traces `calls` and does `what` with them. Whether it succeeded.
+fn traced(calls: &str, what: &[&str], arguments: &[&str]) -> bool {
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-e", &format!("trace={calls}")]).args(what).arg(GUESTNET).args(arguments);
+    command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success()
+}
+
+/// Kills the command at one call after the other by which it changes something, and says each time at which to `after`, who
+/// makes the host again as it was. Returns how often it was killed.
+fn killed_at_every_call(arguments: &[&str], mut after: impl FnMut(&str)) -> u32 {
+    let log = "/run/strace.log";
+    assert!(traced(&CALLS.join(","), &["-e", "signal=none", "-o", log], arguments), "{arguments:?}");
+    after("not killed");
+    let log = fs::read_to_string(log).unwrap();
+    // The number of the process, and the call.
+    let made: Vec<&str> =
+        log.lines().filter_map(|line| line.split_once('(')?.0.split(' ').next_back()).collect();
+    let is_whole = std::env::var_os("GUESTNET_CRASH").is_some();
+    let mut kills = 0;
+    for calls in CALLS {
+        let all = made.iter().filter(|made| calls.split(',').any(|call| call == **made)).count();
+        for n in (1..=all).step_by(if is_whole { 1 } else { all.div_ceil(MOMENTS).max(1) }) {
+            let inject = format!("inject={calls}:signal=SIGKILL:when={n}");
+            let ended = traced(calls, &["-o", "/dev/null", "-e", &inject], arguments);
+            after(&format!("{arguments:?} killed at {calls} {n} of {all}"));
+            // Each thread counts its own calls.
+            if ended {
+                break;
+            }
+            kills += 1;
+        }
+    }
+    kills
+}
+
+/// All that the host and its guests have, but for the numbers that the kernel gives to links.
+fn everything() -> String {
+    let names = sh("ip netns list | cut -d' ' -f1 | sort");
+    let guests =
+        names.lines().filter(|name| *name != "outside").map(|name| dump_of(&Netns::open(name).unwrap()));
+    without_indexes(&guests.fold(dump(), |all, guest| all + &guest))
+}
+
+#[track_caller]
+fn is_as(before: &str, when: &str) {
+    let now = everything();
+    let said = catch_unwind(AssertUnwindSafe(|| same(before, &now)));
+    assert!(said.is_ok(), "{when}");
 }
 
 lab_test! {
@@ -97,31 +192,68 @@ lab_test! {
         let _outside = with_uplink();
         let before = dump();
         let mut host = host();
-        let spec = json!({ "version": 1, "uplink": "uplink", "guests": [guest("own", 1), guest_in_host("in", 2)] });
-        let wanted = write(&spec);
-        // All that changes anything goes through these. Each thread counts its own calls.
-        let mut kills = 0;
-        for call in ["sendto,sendmsg", "mount", "umount2", "ioctl", "rename,renameat,renameat2", "write", "mkdir,mkdirat", "unlink,unlinkat"] {
-            let all = count(call);
+        let wanted = write(&json!({ "version": 1, "uplink": "uplink", "guests": [guest("own", 1), guest_in_host("in", 2)] }));
+        let kills = killed_at_every_call(&["apply", "-f", SPEC], |when| {
+            completes(&mut host, &wanted, when);
+            host.remove_all().unwrap_or_else(|e| panic!("{when}: {e}"));
+            same(&before, &dump());
+        });
+        assert!(kills > 20, "{kills} kills");
+    }
+
+    fn a_change_killed_at_every_step() {
+        need(Capability::Tap);
+        need(Capability::Bridge);
+        need_program("strace");
+        let _outside = with_uplink();
+        let [a, b] = changed();
+        let (a, b) = (support::spec(&a), write(&b));
+        let mut host = host();
+        completes(&mut host, &a, "at first");
+        let before = everything();
+        let kills = killed_at_every_call(&["apply", "-f", SPEC], |when| {
+            completes(&mut host, &b, when);
+            completes(&mut host, &a, when);
+            is_as(&before, when);
+        });
+        assert!(kills > 20, "{kills} kills");
+    }
+
+    fn a_part_killed_at_every_step() {
+        need(Capability::Tap);
+        need_program("strace");
+        let _outside = with_uplink();
+        for last in [guest("last", 3), guest_in_host("last", 3)] {
+            let of = |guests: &[Value]| json!({ "version": 1, "uplink": "uplink", "firewall": {}, "guests": guests });
+            let two = [guest("own", 1), guest_in_host("in", 2)];
+            let part = write(&of(&[last.clone()]));
+            let with = support::spec(&of(&[&two[..], &[last]].concat()));
+            let without = support::spec(&of(&two));
+            let mut host = host();
+            let holds = |wanted: &HostSpec, when: &str| {
+                let left = support::host().verify(wanted).unwrap();
+                assert!(left.is_empty(), "{when}:\n{left}");
+            };
+
+            completes(&mut host, &without, "at first");
+            let before = everything();
+            let mut kills = killed_at_every_call(&["add", "-f", SPEC], |when| {
+                host.add(&part).unwrap_or_else(|e| panic!("{when}: {e}"));
+                holds(&with, when);
+                completes(&mut host, &without, when);
+                is_as(&before, when);
+            });
+            completes(&mut host, &with, "with it");
+            let before = everything();
+            kills += killed_at_every_call(&["remove", "-f", SPEC], |when| {
+                host.remove(&part).unwrap_or_else(|e| panic!("{when}: {e}"));
+                holds(&without, when);
+                completes(&mut host, &with, when);
+                is_as(&before, when);
+            });
+            assert!(kills > 20, "{kills} kills");
             host.remove_all().unwrap();
-            for n in 1..=all {
-                let inject = format!("inject={call}:signal=SIGKILL:when={n}");
-                let status = Command::new("strace")
-                    .args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &inject])
-                    .args([GUESTNET, "apply", "-f", SPEC])
-                    .stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
-                let when = format!("killed at {call} {n} of {all} ({status})");
-                kills += u32::from(!status.success());
-                completes(&mut host, &wanted, &when);
-                host.remove_all().unwrap_or_else(|e| panic!("{when}: {e}"));
-                same(&before, &dump());
-                if status.success() {
-                    break;
-                }
-            }
-            assert!(all > 0 || call.starts_with("un") || call.starts_with("um"), "{call} was not made");
         }
-        assert!(kills > 30, "{kills} kills");
     }
 
     fn a_part_that_is_killed_is_completed_by_the_next() {

@@ -100,7 +100,8 @@ fn dump_now() -> String {
 
 /// Everything that a namespace has.
 pub fn dump_of(netns: &Netns) -> String {
-    let mut all = String::new();
+    // One process runs them all: a test may take hundreds of dumps.
+    let mut script = "set -e\n".to_owned();
     for line in [
         "ip -d link",
         "ip -d address",
@@ -114,12 +115,12 @@ pub fn dump_of(netns: &Netns) -> String {
         "ip xfrm policy",
         "nft -s list ruleset",
     ] {
-        let said = output(netns.command("sh").args(["-c", line])).unwrap();
-        // What a bridge remembers of its ports' coming and going is in one line with its timers.
-        let still = said.lines().filter(|line| !line.contains("_timer"));
-        let still = still.map(|line| format!("{}\n", without_carrier(line)));
-        all += &format!("# {line}\n{}", still.collect::<String>());
+        script += &format!("echo '# {line}'\n{line}\n");
     }
+    let said = output(netns.command("sh").args(["-c", &script])).unwrap();
+    // What a bridge remembers of its ports' coming and going is in one line with its timers.
+    let still = said.lines().filter(|line| !line.contains("_timer"));
+    let mut all: String = still.map(|line| format!("{}\n", without_carrier(line))).collect();
     all += "# sysctl\n";
     all += &netns.run(sysctls);
     all
