@@ -94,7 +94,8 @@ impl Object for Sysctl {
 }
 
 impl Kind for Sysctl {
-    const PHASES: &'static [Phase] = &[Phase::Settings];
+    /// It is restored when the links are gone that were there under it, behind which is [`Phase::Filters`].
+    const PHASES: &'static [Phase] = &[Phase::Settings, Phase::Filters];
 
     fn observe(namespace: &mut Namespace, wanted: &Set<Self>) -> Result<Observed<Self>> {
         let ledger = namespace.noting(Ledger::read)?;
@@ -122,13 +123,14 @@ impl Kind for Sysctl {
         }
     }
 
-    fn encode(change: &Change<Self>, _: Phase, _: &Context, out: &mut Outbox) -> Result<()> {
-        out.act(match change {
-            Change::Create(new) | Change::Replace { new, .. } => {
-                Step::SetSysctl(new.key.clone(), new.value.to_string())
+    fn encode(change: &Change<Self>, phase: Phase, _: &Context, out: &mut Outbox) -> Result<()> {
+        match (change, phase) {
+            (Change::Create(new) | Change::Replace { new, .. }, Phase::Settings) => {
+                out.act(Step::SetSysctl(new.key.clone(), new.value.to_string()));
             }
-            Change::Delete(old) => Step::RestoreSysctl(old.key.clone()),
-        });
+            (Change::Delete(old), Phase::Filters) => out.act(Step::RestoreSysctl(old.key.clone())),
+            _ => {}
+        }
         Ok(())
     }
 

@@ -1,5 +1,8 @@
 //! No order of a plan opens what is closed before and after it: probes are sent all the while, and none comes through.
 
+mod answers;
+mod settings;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
