@@ -13,13 +13,13 @@ use anyhow::{Context, Result, ensure};
 
 use super::{Kernel, init};
 use crate::daemon::fresh_file;
-use crate::pings::{Count, INTERVAL};
+use crate::pings::{Count, interval};
 use crate::{
     Capability, Lease, Mac, Netns, Pings, dhcp, die_with_parent, need, need_program, skip, wait_until,
 };
 
 /// How long a guest may take to boot, and a command to be answered: minutes under emulation in emulation.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(600);
 /// How long DHCP and router advertisements may take, once there is somebody who serves them.
 const SERVED: Duration = Duration::from_secs(60);
 
@@ -199,7 +199,7 @@ impl Vm {
     /// # Errors
     /// When no reply comes.
     pub fn pings(&self, to: IpAddr) -> Result<Pings<'_>> {
-        self.run(&format!("ping -i {INTERVAL} {to} > /dev/null 2>&1 &"))?;
+        self.run(&format!("ping -i {} {to} > /dev/null 2>&1 &", interval()))?;
         let counters = match to {
             IpAddr::V4(_) => {
                 "awk '/^IcmpMsg/ { if (n++) for (i in f) c[f[i]] = $i; else for (i = 2; i <= NF; i++) f[i] = $i } \
