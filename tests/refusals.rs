@@ -2,14 +2,16 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use guestnet::{Error, Host, HostSpec, Report, State};
-use guestnet_lab::{Capability, Netns, lab_test, need};
+use guestnet_lab::{Capability, Dice, Netns, lab_test, need};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
+use support::random::Wide;
 use support::{dump, dump_of, guest, guest_in_host, same, sh, spec, with_uplink};
 
 /// One guest of a spec: whether it has a namespace of its own, and which of its variants it is.
@@ -26,6 +28,7 @@ enum Fault {
     Link,
     Sysctl,
     NoSysctl,
+    Filter,
     Address,
     Route,
     Neighbour,
@@ -33,18 +36,31 @@ enum Fault {
 }
 
 impl Fault {
-    const ALL: [Self; 7] =
-        [Self::Link, Self::Sysctl, Self::NoSysctl, Self::Address, Self::Route, Self::Neighbour, Self::File];
+    const ALL: [Self; 8] = [
+        Self::Link,
+        Self::Sysctl,
+        Self::NoSysctl,
+        Self::Filter,
+        Self::Address,
+        Self::Route,
+        Self::Neighbour,
+        Self::File,
+    ];
 }
 
+/// The seed of what is said for a host as a whole (a firewall with groups and tiers, bridges, how to translate) and of what its
+/// guests are; `None` says nothing, and its guests differ in little.
+type Setting = Option<u64>;
+
+/// What is told to a host as a whole is told with its setting; a part has that of the last apply.
 #[derive(Clone, Debug)]
 enum Call {
-    Plan(Vec<Resident>, Option<Fault>),
-    Verify(Vec<Resident>),
-    Apply(Vec<Resident>),
+    Plan(Setting, Vec<Resident>, Option<Fault>),
+    Verify(Setting, Vec<Resident>),
+    Apply(Setting, Vec<Resident>),
     Add(Resident),
     Remove(Resident),
-    RefusedApply(Vec<Resident>, Fault),
+    RefusedApply(Setting, Vec<Resident>, Fault),
     RefusedAdd(Resident, Fault),
     /// Another process opens the host.
     Open,
@@ -67,14 +83,18 @@ fn fault() -> impl Strategy<Value = Fault> {
     prop::sample::select(&Fault::ALL[..])
 }
 
+fn setting() -> impl Strategy<Value = Setting> {
+    prop::option::weighted(0.8, 0..16_u64)
+}
+
 fn call() -> impl Strategy<Value = Call> {
     prop_oneof![
-        1 => (residents(), prop::option::of(fault())).prop_map(|(r, fault)| Call::Plan(r, fault)),
-        1 => residents().prop_map(Call::Verify),
-        3 => residents().prop_map(Call::Apply),
+        1 => (setting(), residents(), prop::option::of(fault())).prop_map(|(s, r, fault)| Call::Plan(s, r, fault)),
+        1 => (setting(), residents()).prop_map(|(s, r)| Call::Verify(s, r)),
+        3 => (setting(), residents()).prop_map(|(s, r)| Call::Apply(s, r)),
         1 => resident().prop_map(Call::Add),
         1 => resident().prop_map(Call::Remove),
-        4 => (residents(), fault()).prop_map(|(r, fault)| Call::RefusedApply(r, fault)),
+        4 => (setting(), residents(), fault()).prop_map(|(s, r, fault)| Call::RefusedApply(s, r, fault)),
         2 => (resident(), fault()).prop_map(|(r, fault)| Call::RefusedAdd(r, fault)),
         1 => Just(Call::Open),
     ]
@@ -85,14 +105,29 @@ impl Resident {
         format!("vm{}", self.number)
     }
 
-    fn guest(self) -> Value {
+    fn guest(self, wide: Option<&Wide>) -> Value {
         let name = self.name();
+        if let Some(wide) = wide {
+            return self.random_guest(wide);
+        }
         let mut guest = if self.own { guest(&name, self.number) } else { guest_in_host(&name, self.number) };
         match self.variant {
             1 => guest["interfaces"][0]["mtu"] = 1400.into(),
             2 => guest["interfaces"][0]["public_ipv4"] = format!("203.0.113.{}", 100 + self.number).into(),
             _ => {}
         }
+        guest
+    }
+
+    /// The guest of its number and variant by chance, in its place.
+    fn random_guest(self, wide: &Wide) -> Value {
+        let mut dice = Dice::new(u64::from(self.variant) * 16 + u64::from(self.number));
+        let in_place = |guest: &Value| (guest["placement"] != "host") == self.own;
+        let mut guest = wide.guest(&mut dice, self.number);
+        while !in_place(&guest) {
+            guest = wide.guest(&mut dice, self.number);
+        }
+        guest["name"] = self.name().into();
         guest
     }
 }
@@ -108,6 +143,12 @@ impl Fault {
             Self::Sysctl => json!({"host": {"sysctls": [{"key": "net.ipv4.ip_default_ttl", "value": "0"}]}}),
             // No kernel has it.
             Self::NoSysctl => json!({"host": {"sysctls": [{"key": "net.ipv4.no_such_thing", "value": "1"}]}}),
+            // EOVERFLOW.
+            Self::Filter => {
+                let limit = json!({"limit": {"rate": u64::MAX, "unit": "week", "burst": u32::MAX}});
+                let chain = json!({"name": "c", "rules": [{"expressions": [limit]}]});
+                json!({"host": {"tables": [{"family": "ip", "name": "guestnet_bad", "chains": [chain]}]}})
+            }
             Self::Address => {
                 json!({"host": {"addresses": [{"dev": "missing", "address": "10.1.0.1/24"}]}})
             }
@@ -123,10 +164,19 @@ impl Fault {
     }
 }
 
+fn spec_of(setting: Setting, residents: &[Resident], fault: Option<Fault>) -> HostSpec {
+    let wide = setting.map(|seed| Wide::random(&mut Dice::new(seed)));
+    let guests: Vec<Value> = residents.iter().map(|resident| resident.guest(wide.as_ref())).collect();
+    let mut all = wide.map_or(json!({ "version": 1, "uplink": "uplink" }), |wide| {
+        serde_json::to_value(wide.whole(&BTreeMap::new())).unwrap()
+    });
+    all["guests"] = guests.into();
+    all["objects"] = fault.map_or(json!({}), Fault::objects);
+    spec(&all)
+}
+
 fn spec_with(residents: &[Resident], fault: Option<Fault>) -> HostSpec {
-    let guests: Vec<Value> = residents.iter().map(|resident| resident.guest()).collect();
-    let objects = fault.map_or(json!({}), Fault::objects);
-    spec(&json!({ "version": 1, "uplink": "uplink", "guests": guests, "objects": objects }))
+    spec_of(None, residents, fault)
 }
 
 /// Everything in the host's namespace and in those of guests.
@@ -135,7 +185,22 @@ fn everything() -> String {
     for name in sh("ip netns list | cut -d' ' -f1 | sort").lines().filter(|name| name.starts_with("vm")) {
         all += &format!("## {name}\n{}", dump_of(&Netns::open(name).unwrap()));
     }
-    all
+    by_tables(&all)
+}
+
+/// A dump with its tables in the order of their names. nft(8) lists them as they were made, which one is anew that a refused
+/// change had replaced.
+fn by_tables(dump: &str) -> String {
+    let mut parts: Vec<Vec<&str>> = Vec::new();
+    for line in dump.lines() {
+        // A table begins, or something else after the tables.
+        if line.starts_with("table ") || line.starts_with('#') {
+            parts.push(Vec::new());
+        }
+        parts.last_mut().unwrap().push(line);
+    }
+    parts.chunk_by_mut(|a, b| [a, b].iter().all(|part| part[0].starts_with("table "))).for_each(<[_]>::sort);
+    parts.concat().join("\n")
 }
 
 fn refused(result: Result<Report, Error>, before: &str, call: &Call) {
@@ -151,30 +216,33 @@ fn refused(result: Result<Report, Error>, before: &str, call: &Call) {
     same(before, &everything());
 }
 
-fn carry_out(host: &mut Host, call: &Call) {
+/// Carries `call` out on `host`, which has the `setting`.
+fn carry_out(host: &mut Host, setting: &mut Setting, call: &Call) {
     match call {
-        Call::Plan(residents, fault) => drop(host.plan(&spec_with(residents, *fault)).unwrap()),
-        Call::Verify(residents) => drop(host.verify(&spec_with(residents, None)).unwrap()),
-        Call::Apply(residents) => {
-            let wanted = spec_with(residents, None);
+        Call::Plan(s, residents, fault) => drop(host.plan(&spec_of(*s, residents, *fault)).unwrap()),
+        Call::Verify(s, residents) => drop(host.verify(&spec_of(*s, residents, None)).unwrap()),
+        Call::Apply(s, residents) => {
+            *setting = *s;
+            let wanted = spec_of(*s, residents, None);
             host.apply(&wanted).unwrap_or_else(|e| panic!("{call:?}\n{e}"));
             let left = Host::open().unwrap().verify(&wanted).unwrap();
             assert!(left.is_empty(), "{call:?}\n{left}");
         }
         Call::Add(resident) => {
-            let wanted = spec_with(&[*resident], None);
+            let wanted = spec_of(*setting, &[*resident], None);
             host.add(&wanted).unwrap_or_else(|e| panic!("{call:?}\n{e}"));
         }
         Call::Remove(resident) => {
-            host.remove(&spec_with(&[*resident], None)).unwrap_or_else(|e| panic!("{call:?}\n{e}"));
+            let gone = spec_of(*setting, &[*resident], None);
+            host.remove(&gone).unwrap_or_else(|e| panic!("{call:?}\n{e}"));
         }
-        Call::RefusedApply(residents, fault) => {
+        Call::RefusedApply(s, residents, fault) => {
             let before = everything();
-            refused(host.apply(&spec_with(residents, Some(*fault))), &before, call);
+            refused(host.apply(&spec_of(*s, residents, Some(*fault))), &before, call);
         }
         Call::RefusedAdd(resident, fault) => {
             let before = everything();
-            refused(host.add(&spec_with(&[*resident], Some(*fault))), &before, call);
+            refused(host.add(&spec_of(*setting, &[*resident], Some(*fault))), &before, call);
         }
         Call::Open => *host = Host::open().unwrap(),
     }
@@ -186,8 +254,8 @@ fn run(cases: u32, seed: [u8; 32]) {
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
     let mut runner = TestRunner::new_with_rng(config, rng);
     let outcome = runner.run(&vec(call(), 6..10), |calls| {
-        let mut host = Host::open().unwrap();
-        calls.iter().for_each(|call| carry_out(&mut host, call));
+        let (mut host, mut setting) = (Host::open().unwrap(), None);
+        calls.iter().for_each(|call| carry_out(&mut host, &mut setting, call));
         host.remove_all().unwrap();
         Ok(())
     });
@@ -197,6 +265,7 @@ fn run(cases: u32, seed: [u8; 32]) {
 lab_test! {
     fn a_refusal_leaves_the_host_as_it_was_whatever_was_called_before() {
         need(Capability::Tap);
+        need(Capability::Bridge);
         let _outside = with_uplink();
         // In the way of a file.
         fs::create_dir_all("/run/guestnet/blocked/x").unwrap();
@@ -220,7 +289,7 @@ lab_test! {
             for calls in ["plan, apply", "apply, apply", "verify, apply, apply"] {
                 for call in calls.split(", ") {
                     match call {
-                        "apply" => refused(host.apply(&bad), &before, &Call::RefusedApply(all.clone(), fault)),
+                        "apply" => refused(host.apply(&bad), &before, &Call::RefusedApply(None, all.clone(), fault)),
                         "verify" => drop(host.verify(&bad).unwrap()),
                         _ => drop(host.plan(&bad).unwrap()),
                     }
@@ -244,7 +313,7 @@ lab_test! {
             let mut other = all.clone();
             other[place + 1].variant = 2;
             for mut host in [known, Host::open().unwrap()] {
-                let call = Call::RefusedApply(all.clone(), Fault::File);
+                let call = Call::RefusedApply(None, all.clone(), Fault::File);
                 refused(host.apply(&wanted), &before, &call);
                 refused(host.apply(&spec_with(&other, None)), &before, &call);
                 refused(host.add(&spec_with(&[*resident], None)), &before, &call);
