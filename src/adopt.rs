@@ -1,5 +1,6 @@
 //! Taking over what a host has left that is gone.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use guestnet_core::life::{self, Life, life};
@@ -32,6 +33,8 @@ impl Host {
                 }
             }
             report.files = file::adopt(host.directory(), from, host.owner)?;
+            // Nothing is left now that would keep its lock.
+            life::sweep(&BTreeSet::from([host.owner]));
             report.changes = report.taken_over.len() + report.files.len();
             report.microseconds = microseconds(began.elapsed());
             Ok(report)

@@ -98,7 +98,7 @@ pub fn lock(owner: Owner) -> PathBuf {
 }
 
 /// Writes into the lock of a host, which is held, what identifies the host, if it does not stand there. Whether it did not:
-/// then the host is new.
+/// then the host is new, and what is known of one that had its number in another boot is forgotten.
 ///
 /// # Errors
 /// `Io` when it cannot be written.
@@ -112,6 +112,10 @@ pub fn note(lock: &File, host: &Namespace, name: Option<&NetnsName>) -> Result<b
         .is_some_and(|there| there.boot == boot() && (name.is_none() || there.name.as_ref() == name));
     if is_known {
         return Ok(false);
+    }
+    if there.as_ref().is_some_and(|there| !boot().is_empty() && there.boot != boot()) {
+        // Numbers begin anew with each boot: it is about another that had this one.
+        forget(Owner(host.cookie()));
     }
     let inode = |path: String| fs::metadata(path).map(|found| found.ino());
     let record = Record {
@@ -201,8 +205,8 @@ fn answers() -> bool {
     })
 }
 
-/// Removes the ledgers of hosts that are gone and of guests' namespaces that no name stands for, and the locks of hosts that are
-/// gone and have left nothing below `/run/netns` and `/run/guestnet`: until then the lock is what proves that they are gone.
+/// Removes the ledgers of hosts that are gone and of guests' namespaces that no name stands for, the names that hosts that are gone
+/// have left without a namespace, and the locks of those that have left nothing below `/run/netns` and `/run/guestnet`: until then the lock is what proves that they are gone.
 /// Leaves alone the namespaces that the caller has `open`: they live.
 pub fn sweep(open: &BTreeSet<Owner>) {
     let entries = fs::read_dir(STATE).into_iter().flatten().flatten();
@@ -226,6 +230,8 @@ pub fn sweep(open: &BTreeSet<Owner>) {
         marks.extend(namespace.owner());
     }
     ledgers.difference(&cookies).chain(&gone).for_each(|owner| forget(*owner));
+    // Names behind which there is no namespace any more.
+    gone.iter().for_each(|owner| drop(netns::sweep(*owner)));
     for owner in gone.difference(&marks) {
         // Who is about to take it, and has come in between, has another.
         let file = trust::open_lock(&lock(*owner)).ok();
