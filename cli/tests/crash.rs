@@ -104,7 +104,7 @@ const CALLS: [&str; 7] = [
 ];
 
 /// How many calls of a kind are killed at most, all along the way, unless `GUESTNET_CRASH` asks for every one of them.
-const MOMENTS: usize = 6;
+const MOMENTS: usize = 12;
 
 /// Runs the command under strace(1), which traces `calls` and does `what` with them. Whether it succeeded.
 fn traced(calls: &str, what: &[&str], arguments: &[&str]) -> bool {
@@ -113,9 +113,11 @@ fn traced(calls: &str, what: &[&str], arguments: &[&str]) -> bool {
     command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success()
 }
 
-/// Whether a call, as strace(1) shows it, sends a question: NLM_F_DUMP is 0x300, NFT_MSG_GETTABLE 0xa01, NFT_MSG_GETGEN 0xa10.
+/// Whether a call, as strace(1) shows it, sends a question: strace names only some of them. NLM_F_DUMP is 0x300, RTM_GETLINK
+/// 0x12, NFT_MSG_GETTABLE 0xa01, NFT_MSG_GETGEN 0xa10.
 fn asks(call: &str) -> bool {
-    ["NLM_F_DUMP", "|0x300", "=RTM_GET", "=0xa01 ", "=0xa10 "].iter().any(|word| call.contains(word))
+    let questions = ["NLM_F_DUMP", "|0x300", "=RTM_GET", "_GETGEN", "=0x12 ", "=0xa01 ", "=0xa10 "];
+    questions.iter().any(|word| call.contains(word))
 }
 
 /// Kills the command at one call after the other by which it changes something, and says each time at which to `after`, who
