@@ -102,4 +102,7 @@ fn on_a_bridge_link_local_addresses_go_too_and_what_others_may_have_stays() {
     let gone = [&ONE[..], &[&local]].concat();
     assert_eq!(between(&both, &host(&[two])), of(&gone, &[]));
     assert_eq!(between(&both, &FirewallSpec::default()), of(&[&gone[..], &TWO, &[&others]].concat(), &[]));
+    // What is routed the other table tells of.
+    let own = both.lower().into_iter().find(|table| table.family == Family::Bridge).unwrap();
+    assert_eq!(released(&Change::Delete(own)), of(&[&local, &others], &[]));
 }
