@@ -74,6 +74,12 @@ impl Kernel {
         let refused = Mutex::new(vec![false; messages.len()]);
         Self { messages, rest: rest.to_vec(), files, names, refused }
     }
+
+    /// With a file of the host that says `text`, whatever the stream says of it.
+    pub fn with_file(mut self, path: &str, text: &str) -> Self {
+        self.files.insert((Netns::Host, path.to_owned()), text.to_owned());
+        self
+    }
 }
 
 /// The kinds of the messages of `stream`, with the messages, padded.
@@ -131,7 +137,7 @@ fn answers(protocol: Protocol, kind: u16) -> u16 {
         (Protocol::Route, _) => kind & !3,
         // XFRM_MSG_GETSA, _GETPOLICY.
         (Protocol::Xfrm, 18 | 21) => kind - 2,
-        // Each NFT_MSG_GET… comes behind its NFT_MSG_NEW….
+        // Each NFT_MSG_GET…, and IPCTNL_MSG_CT_GET, comes behind its NEW.
         (Protocol::Xfrm | Protocol::Netfilter, _) => kind.saturating_sub(1),
     }
 }

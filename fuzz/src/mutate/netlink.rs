@@ -139,8 +139,9 @@ fn alter(value: &mut Value, dice: &mut Dice) {
     }
 }
 
-/// What messages are: NLMSG_ERROR and _DONE; links, addresses, routes, neighbours; IPsec; nf_tables.
-const KINDS: &[u16] = &[2, 3, 16, 20, 24, 28, 19, 36, 39, 64, 88, 0xa00, 0xa03, 0xa06, 0xa09, 0xa0c, 0xa0f];
+/// What messages are: NLMSG_ERROR and _DONE; links, addresses, routes, neighbours; IPsec; connections; nf_tables.
+const KINDS: &[u16] =
+    &[2, 3, 16, 20, 24, 28, 19, 36, 39, 64, 88, 0x100, 0xa00, 0xa03, 0xa06, 0xa09, 0xa0c, 0xa0f];
 
 fn edge(dice: &mut Dice) -> u32 {
     *dice.pick(&[0, 1, 3, 4, 5, 8, 15, 16, 17, 255, 256, 0x7fff, 0xfffc, 0xffff, u32::MAX]).unwrap_or(&0)

@@ -1,5 +1,6 @@
 //! The targets, a module each.
 
+mod conntrack;
 mod dnsmasq;
 mod explain;
 mod fields;
@@ -96,6 +97,12 @@ pub const TARGETS: &[Target] = &[
         name: "nf_tables",
         about: "tables, chains, rules, sets and their elements, of the kernel's answers",
         run: observe::nf_tables,
+        mutate: mutate::netlink::stream,
+    },
+    Target {
+        name: "conntrack",
+        about: "connections, of the kernel's answers, and what ends those of addresses that are taken away",
+        run: conntrack::run,
         mutate: mutate::netlink::stream,
     },
     Target {
