@@ -15,6 +15,8 @@ const SOLICITATION: u8 = 135;
 const ADVERTISEMENT: u8 = 136;
 const SOURCE_LINK_ADDRESS: u8 = 1;
 const TARGET_LINK_ADDRESS: u8 = 2;
+/// How long after a question it is asked again (RFC 4861, RETRANS_TIMER): the first may have come before the address was ready.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Asks on `link` which MAC has `target` (RFC 4861, 7.2); `None` when no one says so in time.
 ///
@@ -32,12 +34,15 @@ pub fn solicit(netns: &Netns, link: &str, target: Ipv6Addr, patience: Duration) 
     // Another hop limit says that the message was forwarded, and is ignored.
     sys::set_option(socket.as_raw_fd(), libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_HOPS, 255)?;
     let group = SocketAddrV6::new(solicited_node(target), 0, 0, index);
-    socket.send_to(&solicitation(target, asker), group).with_context(what)?;
-
     let start = Instant::now();
     let mut buffer = [0; 2048];
+    let mut again = Duration::ZERO;
     while let Some(left) = patience.checked_sub(start.elapsed()).filter(|left| !left.is_zero()) {
-        socket.set_read_timeout(Some(left))?;
+        if start.elapsed() >= again {
+            socket.send_to(&solicitation(target, asker), group).with_context(what)?;
+            again += AGAIN;
+        }
+        socket.set_read_timeout(Some(left.min(AGAIN)))?;
         let Ok((length, _)) = socket.recv_from(&mut buffer) else { continue };
         if let Some(mac) = advertised(&buffer[..length], target) {
             return Ok(Some(mac));
@@ -59,9 +64,15 @@ pub fn arp(
 ) -> Result<Option<Mac>> {
     let mac = Mac::of(netns, link)?;
     let capture = Capture::start(netns, link)?;
-    send_frame(netns, link, &arp_request(mac, asker, target))?;
-    let answer = capture.wait_for("an answer", patience, |frame| arp_reply(frame, target));
-    Ok(answer.ok())
+    let start = Instant::now();
+    while let Some(left) = patience.checked_sub(start.elapsed()).filter(|left| !left.is_zero()) {
+        send_frame(netns, link, &arp_request(mac, asker, target))?;
+        let answer = capture.wait_for("an answer", left.min(AGAIN), |frame| arp_reply(frame, target));
+        if answer.is_ok() {
+            return Ok(answer.ok());
+        }
+    }
+    Ok(None)
 }
 
 /// The group that listens for questions about `address`: RFC 4291, 2.7.1.
