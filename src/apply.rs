@@ -7,7 +7,7 @@
 //! | namespace | nothing: what is in it goes with it | |
 //! | link | nothing | a guest's goes before all that protects it |
 //! | table: filter | all that it drops | replaced within one transaction; elements of what goes stay until it is gone ([`Kind::between`]) |
-//! | table: translation | private addresses leave | the same |
+//! | table: translation | private addresses leave | the same; not held where `nat.mode` becomes `notrack`: a packet that is between two hooks at that moment leaves as it is |
 //! | sysctl | what it turns off | set before links are up, restored when they are gone |
 //! | state | nothing: policies ask for it | |
 //! | policy | packets leave in clear | the next one is there before the last one goes |
