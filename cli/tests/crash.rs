@@ -103,9 +103,6 @@ const CALLS: [&str; 7] = [
     "fchmod,fchmodat,fchown",
 ];
 
-/// How many calls of a kind are killed at most, all along the way, unless `GUESTNET_CRASH` asks for every one of them.
-const MOMENTS: usize = 12;
-
 /// Runs the command under strace(1), which traces `calls` and does `what` with them. Whether it succeeded.
 fn traced(calls: &str, what: &[&str], arguments: &[&str]) -> bool {
     let mut command = Command::new("strace");
@@ -121,8 +118,9 @@ fn asks(call: &str) -> bool {
 }
 
 /// Kills the command at one call after the other by which it changes something, and says each time at which to `after`, who
-/// makes the host again as it was. Returns how often it was killed.
-fn killed_at_every_call(arguments: &[&str], mut after: impl FnMut(&str)) -> u32 {
+/// makes the host again as it was. Returns how often it was killed. Of each kind of call it is at most at `moments`, all along the
+/// way, unless `GUESTNET_CRASH` asks for every one, questions too: that takes ten minutes.
+fn killed_at_every_call(arguments: &[&str], moments: usize, mut after: impl FnMut(&str)) -> u32 {
     let log = "/run/strace.log";
     assert!(traced(&CALLS.join(","), &["-e", "signal=none", "-o", log], arguments), "{arguments:?}");
     after("not killed");
@@ -135,9 +133,9 @@ fn killed_at_every_call(arguments: &[&str], mut after: impl FnMut(&str)) -> u32 
         let is_one = |before: &str| kind.split(',').any(|call| before.split(' ').next_back() == Some(call));
         let all: Vec<&str> =
             calls.iter().filter(|(before, _)| is_one(before)).map(|(_, rest)| *rest).collect();
-        let moments: Vec<usize> = (1..=all.len()).filter(|n| is_whole || !asks(all[n - 1])).collect();
-        let stride = if is_whole { 1 } else { moments.len().div_ceil(MOMENTS).max(1) };
-        for n in moments.into_iter().step_by(stride) {
+        let places: Vec<usize> = (1..=all.len()).filter(|n| is_whole || !asks(all[n - 1])).collect();
+        let stride = if is_whole { 1 } else { places.len().div_ceil(moments).max(1) };
+        for n in places.into_iter().step_by(stride) {
             let inject = format!("inject={kind}:signal=SIGKILL:when={n}");
             let ended = traced(kind, &["-o", "/dev/null", "-e", &inject], arguments);
             after(&format!("{arguments:?} killed at {kind} {n} of {}", all.len()));
@@ -203,7 +201,7 @@ lab_test! {
         let before = dump();
         let mut host = host();
         let wanted = write(&json!({ "version": 1, "uplink": "uplink", "guests": [guest("own", 1), guest_in_host("in", 2)] }));
-        let kills = killed_at_every_call(&["apply", "-f", SPEC], |when| {
+        let kills = killed_at_every_call(&["apply", "-f", SPEC], 12, |when| {
             completes(&mut host, &wanted, when);
             host.remove_all().unwrap_or_else(|e| panic!("{when}: {e}"));
             same(&before, &dump());
@@ -221,7 +219,7 @@ lab_test! {
         let mut host = host();
         completes(&mut host, &a, "at first");
         let before = everything();
-        let kills = killed_at_every_call(&["apply", "-f", SPEC], |when| {
+        let kills = killed_at_every_call(&["apply", "-f", SPEC], 12, |when| {
             completes(&mut host, &b, when);
             completes(&mut host, &a, when);
             is_as(&before, when);
@@ -247,7 +245,7 @@ lab_test! {
 
             completes(&mut host, &without, "at first");
             let before = everything();
-            let mut kills = killed_at_every_call(&["add", "-f", SPEC], |when| {
+            let mut kills = killed_at_every_call(&["add", "-f", SPEC], 6, |when| {
                 host.add(&part).unwrap_or_else(|e| panic!("{when}: {e}"));
                 holds(&with, when);
                 completes(&mut host, &without, when);
@@ -255,7 +253,7 @@ lab_test! {
             });
             completes(&mut host, &with, "with it");
             let before = everything();
-            kills += killed_at_every_call(&["remove", "-f", SPEC], |when| {
+            kills += killed_at_every_call(&["remove", "-f", SPEC], 6, |when| {
                 host.remove(&part).unwrap_or_else(|e| panic!("{when}: {e}"));
                 holds(&without, when);
                 completes(&mut host, &with, when);
