@@ -99,8 +99,9 @@ fn otherwise(before: &Values<'_>, seen: &Seen<'_>, after: &Values<'_>) -> Vec<St
         .iter()
         .filter(|(key, value)| after.get(*key) == Some(value))
         .filter(|(key, _)| !(turned && key.ends_with("/forwarding")))
-        .filter(|(key, value)| seen[*key].iter().any(|seen| seen != *value))
-        .map(|(key, value)| format!("{key}={value}: {:?}", seen[key]))
+        .filter_map(|(key, value)| Some((key, value, seen.get(key)?)))
+        .filter(|(_, value, seen)| seen.iter().any(|seen| seen != *value))
+        .map(|(key, value, seen)| format!("{key}={value}: {seen:?}"))
         .collect()
 }
 
@@ -164,6 +165,7 @@ lab_test! {
         let _outside = with_uplink();
         adverse();
         for seed in Dice::seeds(3) {
+            let mut all_rounds = 0;
             for pair in pairs(seed) {
                 host().apply(&crate::spec(&pair[0])).unwrap();
                 let files = open_all();
@@ -179,8 +181,10 @@ lab_test! {
                 let after = all().collect();
                 let wrong = otherwise(&before, &seen.into_inner().unwrap(), &after);
                 assert!(wrong.is_empty(), "seed {seed}, {rounds} rounds: {wrong:#?}\n{pair:#?}");
-                assert!(rounds > 10, "{rounds} rounds");
+                all_rounds += rounds;
             }
+            // Two specs may be the same, and are applied in no time.
+            assert!(all_rounds > 100, "seed {seed}: {all_rounds} rounds");
             host().remove_all().unwrap();
         }
     }
