@@ -179,6 +179,7 @@ lab_test! {
             ("ip link set br0 address 02:00:00:00:00:77", "link br0"),
             ("ip link delete br0", "link br0"),
             ("ip address delete 192.168.5.1/24 dev br0", "address 192.168.5.1/24 dev br0"),
+            ("ip -6 address flush dev br0 scope link", "address fe80::2c4b:5aff:fecd:e42d/64 dev br0"),
             ("sysctl -qw net.ipv4.conf.br0.arp_ignore=0", "link br0"),
             ("sysctl -qw net.ipv6.conf.tap16.disable_ipv6=0", "link tap16"),
         ] {

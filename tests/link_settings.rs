@@ -57,7 +57,13 @@ fn plug(place: &str) -> Guest {
 fn plug_behind(place: &str, router: &str) -> Guest {
     let netns = netns(place);
     let vm = Guest::plug("machine", &netns, "tapvm", Some(GUEST)).unwrap();
-    let own = netns.ip(&format!("-6 -brief address show dev {router} scope link")).unwrap();
+    // The kernel makes it when it has seen that the link is up.
+    let mut own = String::new();
+    wait_until(&format!("a link-local address of {router}"), Duration::from_secs(8), || {
+        own = netns.ip(&format!("-6 -brief address show dev {router} scope link")).unwrap();
+        own.contains("fe80")
+    })
+    .unwrap();
     let router = own.split_whitespace().find(|word| word.starts_with("fe80")).unwrap();
     let router = router.split('/').next().unwrap();
     for line in [

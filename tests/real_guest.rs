@@ -105,7 +105,10 @@ enable-ra
 ";
 
 /// The guest and the internet, talking with each other all the time.
-struct Talk<'a>(Vec<Pings<'a>>);
+struct Talk<'a> {
+    all: Vec<Pings<'a>>,
+    vm: &'a Vm,
+}
 
 impl<'a> Talk<'a> {
     fn begin(vm: &'a Vm, outside: &Netns, guest: [IpAddr; 2]) -> Result<Self> {
@@ -114,21 +117,28 @@ impl<'a> Talk<'a> {
             all.push(vm.pings(out.parse()?).with_context(|| format!("to {out}"))?);
             all.push(Pings::start(outside, back).with_context(|| format!("from outside to {back}"))?);
         }
-        Ok(Self(all))
+        Ok(Self { all, vm })
     }
 
     /// Nothing is lost by `work`, which changes something or not.
     fn goes_on(&mut self, what: &str, changes: bool, work: impl FnOnce() -> Result<Report>) -> Result<()> {
         let report = work().with_context(|| what.to_owned())?;
         ensure!((report.changes > 0) == changes, "{what}: {report}");
-        let lost = self.lost().with_context(|| what.to_owned())?;
+        let lost = self.lost().with_context(|| format!("{what}: {}", self.whereabouts()))?;
         ensure!(lost == [0; 4], "{what}: {lost:?} lost, out and back by IPv4, out and back by IPv6");
         Ok(())
     }
 
+    /// What the guest and the host know of each other.
+    fn whereabouts(&self) -> String {
+        let of_guest = self.vm.run("ip -6 address show eth0; ip -6 route; ip -6 neigh; ip neigh");
+        let of_host = sh("ip -6 address; ip -6 route; ip -6 neigh");
+        format!("the guest: {of_guest:?}\nthe host: {of_host:?}").replace("\\n", "\n")
+    }
+
     /// All four are asked, so that an error says who else is silent.
     fn lost(&mut self) -> Result<Vec<u32>> {
-        let asked: Vec<_> = self.0.iter_mut().map(Pings::lost).collect();
+        let asked: Vec<_> = self.all.iter_mut().map(Pings::lost).collect();
         ensure!(asked.iter().all(Result::is_ok), "{asked:?}");
         asked.into_iter().collect()
     }
@@ -150,7 +160,7 @@ fn lives(place: &Place, vm: &Vm, outside: &Netns, known: [IpAddr; 2]) -> Result<
     ensure!(!found.is_empty(), "nothing of the flush was seen");
     apply(&mut host, &alone);
     // Until the repair some are lost, and then no more.
-    talk.lost().context("after the repair")?;
+    talk.lost().with_context(|| format!("after the repair: {}", talk.whereabouts()))?;
     talk.goes_on("the same spec after the repair", false, || Ok(host.apply(&alone)?))?;
     ensure!(place.index_of_tap()? == tap, "the tap was made anew");
     Ok(())

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use guestnet_core::{Address, Error, Kind, Link, LinkKind, LinkName, Netns};
 
+use super::namespace::link_local;
 use super::{Lowered, Spot, settings};
 use crate::objects::NamespaceObjects;
 use crate::spec::{Bridge, Interface};
@@ -15,6 +16,7 @@ impl Lowered {
     /// ip link add br0 type bridge
     /// ip link set br0 mtu 1500 address 02:… up
     /// ip address add 192.168.5.1/24 dev br0
+    /// ip address add fe80::…/64 dev br0
     /// ```
     pub(super) fn bridge(&mut self, bridge: &Bridge, path: &Spot) -> Result<(), Error> {
         if bridge.existing {
@@ -45,6 +47,11 @@ impl Lowered {
             // There at once, before anyone could dispute it.
             let address = Address { nodad: own.addr().is_ipv6(), ..Address::new(dev.clone(), *own) };
             self.add(&netns, address, &path.field("addresses").index(n), |o| &mut o.addresses);
+        }
+        // Guests have it for their router, so that it is missed when somebody flushes it.
+        let local = link_local(dev, bridge.own_mac());
+        if has(false) && !bridge.addresses.iter().any(|own| own.addr() == local.address.addr()) {
+            self.add(&netns, local, path, |o| &mut o.addresses);
         }
         Ok(())
     }
