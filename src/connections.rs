@@ -25,7 +25,7 @@ pub(crate) fn told(change: &ObjectChange) -> String {
 /// Ends the connections of `addresses`. Asks nothing where there are none.
 ///
 /// # Errors
-/// Those of [`conntrack::end`].
+/// As [`conntrack::end`].
 pub(crate) fn end(namespace: &mut Namespace, addresses: &Addresses) -> Result<(), Error> {
     conntrack::end(namespace, addresses).map(drop)
 }

@@ -23,7 +23,7 @@ pub struct Explanation {
     pub passes: bool,
     /// The places.
     pub steps: Vec<Step>,
-    /// What the spec does not say, and the answer would be the other one if it were so.
+    /// Facts that the spec does not say, and that would make the answer the other one.
     pub unknown: Vec<String>,
 }
 
@@ -92,7 +92,7 @@ impl Bound<'_> {
         nets.map(an_address).next()
     }
 
-    /// What is said at its link, of a packet in this direction.
+    /// The decision at its link about a packet in this direction.
     fn says(&self, direction: &str, decision: Decision) -> Step {
         Step { place: format!("{direction} {} ({})", self.guest.name, self.link.name), decision }
     }
@@ -216,7 +216,7 @@ impl<'a> Way<'a> {
         Ok(said)
     }
 
-    /// What the host sends by itself: filtered where a guest's list is asked on a bridge, or in its namespace.
+    /// A packet that the host sends by itself: filtered where a guest's list is asked on a bridge, or in its namespace.
     fn sent_by_host(&self, to: Option<Bound<'_>>, asked: &Question<'_>, ipv6: bool) -> Step {
         let Some(to) = to.filter(|to| to.link.bridge.is_some() || !to.guest.is_on_host()) else {
             return Step::host_sends();

@@ -129,7 +129,7 @@ impl<'a> Talk<'a> {
         Ok(())
     }
 
-    /// What the guest and the host know of each other.
+    /// Addresses, routes and neighbours of the guest and of the host.
     fn whereabouts(&self) -> String {
         let of_guest = self.vm.run("ip -6 address show eth0; ip -6 route; ip -6 neigh; ip neigh");
         let of_host = sh("ip -6 address; ip -6 route; ip -6 neigh");

@@ -52,7 +52,7 @@ impl Fault {
 /// guests are; `None` says nothing, and its guests differ in little.
 type Setting = Option<u64>;
 
-/// What is told to a host as a whole is told with its setting; a part has that of the last apply.
+/// A call. Calls about a host as a whole have a setting; a part has that of the last apply.
 #[derive(Clone, Debug)]
 enum Call {
     Plan(Setting, Vec<Resident>, Option<Fault>),

@@ -1,4 +1,4 @@
-//! What a host has left of another boot, on a machine whose `/run` lives on: it proves nothing, and nothing of it stays.
+//! Records of another boot, on a machine whose `/run` lives on: they prove nothing, and none of them stays.
 
 mod call;
 #[path = "../../tests/support/mod.rs"]
@@ -40,7 +40,7 @@ fn reboot(owner: Owner, gone: impl FnOnce()) {
     assert!(fs::read_to_string(lock).unwrap().contains(OTHER_BOOT));
 }
 
-/// What there is below `/run` of `owner`: by its name, or by its mark.
+/// The files below `/run` that are `owner`'s: by name, or by mark.
 fn left_of(owner: Owner) -> String {
     let Owner(cookie) = owner;
     sh(&format!(

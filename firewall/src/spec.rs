@@ -160,7 +160,7 @@ impl GuestLink {
         self.addresses.iter().chain(&self.shared).map(IpNet::trunc).chain([self.link_local()])
     }
 
-    /// What is the guest's and nobody else's, as others see it and as it does itself.
+    /// Addresses that are the guest's and nobody else's, as others see them and as it does itself.
     pub fn owned(&self) -> impl Iterator<Item = IpNet> {
         self.addresses.iter().chain(&self.known_as).map(IpNet::trunc)
     }

@@ -450,7 +450,7 @@ class Explanation(Record):
 
     @property
     def unknown(self) -> Tuple[str, ...]:
-        """What the spec does not say, and the answer would be the other one if it were so. Empty where it says all."""
+        """Facts that the spec does not say, and that would make the answer the other one. Empty where it says all."""
         value: Tuple[str, ...] = self._read("unknown")
         return value
 

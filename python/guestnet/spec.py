@@ -3043,7 +3043,7 @@ class Interface(Record):
 
     @property
     def link_local(self) -> LinkLocal:
-        """Which link-local addresses of IPv6 it may have. Left out, the one that follows from its MAC address (RFC 4291 appendix
+        """Link-local addresses of IPv6 that it may have. Left out, the one that follows from its MAC address (RFC 4291 appendix
         A); most systems of today make others by themselves (RFC 7217) and need `"any"`.
         """
         value: LinkLocal = self._read("link_local")

@@ -43,7 +43,7 @@ pub struct ExplanationDocument {
     pub passes: bool,
     /// The places, up to the first that drops it.
     pub steps: Vec<Step>,
-    /// What the spec does not say, and the answer would be the other one if it were so. Empty where it says all.
+    /// Facts that the spec does not say, and that would make the answer the other one. Empty where it says all.
     pub unknown: Vec<String>,
 }
 

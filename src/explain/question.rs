@@ -30,7 +30,7 @@ const GRAMMAR: &str = "from guest NAME | host | ADDRESS, to guest NAME | host | 
                        source ADDRESS and mac ADDRESS, which a guest pretends to";
 
 impl HostSpec {
-    /// What `words` ask.
+    /// The question in `words`.
     pub(super) fn question<'a>(&'a self, words: &str) -> Result<Question<'a>, String> {
         let refuse = |what: &str| format!("{what}; a packet is: {GRAMMAR}");
         let mut words = words.split_whitespace();

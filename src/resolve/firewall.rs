@@ -125,14 +125,14 @@ impl ResolvedGuest<'_> {
 }
 
 impl Interface {
-    /// What is the guest's alone, as it says it.
+    /// Addresses that are the guest's alone, as it has them.
     fn own(&self) -> impl Iterator<Item = IpNet> + '_ {
         let prefixes = self.public_ipv6.iter().chain(&self.private_ipv6).chain(&self.routed_ipv6);
         let prefixes = prefixes.map(|prefix| IpNet::from(prefix.trunc()));
         self.private_ipv4.map(host4).into_iter().chain(prefixes)
     }
 
-    /// What is the guest's alone, as the world says it.
+    /// Addresses that are the guest's alone, as the world has them.
     fn public(&self) -> impl Iterator<Item = IpNet> + '_ {
         let prefixes = self.public_ipv6.iter().chain(&self.routed_ipv6);
         self.public_ipv4.map(host4).into_iter().chain(prefixes.map(|prefix| IpNet::from(prefix.trunc())))

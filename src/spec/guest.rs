@@ -159,7 +159,7 @@ pub struct Interface {
     /// What may pass to and from it, beside what the guest's `access` says.
     #[serde(default, skip_serializing_if = "is_default")]
     pub access: Access,
-    /// Which link-local addresses of IPv6 it may have. Left out, the one that follows from its MAC address (RFC 4291 appendix
+    /// Link-local addresses of IPv6 that it may have. Left out, the one that follows from its MAC address (RFC 4291 appendix
     /// A); most systems of today make others by themselves (RFC 7217) and need `"any"`.
     #[serde(default, skip_serializing_if = "is_default")]
     #[schemars(extend("default" = LinkLocal::default()))]

@@ -1,5 +1,5 @@
-//! Who is answered for on the uplink while plans are carried out: always what both specs proxy, never what neither does, and what
-//! comes or goes only as long as there is a way to it.
+//! Answers for proxied addresses on the uplink while plans are carried out: always for those of both specs, never for those of
+//! neither, and for one that comes or goes only as long as there is a way to it.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex};

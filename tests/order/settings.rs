@@ -90,7 +90,7 @@ fn value(file: &File) -> Option<String> {
 type Values<'a> = BTreeMap<&'a String, String>;
 type Seen<'a> = BTreeMap<&'a String, BTreeSet<String>>;
 
-/// What was the same `before` and `after` and was `seen` otherwise.
+/// Sysctls that were the same `before` and `after` and were `seen` otherwise.
 fn otherwise(before: &Values<'_>, seen: &Seen<'_>, after: &Values<'_>) -> Vec<String> {
     // With that of the host the kernel turns forwarding on for all links; those that shall not forward follow in another round.
     let whole = ["ipv4/conf/all/forwarding", "ipv6/conf/all/forwarding"].map(str::to_owned);

@@ -13,7 +13,7 @@ const SERVER: &str = "192.0.2.10";
 const SERVER6: &str = "2001:db8:ffff::10";
 const SECRET: &str = "6b9c1f0e5d7a48b3a2c4e6f8091b2d3f4e5f60718293a4b5c6d7e8f9010203fa";
 
-/// What a test varies.
+/// Settings that a test varies.
 pub struct Way {
     /// Where the guests are: `own` or `host`.
     pub placement: &'static str,
@@ -23,13 +23,13 @@ pub struct Way {
     pub narrow: u32,
     /// Whether the outer packets are of IPv4.
     pub ipv4: bool,
-    /// What the tunnel says beside its ends, pairs and secret.
+    /// Fields of the tunnel beside its ends, pairs and secret.
     pub tunnel: Value,
     /// Whether the first host is behind NAT: seen as another address, on another port.
     pub nat: bool,
 }
 
-/// What the second host sees of the first one behind NAT.
+/// The first host behind NAT as the second one sees it.
 pub const PUBLIC: &str = "203.0.113.200";
 pub const PUBLIC_PORT: u16 = 4501;
 

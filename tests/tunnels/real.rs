@@ -16,7 +16,7 @@ use crate::lab::{Lab, Way};
 #[path = "../../examples/rekey.rs"]
 mod example;
 
-/// What the guest is told by hand, as it would be by DHCP and a router advertisement.
+/// Commands that tell the guest by hand, as DHCP and a router advertisement would.
 const ADDRESSES: [&str; 8] = [
     "echo 0 > /proc/sys/net/ipv6/conf/eth0/accept_dad",
     "ip address add 192.168.7.1/32 dev eth0",

@@ -37,7 +37,7 @@ pub fn table(port: &GuestLink) -> Table {
         .chain(chain.rule(deny(P::BRIDGE_GROUP, [to_bridges()])))
 }
 
-/// Of a link's name, whose characters are any, those that a table's can have; the others by their numbers.
+/// A link's name as a part of a table's: characters that this cannot have by their numbers.
 fn table_name(link: &LinkName) -> TableName {
     let mut text = START.to_owned();
     for byte in link.as_str().bytes() {

@@ -19,7 +19,7 @@ pub fn set(spec: &FirewallSpec, inner: &BTreeSet<LinkName>) -> Set {
     Set { size: room(set.elements.len()), ..set }
 }
 
-/// What comes from one goes nowhere.
+/// Packets from one go nowhere.
 pub fn from() -> Rule {
     let named = meta::iifname().not_in(name(LINKS));
     deny(P::RENAMED, [meta::iifgroup().eq(LINK_GROUP), not_from_guest(), named])

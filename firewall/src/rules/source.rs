@@ -39,11 +39,11 @@ const DHCPV6_SERVER: u16 = 547;
 const ALL_DHCP_AGENTS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 2);
 /// Reports and the leave of IGMP (RFC 2236, RFC 3376).
 const REPORTS: [u8; 4] = [0x12, 0x16, 0x17, 0x22];
-/// Of ICMP a guest never sends redirects and router advertisements (RFC 1256).
+/// ICMP that a guest never sends: redirects and router advertisements (RFC 1256).
 pub const NEVER_ICMP: [u8; 2] = [5, 9];
-/// What relay agents of DHCPv6 say to each other and to servers (RFC 8415 section 9).
+/// Messages of DHCPv6 relay agents to each other and to servers (RFC 8415 section 9).
 const RELAYED: [u8; 2] = [12, 13];
-/// What has to be seen to be filtered: ICMP, IGMP, UDP, and whatever other header something is behind.
+/// Headers that have to be seen to be filtered: ICMP, IGMP, UDP, and others that something is behind.
 const NEVER_HIDDEN: [u8; 4] = [ICMP, IGMP, UDP, ICMPV6];
 
 /// UDP, and `more` of its header.

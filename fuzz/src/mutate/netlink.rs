@@ -139,7 +139,7 @@ fn alter(value: &mut Value, dice: &mut Dice) {
     }
 }
 
-/// What messages are: NLMSG_ERROR and _DONE; links, addresses, routes, neighbours; IPsec; connections; nf_tables.
+/// Types of messages: NLMSG_ERROR and _DONE; links, addresses, routes, neighbours; IPsec; connections; nf_tables.
 const KINDS: &[u16] =
     &[2, 3, 16, 20, 24, 28, 19, 36, 39, 64, 88, 0x100, 0xa00, 0xa03, 0xa06, 0xa09, 0xa0c, 0xa0f];
 

@@ -1,4 +1,4 @@
-//! What errors of a guest quote: 3.10. A packet that was sent to it, as it has its addresses, and nobody else's.
+//! Packets that errors of a guest quote: 3.10. A packet that was sent to it, as it has its addresses, and nobody else's.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -105,7 +105,7 @@ fn ipv6(net: &Net, from: Who, to: Who, error: (u8, u8)) -> Case {
     }
 }
 
-/// What came to another of its addresses, or to everybody.
+/// Packets to another of its addresses, or to everybody.
 fn others(net: &Net, from: Who, to: Who) -> Vec<Case> {
     let header = net.ipv6(from, to, ICMPV6);
     let about =

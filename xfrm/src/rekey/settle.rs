@@ -91,7 +91,7 @@ impl TunnelSpec {
     }
 }
 
-/// What a tunnel comes to in several generations: the keys of each are derived once.
+/// A tunnel in several generations: the keys of each are derived once.
 struct Generations<'a> {
     tunnel: &'a TunnelSpec,
     end: &'a End,
