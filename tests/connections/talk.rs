@@ -84,7 +84,7 @@ pub fn plug(name: &str, netns: &Netns, n: u8) -> Guest {
 pub struct Talk {
     far: UdpSocket,
     guest: SocketAddr,
-    /// Who it is as the far end sees it.
+    /// Its address as the far end sees it.
     peer: SocketAddr,
 }
 

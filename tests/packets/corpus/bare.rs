@@ -1,4 +1,4 @@
-//! What passes in forms that are seldom seen, and what the host takes from others than guests: 4.4 to 4.6, 5, 7.2, 7.3.
+//! Packets that pass in forms that are seldom seen, and those that the host takes from others than guests: 4.4 to 4.6, 5, 7.2, 7.3.
 
 use std::net::Ipv6Addr;
 

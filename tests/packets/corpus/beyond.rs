@@ -1,4 +1,4 @@
-//! What the host routes for a bridge, and what it routes for nobody: 1.1, 6.8.
+//! Packets that the host routes for a bridge, and those that it routes for nobody: 1.1, 6.8.
 
 use std::net::Ipv4Addr;
 
@@ -43,7 +43,7 @@ fn through(net: &Net, is_ipv4: bool) -> [Case; 3] {
     ]
 }
 
-/// What stays on its link is not routed, whoever it is for.
+/// Packets that stay on their link are not routed, whoever they are for.
 fn on_link4(net: &Net) -> Case {
     let own = net.party(A);
     let dhcp = {

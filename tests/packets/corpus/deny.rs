@@ -39,7 +39,7 @@ fn port(net: &Net, is_ipv4: bool) -> Case {
         .but_shot("6.9", "to the one that is denied", to(8033))
 }
 
-/// Who is in the group sends everything, but no UDP to the port 4050, whomever it is for.
+/// A member of the group sends everything, but no UDP to the port 4050, whomever it is for.
 fn group(net: &Net, is_ipv4: bool) -> Case {
     Case::of("6.1", format!("UDP of a group's member, IPv4: {is_ipv4}"), B, udp(net, A, B, is_ipv4, 4051))
         .but_shot("6.9", "that the group denies", udp(net, A, B, is_ipv4, 4050))

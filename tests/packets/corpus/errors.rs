@@ -21,7 +21,7 @@ fn got(net: &Net, frame: &[u8]) -> Vec<u8> {
     packet
 }
 
-/// Who sends an error of which type and code, about what the outside has begun with D.
+/// The sender of an error, its type and code, about what the outside has begun with D.
 fn about(net: &Net, is_ipv4: bool, from: Who, kind: u8, code: u8) -> Shot {
     let begun = net.tcp(Outside, D, is_ipv4, (net.port(), 80), SYN, (1, 0));
     let quoted = got(net, &begun);
@@ -37,7 +37,7 @@ fn about(net: &Net, is_ipv4: bool, from: Who, kind: u8, code: u8) -> Shot {
     Shot::new(from, frame).after(vec![(Outside, begun.clone())])
 }
 
-/// What D has begun itself, and the outside has answered: the answer is what the error quotes.
+/// Connections that D has begun itself, and the outside has answered: the answer is what the error quotes.
 fn begun(net: &Net, is_ipv4: bool) -> Shot {
     let (own, (from, to)) = (net.port(), (D, Outside));
     let frames = if is_ipv4 {

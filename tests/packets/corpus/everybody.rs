@@ -1,4 +1,4 @@
-//! What is for everybody on a link, and for whichever router is there: groups, broadcasts, the address of all routers of a
+//! Packets for everybody on a link, and for whichever router is there: groups, broadcasts, the address of all routers of a
 //! prefix (RFC 4291 section 2.6.1). It is not routed; the host takes it as what is for itself, a bridge carries it: 6.1, 7.1 to 7.3.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
